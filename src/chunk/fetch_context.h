@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "util/clock.h"
+
+namespace swarmfs::chunk {
+
+/// Why bytes are wanted; an earlier one goes first.
+enum class Class : uint8_t { fault, pull, prefetch, backfill };
+inline constexpr size_t kClasses = 4;
+
+/// Who supplied bytes.
+enum class SourceKind : uint8_t { cache, peer, registry };
+
+constexpr const char* to_string(Class c) noexcept {
+  switch (c) {
+    case Class::fault: return "fault";
+    case Class::pull: return "pull";
+    case Class::prefetch: return "prefetch";
+    case Class::backfill: return "backfill";
+  }
+  return "unknown";
+}
+
+constexpr const char* to_string(SourceKind kind) noexcept {
+  switch (kind) {
+    case SourceKind::cache: return "cache";
+    case SourceKind::peer: return "peer";
+    case SourceKind::registry: return "registry";
+  }
+  return "unknown";
+}
+
+/// Travels with every fetch from the door to the source.
+struct FetchContext {
+  Class cls = Class::fault;
+  util::SteadyTime deadline = util::SteadyTime::max();
+  /// Process or job that caused it, for logs: "pid 4711", "mount docker.io/library/nginx".
+  std::string cause;
+};
+
+}  // namespace swarmfs::chunk

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "util/digest.h"
+
+#include <openssl/evp.h>
+
+#include "util/error.h"
+
+namespace swarmfs::util {
+
+std::optional<Digest> Digest::parse(std::string_view text) {
+  constexpr std::string_view prefix = "sha256:";
+  if (!text.starts_with(prefix)) return std::nullopt;
+  return parse_hex(text.substr(prefix.size()));
+}
+
+std::optional<Digest> Digest::parse_hex(std::string_view hex) {
+  if (hex.size() != 64) return std::nullopt;
+  Digest digest;
+  for (size_t i = 0; i < 64; ++i) {
+    const auto value = std::string_view("0123456789abcdef").find(hex[i]);
+    if (value == std::string_view::npos) return std::nullopt;
+    digest.bytes_[i / 2] = digest.bytes_[i / 2] << 4 | static_cast<std::byte>(value);
+  }
+  return digest;
+}
+
+std::string Digest::hex() const {
+  std::string out;
+  out.reserve(64);
+  for (const std::byte byte : bytes_) {
+    out += "0123456789abcdef"[static_cast<unsigned>(byte) >> 4];
+    out += "0123456789abcdef"[static_cast<unsigned>(byte) & 15];
+  }
+  return out;
+}
+
+struct Sha256::State {
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  State() { start(); }
+  ~State() { EVP_MD_CTX_free(context); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  void start() {
+    if (!context || EVP_DigestInit_ex(context, EVP_sha256(), nullptr) != 1)
+      throw Error("cannot start a SHA-256 (OpenSSL)");
+  }
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {}
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+Sha256::~Sha256() = default;
+
+void Sha256::update(ByteView bytes) {
+  EVP_DigestUpdate(state_->context, bytes.data(), bytes.size());
+}
+
+Digest Sha256::finish() {
+  std::array<std::byte, 32> out{};
+  EVP_DigestFinal_ex(state_->context, reinterpret_cast<unsigned char*>(out.data()), nullptr);
+  state_->start();
+  return Digest(out);
+}
+
+Digest Sha256::of(ByteView bytes) {
+  Sha256 hash;
+  hash.update(bytes);
+  return hash.finish();
+}
+
+}  // namespace swarmfs::util

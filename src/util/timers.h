@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <thread>
+
+#include "util/clock.h"
+#include "util/operation.h"
+#include "util/sync.h"
+
+namespace swarmfs::util {
+
+/// Calls back at a time. Callbacks run one at a time on the timer's own thread, with no lock held,
+/// and must be short.
+class Timers {
+ public:
+  Timers();
+  ~Timers();
+  Timers(const Timers&) = delete;
+  Timers& operator=(const Timers&) = delete;
+
+  /// Any thread. The callback runs once at or after `when` unless the operation dies first.
+  [[nodiscard]] Operation at(SteadyTime when, std::function<void()> callback);
+  [[nodiscard]] Operation after(Duration delay, std::function<void()> callback);
+
+ private:
+  struct Task {
+    CallbackGate gate;
+    std::function<void()> callback;
+  };
+  struct State {
+    std::multimap<SteadyTime, std::shared_ptr<Task>> tasks;
+    bool stopping = false;
+  };
+  void run();
+
+  Sync<State> state_;
+  std::condition_variable changed_;
+  std::thread thread_;
+};
+
+}  // namespace swarmfs::util
