@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "util/error.h"
+#include "util/log.h"
+
+namespace swarmfs::daemon {
+
+/// A configuration that cannot be used. The message starts with "FILE:LINE: ".
+class BadConfig : public util::Error {
+ public:
+  using util::Error::Error;
+};
+
+/// [[registry]]: how one registry is reached.
+struct RegistrySection {
+  std::string host;
+  std::vector<std::string> mirrors;
+  bool plain_http = false;
+  std::filesystem::path ca_file, cert_file, key_file;
+  std::string username;
+  std::filesystem::path password_file;
+  unsigned max_connections = 8;
+  double max_requests_per_second = 0;  ///< 0: no limit
+};
+
+/// What /etc/swarmfs/swarmfs.toml says. Every key has a default; an unknown key is an error.
+struct Config {
+  std::filesystem::path cache_directory = "/var/lib/swarmfs";
+  uint64_t cache_quota = 20'000'000'000;
+  double cache_high_watermark = 0.95;
+  double cache_low_watermark = 0.85;
+  std::filesystem::path mount_point = "/run/swarmfs/fs";
+  std::chrono::milliseconds fault_timeout{30'000};
+  std::filesystem::path control_socket = "/run/swarmfs/control.sock";
+  std::string metrics_address;  ///< "127.0.0.1:9753"; empty: on the control socket only
+  util::log::Level log_level = util::log::Level::info;
+  bool backfill = true;
+  uint64_t span_cache = 128 << 20;  ///< bytes of inflated spans kept in memory
+  std::vector<std::filesystem::path> credential_files;
+  std::vector<RegistrySection> registries;
+};
+
+/// Pure. `file` is used in messages only. Throws BadConfig.
+Config parse_config(std::string_view text, const std::string& file);
+
+/// Reads and parses; a missing file is an error unless `optional`. Throws BadConfig, SysError.
+Config load_config(const std::filesystem::path& file, bool optional);
+
+}  // namespace swarmfs::daemon
