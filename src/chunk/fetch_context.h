@@ -19,19 +19,26 @@ enum class SourceKind : uint8_t { cache, peer, registry };
 
 constexpr const char* to_string(Class c) noexcept {
   switch (c) {
-    case Class::fault: return "fault";
-    case Class::pull: return "pull";
-    case Class::prefetch: return "prefetch";
-    case Class::backfill: return "backfill";
+    case Class::fault:
+      return "fault";
+    case Class::pull:
+      return "pull";
+    case Class::prefetch:
+      return "prefetch";
+    case Class::backfill:
+      return "backfill";
   }
   return "unknown";
 }
 
 constexpr const char* to_string(SourceKind kind) noexcept {
   switch (kind) {
-    case SourceKind::cache: return "cache";
-    case SourceKind::peer: return "peer";
-    case SourceKind::registry: return "registry";
+    case SourceKind::cache:
+      return "cache";
+    case SourceKind::peer:
+      return "peer";
+    case SourceKind::registry:
+      return "registry";
   }
   return "unknown";
 }

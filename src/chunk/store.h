@@ -52,7 +52,8 @@ class StoredLayer {
   /// block may be short) become visible together when `on_written` says Done, and survive a crash
   /// once they are durable. Fault::no_space: quota or disk full and nothing evictable, the caller
   /// serves without caching. `on_written` runs on the store's I/O thread or inside write().
-  virtual void write(BlockIndex first, util::SharedBytes bytes, Class cls, OnWritten on_written) = 0;
+  virtual void write(BlockIndex first, util::SharedBytes bytes, Class cls,
+                     OnWritten on_written) = 0;
 
   /// The whole layer matched its digest (true) or it did not and all bytes were dropped (discard).
   [[nodiscard]] virtual bool verified() const = 0;
@@ -64,9 +65,9 @@ class StoredLayer {
 };
 
 struct StoreUsage {
-  uint64_t bytes = 0;        ///< present bytes of all layers
-  uint64_t quota = 0;        ///< limit for `bytes`
-  uint64_t evicted = 0;      ///< bytes evicted since start
+  uint64_t bytes = 0;    ///< present bytes of all layers
+  uint64_t quota = 0;    ///< limit for `bytes`
+  uint64_t evicted = 0;  ///< bytes evicted since start
   uint64_t layers = 0;
 };
 

@@ -14,8 +14,8 @@ struct BackoffPolicy {
 };
 
 /// How long to wait before try number `attempt` (1 = first retry): doubling, capped, with "equal
-/// jitter" (half fixed, half random). `random` in [0, 1). `retry_after`, where the server named one,
-/// is a lower bound.
+/// jitter" (half fixed, half random). `random` in [0, 1). `retry_after`, where the server named
+/// one, is a lower bound.
 std::chrono::milliseconds retry_delay(const BackoffPolicy& policy, unsigned attempt, double random,
                                       std::optional<std::chrono::milliseconds> retry_after = {});
 

@@ -50,7 +50,9 @@ void write_all(int fd, ByteView content, const std::string& name) {
 
 }  // namespace
 
-std::optional<Bytes> read_file(const std::filesystem::path& path) { return read_all<Bytes>(path); }
+std::optional<Bytes> read_file(const std::filesystem::path& path) {
+  return read_all<Bytes>(path);
+}
 
 std::optional<std::string> read_text(const std::filesystem::path& path) {
   return read_all<std::string>(path);

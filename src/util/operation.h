@@ -4,8 +4,8 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 namespace swarmfs::util {

@@ -25,14 +25,22 @@ enum class Fault {
 /// "not found", "denied", …: for logs and messages.
 constexpr const char* to_string(Fault fault) noexcept {
   switch (fault) {
-    case Fault::not_found: return "not found";
-    case Fault::denied: return "denied";
-    case Fault::unavailable: return "unavailable";
-    case Fault::timed_out: return "timed out";
-    case Fault::cancelled: return "cancelled";
-    case Fault::corrupt: return "corrupt";
-    case Fault::no_space: return "no space";
-    case Fault::invalid: return "invalid";
+    case Fault::not_found:
+      return "not found";
+    case Fault::denied:
+      return "denied";
+    case Fault::unavailable:
+      return "unavailable";
+    case Fault::timed_out:
+      return "timed out";
+    case Fault::cancelled:
+      return "cancelled";
+    case Fault::corrupt:
+      return "corrupt";
+    case Fault::no_space:
+      return "no space";
+    case Fault::invalid:
+      return "invalid";
   }
   return "unknown";
 }
@@ -49,8 +57,8 @@ struct Done {};
 template <class T>
 class [[nodiscard]] Outcome {
  public:
-  Outcome(T value) : state_(std::move(value)) {}             // NOLINT: implicit by design
-  Outcome(Failure failure) : state_(std::move(failure)) {}   // NOLINT: implicit by design
+  Outcome(T value) : state_(std::move(value)) {}            // NOLINT: implicit by design
+  Outcome(Failure failure) : state_(std::move(failure)) {}  // NOLINT: implicit by design
 
   explicit operator bool() const noexcept { return state_.index() == 0; }
   [[nodiscard]] T& value() & { return assert(*this), std::get<0>(state_); }

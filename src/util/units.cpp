@@ -35,7 +35,8 @@ std::optional<uint64_t> parse_bytes(std::string_view text) {
   if (!unit.empty() && unit != "b") {
     const auto power = std::string_view("kmgtp").find(unit[0]);
     const std::string tail = unit.substr(1);
-    if (power == std::string_view::npos || (tail != "" && tail != "b" && tail != "ib" && tail != "i"))
+    if (power == std::string_view::npos ||
+        (tail != "" && tail != "b" && tail != "ib" && tail != "i"))
       return std::nullopt;
     const bool binary = tail.starts_with('i') || tail.empty();
     factor = std::pow(binary ? 1024.0 : 1000.0, static_cast<double>(power + 1));
@@ -57,8 +58,7 @@ std::string to_base64(std::string_view bytes) {
     const size_t count = std::min<size_t>(3, bytes.size() - at);
     for (size_t i = 0; i < 3; ++i)
       word = word << 8 | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0u);
-    for (size_t i = 0; i < 4; ++i)
-      out += i <= count ? kBase64[word >> (18 - 6 * i) & 63] : '=';
+    for (size_t i = 0; i < 4; ++i) out += i <= count ? kBase64[word >> (18 - 6 * i) & 63] : '=';
   }
   return out;
 }
