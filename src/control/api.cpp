@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "control/api.h"
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+namespace swarmfs::control {
+
+using nlohmann::json;
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+
+namespace {
+
+constexpr std::chrono::milliseconds kLongestWait{60'000};
+
+// Names of files may hold any byte; JSON holds UTF-8 only.
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+ApiAnswer ok(const json& body, int status = 200) {
+  return {status, "application/json", dump(body)};
+}
+
+json error_json(const Failure& failure) {
+  return {{"fault", util::to_string(failure.fault)}, {"message", failure.message}};
+}
+
+ApiAnswer refuse(const Failure& failure) {
+  return ok({{"error", error_json(failure)}}, http_status(failure.fault));
+}
+
+json to_json(const LayerReport& layer) {
+  return {{"digest", layer.digest},   {"media_type", layer.media_type},
+          {"size", layer.size},       {"bytes_present", layer.bytes_present},
+          {"indexed", layer.indexed}, {"lazy", layer.lazy},
+          {"why", layer.why},         {"verified", layer.verified},
+          {"sources", layer.sources}};
+}
+
+json to_json(const MountReport& mount) {
+  return {{"reference", mount.reference},
+          {"directory", mount.directory},
+          {"manifest", mount.manifest},
+          {"image_path", mount.image_path},
+          {"pinned", mount.pinned},
+          {"bytes_total", mount.bytes_total},
+          {"bytes_present", mount.bytes_present}};
+}
+
+template <class T>
+json to_json(const std::vector<T>& items) {
+  json list = json::array();
+  for (const auto& item : items) list.push_back(to_json(item));
+  return list;
+}
+
+json to_json(const JobReport& job) {
+  json made = {{"id", job.id},
+               {"kind", job.kind},
+               {"state", job.state},
+               {"bytes_total", job.bytes_total},
+               {"bytes_done", job.bytes_done},
+               {"seconds", job.seconds},
+               {"bytes_by_source", job.sources},
+               {"layers", to_json(job.layers)}};
+  if (job.error) made["error"] = error_json(*job.error);
+  if (!job.image_path.empty()) made["result"] = {{"image_path", job.image_path}};
+  return made;
+}
+
+json to_json(const StatusReport& status) {
+  return {{"version", status.version},
+          {"uptime_seconds", status.uptime_seconds},
+          {"mount_point", status.mount_point},
+          {"cache",
+           {{"bytes", status.cache_bytes},
+            {"quota", status.cache_quota},
+            {"evicted", status.cache_evicted},
+            {"layers", status.layers}}},
+          {"bytes_by_source", status.sources},
+          {"mounts", to_json(status.mounts)}};
+}
+
+json to_json(const ExplainReport& report) {
+  return {{"reference", report.reference},
+          {"manifest", report.manifest},
+          {"layers", to_json(report.layers)}};
+}
+
+template <class T>
+ApiAnswer answer_with(const Outcome<T>& outcome) {
+  return outcome ? ok(to_json(*outcome)) : refuse(outcome.failure());
+}
+
+ApiAnswer started(const Outcome<std::string>& job) {
+  return job ? ok({{"job", *job}}, 202) : refuse(job.failure());
+}
+
+std::string query(const ApiRequest& request, const std::string& key) {
+  const auto found = request.query.find(key);
+  return found == request.query.end() ? "" : found->second;
+}
+
+Outcome<json> body_of(const ApiRequest& request) {
+  json body = json::parse(request.body, nullptr, false);
+  if (!body.is_object()) return Failure{Fault::invalid, "the body must be a JSON object"};
+  for (const auto& [key, value] : body.items())
+    if (key == "pin" ? !value.is_boolean() : !value.is_string())
+      return Failure{Fault::invalid, "\"" + key + "\" has the wrong type"};
+  return body;
+}
+
+}  // namespace
+
+int http_status(Fault fault) noexcept {
+  switch (fault) {
+    case Fault::not_found:
+      return 404;
+    case Fault::denied:
+      return 403;
+    case Fault::unavailable:
+      return 503;
+    case Fault::timed_out:
+      return 504;
+    case Fault::cancelled:
+      return 499;
+    case Fault::corrupt:
+      return 502;
+    case Fault::no_space:
+      return 507;
+    case Fault::invalid:
+      return 400;
+  }
+  return 500;
+}
+
+ApiAnswer Api::answer(const ApiRequest& request) noexcept {
+  try {
+    return route(request);
+  } catch (const std::exception& error) {
+    return ok({{"error", {{"fault", "internal"}, {"message", error.what()}}}}, 500);
+  }
+}
+
+ApiAnswer Api::route(const ApiRequest& request) {
+  const std::string call = request.method + " " + request.path;
+  if (call == "GET /v1/version") return ok({{"version", SWARMFS_VERSION}});
+  if (call == "GET /v1/status") return ok(to_json(mediator_.status()));
+  if (call == "GET /v1/mounts") return ok({{"mounts", to_json(mediator_.mounts())}});
+  if (call == "GET /v1/layers") return ok({{"layers", to_json(mediator_.layers())}});
+  if (call == "GET /v1/explain") return answer_with(mediator_.explain(query(request, "target")));
+  if (call == "GET /metrics")
+    return {200, "text/plain; version=0.0.4; charset=utf-8", mediator_.metrics()};
+  if (call == "POST /v1/mounts") return mount(request);
+  if (call == "POST /v1/pulls") return pull(request);
+  if (call == "POST /v1/evict") return ok({{"freed", mediator_.evict()}});
+  if (call == "DELETE /v1/mounts") {
+    const auto done = mediator_.umount(query(request, "directory"));
+    return done ? ok(json::object()) : refuse(done.failure());
+  }
+  if (request.method == "GET" && request.path.starts_with("/v1/jobs/")) return job(request);
+  return refuse({Fault::not_found, "no such call: " + call});
+}
+
+ApiAnswer Api::mount(const ApiRequest& request) {
+  const auto body = body_of(request);
+  if (!body) return refuse(body.failure());
+  const MountOrder order{body->value("reference", ""), body->value("directory", ""),
+                         body->value("platform", ""), body->value("pin", false)};
+  if (order.reference.empty()) return refuse({Fault::invalid, "\"reference\" is missing"});
+  if (!order.directory.starts_with('/'))
+    return refuse({Fault::invalid, "\"directory\" must be an absolute path"});
+  return started(mediator_.mount(order));
+}
+
+ApiAnswer Api::pull(const ApiRequest& request) {
+  const auto body = body_of(request);
+  if (!body) return refuse(body.failure());
+  const std::string reference = body->value("reference", "");
+  if (reference.empty()) return refuse({Fault::invalid, "\"reference\" is missing"});
+  return started(mediator_.pull(reference, body->value("platform", "")));
+}
+
+ApiAnswer Api::job(const ApiRequest& request) {
+  const std::string text = query(request, "wait_ms");
+  int64_t wait = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), wait);
+  if (!text.empty() && (error != std::errc() || end != text.data() + text.size() || wait < 0))
+    return refuse({Fault::invalid, "wait_ms must be a number of milliseconds"});
+  return answer_with(mediator_.job(request.path.substr(std::string("/v1/jobs/").size()),
+                                   std::min(std::chrono::milliseconds(wait), kLongestWait)));
+}
+
+}  // namespace swarmfs::control

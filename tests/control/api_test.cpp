@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "control/api.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace swarmfs::control {
+namespace {
+
+using nlohmann::json;
+using util::Failure;
+using util::Fault;
+
+class FakeMediator : public Mediator {
+ public:
+  StatusReport status() override {
+    StatusReport made;
+    made.cache_bytes = 5;
+    made.sources = {{"registry", 7}};
+    made.mounts = mounts();
+    return made;
+  }
+  std::vector<MountReport> mounts() override { return {{"r", "/d", "m", "/p", true, 10, 4}}; }
+  std::vector<LayerReport> layers() override { return {}; }
+  util::Outcome<std::string> mount(const MountOrder& order) override {
+    last = order;
+    return std::string("j1");
+  }
+  util::Outcome<std::string> pull(const std::string&, const std::string&) override {
+    return Failure{Fault::denied, "no password for r"};
+  }
+  util::Outcome<util::Done> umount(const std::string& directory) override {
+    if (directory != "/d") return Failure{Fault::not_found, "nothing is mounted there"};
+    return util::Done{};
+  }
+  util::Outcome<JobReport> job(const std::string& id, std::chrono::milliseconds wait) override {
+    waited = wait;
+    JobReport made;
+    made.id = id;
+    made.state = "failed";
+    made.error = Failure{Fault::corrupt, std::string("bad \xff byte")};
+    return made;
+  }
+  util::Outcome<ExplainReport> explain(const std::string& target) override {
+    if (target.empty()) throw std::runtime_error("boom");
+    return ExplainReport{target, "m", {LayerReport{}}};
+  }
+  uint64_t evict() override { return 42; }
+  std::string metrics() override { return "swarmfs_up 1\n"; }
+
+  MountOrder last;
+  std::chrono::milliseconds waited{};
+};
+
+struct ApiTest : testing::Test {
+  json call(const std::string& method, const std::string& path,
+            std::map<std::string, std::string> query = {}, const std::string& body = "") {
+    answer = api.answer({method, path, std::move(query), body});
+    return json::parse(answer.body, nullptr, false);
+  }
+  FakeMediator mediator;
+  Api api{mediator};
+  ApiAnswer answer;
+};
+
+TEST_F(ApiTest, a_mount_order_arrives_whole) {
+  const json made =
+      call("POST", "/v1/mounts", {},
+           R"({"reference":"small","directory":"/mnt/a","pin":true,"platform":"linux/arm64"})");
+  EXPECT_EQ(answer.status, 202);
+  EXPECT_EQ(made["job"], "j1");
+  EXPECT_EQ(mediator.last.reference, "small");
+  EXPECT_EQ(mediator.last.directory, "/mnt/a");
+  EXPECT_EQ(mediator.last.platform, "linux/arm64");
+  EXPECT_TRUE(mediator.last.pin);
+}
+
+TEST_F(ApiTest, orders_that_make_no_sense_are_refused) {
+  for (const char* body :
+       {"", "[]", "{", R"({"directory":"/a"})", R"({"reference":"a"})",
+        R"({"reference":"a","directory":"relative"})", R"({"reference":7,"directory":"/a"})",
+        R"({"reference":"a","directory":"/a","pin":"yes"})"}) {
+    const json refused = call("POST", "/v1/mounts", {}, body);
+    EXPECT_EQ(answer.status, 400) << body;
+    EXPECT_EQ(refused["error"]["fault"], "invalid") << body;
+  }
+  EXPECT_TRUE(mediator.last.reference.empty());
+}
+
+TEST_F(ApiTest, failures_become_status_and_message) {
+  const json refused = call("POST", "/v1/pulls", {}, R"({"reference":"r/x"})");
+  EXPECT_EQ(answer.status, 403);
+  EXPECT_EQ(refused["error"]["message"], "no password for r");
+  call("DELETE", "/v1/mounts", {{"directory", "/other"}});
+  EXPECT_EQ(answer.status, 404);
+  call("DELETE", "/v1/mounts", {{"directory", "/d"}});
+  EXPECT_EQ(answer.status, 200);
+  call("GET", "/v2/");
+  EXPECT_EQ(answer.status, 404);
+}
+
+TEST_F(ApiTest, an_exception_is_an_internal_error) {
+  const json refused = call("GET", "/v1/explain");
+  EXPECT_EQ(answer.status, 500);
+  EXPECT_EQ(refused["error"]["message"], "boom");
+}
+
+TEST_F(ApiTest, a_wait_is_bounded_and_bytes_that_are_not_text_survive) {
+  const json job = call("GET", "/v1/jobs/j9", {{"wait_ms", "99999999"}});
+  EXPECT_EQ(job["id"], "j9");
+  EXPECT_EQ(mediator.waited, std::chrono::seconds(60));
+  EXPECT_EQ(job["error"]["fault"], "corrupt");
+  call("GET", "/v1/jobs/j9", {{"wait_ms", "5x"}});
+  EXPECT_EQ(answer.status, 400);
+}
+
+TEST_F(ApiTest, reports_carry_their_numbers) {
+  const json status = call("GET", "/v1/status");
+  EXPECT_EQ(status["cache"]["bytes"], 5);
+  EXPECT_EQ(status["bytes_by_source"]["registry"], 7);
+  EXPECT_EQ(status["mounts"][0]["bytes_present"], 4);
+  EXPECT_EQ(call("GET", "/v1/explain", {{"target", "x"}})["layers"].size(), 1u);
+  EXPECT_EQ(call("POST", "/v1/evict")["freed"], 42);
+  call("GET", "/metrics");
+  EXPECT_EQ(answer.body, "swarmfs_up 1\n");
+}
+
+}  // namespace
+}  // namespace swarmfs::control
