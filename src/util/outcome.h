@@ -67,6 +67,7 @@ class [[nodiscard]] Outcome {
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
   T& operator*() { return value(); }
+  const T& operator*() const { return value(); }
   [[nodiscard]] const Failure& failure() const { return assert(!*this), std::get<1>(state_); }
 
  private:
