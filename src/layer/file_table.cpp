@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "layer/file_table.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace swarmfs::layer {
+
+FileTable::FileTable(std::vector<Inode> inodes, std::vector<Directory> directories,
+                     std::vector<ForeignLink> foreign_links)
+    : inodes_(std::move(inodes)),
+      directories_(std::move(directories)),
+      foreign_links_(std::move(foreign_links)) {
+  assert(!inodes_.empty() && inodes_.size() == directories_.size());
+}
+
+std::optional<InodeIndex> FileTable::find(InodeIndex directory, std::string_view name) const {
+  const auto& children = directories_.at(directory).children;
+  const auto found = std::lower_bound(
+      children.begin(), children.end(), name,
+      [](const Name& entry, std::string_view wanted) { return entry.name < wanted; });
+  if (found == children.end() || found->name != name) return std::nullopt;
+  return found->inode;
+}
+
+}  // namespace swarmfs::layer

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "layer/layer_index.h"
+
+#include <zstd.h>
+
+#include <cstring>
+
+#include "layer/bad_layer.h"
+#include "util/digest.h"
+
+namespace swarmfs::layer {
+
+using util::Bytes;
+using util::ByteView;
+using util::Failure;
+using util::Fault;
+
+namespace {
+
+constexpr std::string_view kMagic = "swfsidx1";
+constexpr size_t kDigestSize = 32;
+constexpr uint64_t kMaxBody = 4ull << 30;
+
+class Writer {
+ public:
+  void number(uint64_t value) {
+    while (value >= 0x80) {
+      out_.push_back(static_cast<std::byte>(value | 0x80));
+      value >>= 7;
+    }
+    out_.push_back(static_cast<std::byte>(value));
+  }
+  void signed_number(int64_t value) {
+    number(static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63));
+  }
+  void bytes(ByteView view) {
+    number(view.size());
+    out_.insert(out_.end(), view.begin(), view.end());
+  }
+  void text(std::string_view view) { bytes(util::as_bytes(view)); }
+  Bytes take() { return std::move(out_); }
+
+ private:
+  Bytes out_;
+};
+
+class Reader {
+ public:
+  explicit Reader(ByteView in) : in_(in) {}
+  uint64_t number() {
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      const auto byte = std::to_integer<uint64_t>(next());
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+    throw BadLayer("a number without end");
+  }
+  uint32_t number32() {
+    const uint64_t value = number();
+    if (value > UINT32_MAX) throw BadLayer("a number out of range");
+    return static_cast<uint32_t>(value);
+  }
+  /// A count of things that take at least one byte each: cannot exceed what is left.
+  size_t count() {
+    const uint64_t value = number();
+    if (value > in_.size()) throw BadLayer("a count out of range");
+    return value;
+  }
+  int64_t signed_number() {
+    const uint64_t value = number();
+    return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
+  }
+  ByteView bytes() {
+    const size_t length = count();
+    const ByteView view = in_.first(length);
+    in_ = in_.subspan(length);
+    return view;
+  }
+  std::string text() { return std::string(util::as_text(bytes())); }
+  [[nodiscard]] bool at_end() const { return in_.empty(); }
+
+ private:
+  std::byte next() {
+    if (in_.empty()) throw BadLayer("it ends early");
+    const std::byte byte = in_[0];
+    in_ = in_.subspan(1);
+    return byte;
+  }
+  ByteView in_;
+};
+
+void write_inode(Writer& out, const Inode& inode) {
+  out.number(static_cast<uint64_t>(inode.type));
+  out.number(inode.mode | (inode.implied ? 1u << 16 : 0) | (inode.opaque ? 1u << 17 : 0));
+  out.number(inode.uid);
+  out.number(inode.gid);
+  out.number(inode.size);
+  out.signed_number(inode.mtime_s);
+  out.number(inode.mtime_ns);
+  out.number(inode.rdev_major);
+  out.number(inode.rdev_minor);
+  out.number(inode.links);
+  out.text(inode.symlink_target);
+  out.number(inode.extents.size());
+  for (const auto& extent : inode.extents) {
+    out.number(extent.file_offset);
+    out.number(extent.space_offset);
+    out.number(extent.length);
+  }
+  out.number(inode.xattrs.size());
+  for (const auto& [name, value] : inode.xattrs) {
+    out.text(name);
+    out.text(value);
+  }
+}
+
+Inode read_inode(Reader& in, uint64_t space_size) {
+  Inode inode;
+  const uint64_t type = in.number();
+  if (type > static_cast<uint64_t>(FileType::fifo)) throw BadLayer("an unknown file type");
+  inode.type = static_cast<FileType>(type);
+  const uint32_t mode = in.number32();
+  inode.mode = mode & 07777;
+  inode.implied = mode >> 16 & 1;
+  inode.opaque = mode >> 17 & 1;
+  inode.uid = in.number32();
+  inode.gid = in.number32();
+  inode.size = in.number();
+  inode.mtime_s = in.signed_number();
+  inode.mtime_ns = in.number32();
+  inode.rdev_major = in.number32();
+  inode.rdev_minor = in.number32();
+  inode.links = in.number32();
+  inode.symlink_target = in.text();
+  inode.extents.resize(in.count());
+  uint64_t last = 0;
+  for (auto& extent : inode.extents) {
+    extent = {in.number(), in.number(), in.number()};
+    if (extent.file_offset < last || extent.file_offset > inode.size ||
+        extent.length > inode.size - extent.file_offset || extent.space_offset > space_size ||
+        extent.length > space_size - extent.space_offset)
+      throw BadLayer("an extent out of bounds");
+    last = extent.file_offset + extent.length;
+  }
+  const size_t xattrs = in.count();
+  for (size_t i = 0; i < xattrs; ++i) {
+    std::string name = in.text();
+    inode.xattrs.emplace_back(std::move(name), in.text());
+  }
+  return inode;
+}
+
+void write_files(Writer& out, const FileTable& files) {
+  out.number(files.size());
+  for (InodeIndex i = 0; i < files.size(); ++i) write_inode(out, files.inode(i));
+  for (InodeIndex i = 0; i < files.size(); ++i) {
+    out.number(files.children(i).size());
+    for (const auto& child : files.children(i)) {
+      out.text(child.name);
+      out.number(child.inode);
+    }
+    out.number(files.whiteouts(i).size());
+    for (const auto& name : files.whiteouts(i)) out.text(name);
+  }
+  out.number(files.foreign_links().size());
+  for (const auto& link : files.foreign_links()) {
+    out.number(link.parent);
+    out.text(link.name);
+    out.text(link.target_path);
+  }
+}
+
+FileTable read_files(Reader& in, uint64_t space_size) {
+  const size_t count = in.count();
+  if (count == 0) throw BadLayer("no root");
+  std::vector<Inode> inodes;
+  inodes.reserve(count);
+  for (size_t i = 0; i < count; ++i) inodes.push_back(read_inode(in, space_size));
+  if (inodes[0].type != FileType::directory) throw BadLayer("the root is no directory");
+  std::vector<bool> has_parent(count);
+  std::vector<FileTable::Directory> directories(count);
+  for (size_t i = 0; i < count; ++i) {
+    directories[i].children.resize(in.count());
+    for (size_t k = 0; k < directories[i].children.size(); ++k) {
+      auto& child = directories[i].children[k];
+      child = {in.text(), in.number32()};
+      // Makers number a directory after its parent was made, so links upwards are loops.
+      const bool is_directory = child.inode < count && inodes[child.inode].type == FileType::directory;
+      if (child.inode == 0 || child.inode >= count || (is_directory && has_parent[child.inode]) ||
+          (k > 0 && directories[i].children[k - 1].name >= child.name) || child.name.empty() ||
+          child.name.find('/') != std::string::npos)
+        throw BadLayer("a directory that makes no sense");
+      if (is_directory) has_parent[child.inode] = true;
+    }
+    directories[i].whiteouts.resize(in.count());
+    for (auto& name : directories[i].whiteouts) name = in.text();
+    if (inodes[i].type != FileType::directory && !directories[i].children.empty())
+      throw BadLayer("a file with children");
+  }
+  std::vector<ForeignLink> foreign(in.count());
+  for (auto& link : foreign) {
+    link.parent = in.number32();
+    link.name = in.text();
+    link.target_path = in.text();
+    if (link.parent >= count) throw BadLayer("a link without a parent");
+  }
+  return {std::move(inodes), std::move(directories), std::move(foreign)};
+}
+
+void read_checkpoints(Reader& in, LayerIndex& index) {
+  index.checkpoints.resize(in.count());
+  const Checkpoint* before = nullptr;
+  for (auto& checkpoint : index.checkpoints) {
+    checkpoint.space_offset = in.number();
+    checkpoint.bytes_offset = in.number();
+    const uint32_t flags = in.number32();
+    checkpoint.bits = flags & 7;
+    checkpoint.member_start = flags >> 3 & 1;
+    const ByteView window = in.bytes();
+    checkpoint.window.assign(window.begin(), window.end());
+    const bool ascending = before ? checkpoint.space_offset > before->space_offset &&
+                                        checkpoint.bytes_offset >= before->bytes_offset
+                                  : checkpoint.space_offset == 0;
+    if (!ascending || checkpoint.space_offset > index.space_size || window.size() > 32768 ||
+        checkpoint.bytes_offset > index.layer_size || (checkpoint.bits && !checkpoint.bytes_offset))
+      throw BadLayer("a checkpoint out of bounds");
+    before = &checkpoint;
+  }
+  if (index.checkpoints.empty() != (index.compression == Compression::none))
+    throw BadLayer("checkpoints that do not fit the compression");
+}
+
+Bytes compress(ByteView body) {
+  Bytes out(ZSTD_compressBound(body.size()));
+  const size_t size = ZSTD_compress(out.data(), out.size(), body.data(), body.size(), 1);
+  if (ZSTD_isError(size)) throw util::Error("cannot compress a layer index");
+  out.resize(size);
+  return out;
+}
+
+Bytes decompress(ByteView packed) {
+  const unsigned long long size = ZSTD_getFrameContentSize(packed.data(), packed.size());
+  if (size > kMaxBody) throw BadLayer("a body of absurd size");
+  Bytes out(size);
+  const size_t got = ZSTD_decompress(out.data(), out.size(), packed.data(), packed.size());
+  if (ZSTD_isError(got) || got != size) throw BadLayer("a body that does not decompress");
+  return out;
+}
+
+LayerIndex read_body(ByteView body) {
+  Reader in(body);
+  LayerIndex index;
+  const uint64_t compression = in.number();
+  if (compression > static_cast<uint64_t>(Compression::zstd)) throw BadLayer("an unknown compression");
+  index.compression = static_cast<Compression>(compression);
+  index.layer_size = in.number();
+  index.space_size = in.number();
+  index.files = read_files(in, index.space_size);
+  read_checkpoints(in, index);
+  if (!in.at_end()) throw BadLayer("bytes after its end");
+  return index;
+}
+
+}  // namespace
+
+Bytes LayerIndex::serialize() const {
+  Writer body;
+  body.number(static_cast<uint64_t>(compression));
+  body.number(layer_size);
+  body.number(space_size);
+  write_files(body, files);
+  body.number(checkpoints.size());
+  for (const auto& checkpoint : checkpoints) {
+    body.number(checkpoint.space_offset);
+    body.number(checkpoint.bytes_offset);
+    body.number(checkpoint.bits | (checkpoint.member_start ? 8u : 0u));
+    body.bytes(checkpoint.window);
+  }
+  const auto magic = util::as_bytes(kMagic);
+  Bytes document(magic.begin(), magic.end());
+  const Bytes packed = compress(body.take());
+  document.insert(document.end(), packed.begin(), packed.end());
+  const auto digest = util::Sha256::of(document);
+  document.insert(document.end(), digest.bytes().begin(), digest.bytes().end());
+  return document;
+}
+
+util::Outcome<LayerIndex> LayerIndex::parse(ByteView document) {
+  try {
+    if (document.size() < kMagic.size() + kDigestSize ||
+        util::as_text(document.first(kMagic.size())) != kMagic)
+      throw BadLayer("another version or not an index");
+    const ByteView checked = document.first(document.size() - kDigestSize);
+    const auto digest = util::Sha256::of(checked);
+    if (std::memcmp(digest.bytes().data(), document.last(kDigestSize).data(), kDigestSize) != 0)
+      throw BadLayer("a wrong checksum");
+    return read_body(decompress(checked.subspan(kMagic.size())));
+  } catch (const BadLayer& bad) {
+    return Failure{Fault::corrupt, std::string("unreadable layer index: ") + bad.what()};
+  }
+}
+
+}  // namespace swarmfs::layer

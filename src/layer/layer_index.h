@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "layer/file_table.h"
+#include "util/outcome.h"
+#include "util/units.h"
+
+namespace swarmfs::layer {
+
+enum class Compression : uint8_t { none, gzip, zstd };
+
+constexpr const char* to_string(Compression compression) noexcept {
+  switch (compression) {
+    case Compression::none: return "plain tar";
+    case Compression::gzip: return "gzip";
+    case Compression::zstd: return "zstd";
+  }
+  return "unknown";
+}
+
+/// A place from which the data space can be inflated without what stands before it (zran.c of
+/// zlib for gzip; a frame start for zstd).
+struct Checkpoint {
+  uint64_t space_offset = 0;
+  uint64_t bytes_offset = 0;  ///< first compressed byte that is not yet fully consumed
+  uint8_t bits = 0;           ///< gzip: bits of the byte before that are still to come
+  bool member_start = false;  ///< a gzip header, a zstd frame: needs no window
+  util::Bytes window;         ///< gzip: up to 32 KiB of data space before the offset
+  bool operator==(const Checkpoint&) const = default;
+};
+
+/// From one checkpoint to the next: the unit of inflating.
+struct Span {
+  size_t index = 0;
+  util::ByteRange space;  ///< what it inflates to
+  util::ByteRange bytes;  ///< what is needed for that
+};
+
+/// All that makes a layer lazy: file table and checkpoints. Immutable once built; any thread.
+struct LayerIndex {
+  /// More than this between two checkpoints is no random access.
+  static constexpr uint64_t kMaxSpan = 8 << 20;
+
+  Compression compression = Compression::none;
+  uint64_t layer_size = 0;  ///< compressed
+  uint64_t space_size = 0;
+  FileTable files;
+  std::vector<Checkpoint> checkpoints;  ///< ascending, the first at 0; empty for plain tar
+
+  /// Whether any part can be inflated alone.
+  [[nodiscard]] bool seekable() const;
+  /// Empty when seekable.
+  [[nodiscard]] std::string why_not_seekable() const;
+  [[nodiscard]] size_t span_count() const { return checkpoints.size(); }
+  [[nodiscard]] Span span(size_t index) const;
+  /// The spans that cover `space` (clamped to the data space).
+  [[nodiscard]] std::vector<Span> spans(util::ByteRange space) const;
+  /// `compressed` is exactly span.bytes. Gives span.space.length bytes, or Fault::corrupt.
+  [[nodiscard]] util::Outcome<util::Bytes> inflate(const Span& span,
+                                                   util::ByteView compressed) const;
+
+  /// Version 1: "swfsidx1", zstd of the body, SHA-256 of both.
+  [[nodiscard]] util::Bytes serialize() const;
+  /// Fault::corrupt on anything odd: another version, a wrong checksum, numbers out of bounds.
+  static util::Outcome<LayerIndex> parse(util::ByteView document);
+};
+
+}  // namespace swarmfs::layer
