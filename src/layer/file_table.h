@@ -37,7 +37,7 @@ struct Inode {
   uint32_t mtime_ns = 0;
   uint32_t rdev_major = 0;
   uint32_t rdev_minor = 0;
-  uint32_t links = 1;  ///< names in this layer; of a directory 2 + its subdirectories
+  uint32_t links = 1;    ///< names in this layer; of a directory 2 + its subdirectories
   bool implied = false;  ///< a directory without an entry of its own, only part of a path
   bool opaque = false;   ///< a directory that hides what lower layers have in it
   std::string symlink_target;

@@ -42,7 +42,9 @@ std::vector<std::string> clean_path(std::string_view path) {
   return parts;
 }
 
-FileTableBuilder::FileTableBuilder() { make(implied_directory()); }
+FileTableBuilder::FileTableBuilder() {
+  make(implied_directory());
+}
 
 InodeIndex FileTableBuilder::make(Inode inode) {
   if (slots_.size() >= kMaxInodes) throw BadLayer("more than 4 million entries");
@@ -85,7 +87,9 @@ bool FileTableBuilder::note_whiteout(const Place& where) {
   return true;
 }
 
-void FileTableBuilder::add(std::string_view path, Inode inode) { put(place(path), std::move(inode)); }
+void FileTableBuilder::add(std::string_view path, Inode inode) {
+  put(place(path), std::move(inode));
+}
 
 void FileTableBuilder::put(const Place& where, Inode inode) {
   if (note_whiteout(where)) return;

@@ -44,8 +44,7 @@ struct Indexer::Pass {
   }
   void add(Checkpoint checkpoint) {
     auto& all = index.checkpoints;
-    if (!all.empty() && all.back().space_offset == checkpoint.space_offset)
-      all.pop_back();
+    if (!all.empty() && all.back().space_offset == checkpoint.space_offset) all.pop_back();
     all.push_back(std::move(checkpoint));
   }
 
@@ -94,8 +93,7 @@ struct GzipPass final : Indexer::Pass {
       return {};
     }
     inflateReset(&stream);
-    if (checkpoint_is_due())
-      add({index.space_size, index.layer_size, 0, true, {}});
+    if (checkpoint_is_due()) add({index.space_size, index.layer_size, 0, true, {}});
     between_members = false;
     any_member = true;
     return bytes;
@@ -116,7 +114,8 @@ struct GzipPass final : Indexer::Pass {
       }
       if (status == Z_BUF_ERROR) break;
       if (status != Z_OK)
-        throw BadLayer(std::string("corrupt gzip data: ") + (stream.msg ? stream.msg : "no reason given"));
+        throw BadLayer(std::string("corrupt gzip data: ") +
+                       (stream.msg ? stream.msg : "no reason given"));
       if ((stream.data_type & 128) && !(stream.data_type & 64) && checkpoint_is_due())
         note_checkpoint(index.layer_size + (given - stream.avail_in));
     }
@@ -127,7 +126,8 @@ struct GzipPass final : Indexer::Pass {
     Checkpoint made{index.space_size, consumed, static_cast<uint8_t>(stream.data_type & 7), false,
                     util::Bytes(kWindow)};
     uInt length = kWindow;
-    if (inflateGetDictionary(&stream, reinterpret_cast<Bytef*>(made.window.data()), &length) != Z_OK)
+    if (inflateGetDictionary(&stream, reinterpret_cast<Bytef*>(made.window.data()), &length) !=
+        Z_OK)
       throw util::Error("zlib gives no window");
     made.window.resize(length);
     add(std::move(made));
@@ -163,7 +163,8 @@ struct ZstdPass final : Indexer::Pass {
       }
       ZSTD_outBuffer made{out.data(), out.size(), 0};
       const size_t left = ZSTD_decompressStream(stream, &made, &in);
-      if (ZSTD_isError(left)) throw BadLayer(std::string("corrupt zstd data: ") + ZSTD_getErrorName(left));
+      if (ZSTD_isError(left))
+        throw BadLayer(std::string("corrupt zstd data: ") + ZSTD_getErrorName(left));
       emit(util::ByteView(out).first(made.pos));
       at_frame_start = left == 0;
       more = made.pos == out.size() && left != 0;
@@ -194,7 +195,9 @@ struct SniffPass final : Indexer::Pass {
     real->feed(bytes);
   }
   void choose() {
-    const auto at = [&](size_t i) { return i < head.size() ? std::to_integer<unsigned>(head[i]) : 0; };
+    const auto at = [&](size_t i) {
+      return i < head.size() ? std::to_integer<unsigned>(head[i]) : 0;
+    };
     const uint32_t magic = at(0) | at(1) << 8 | at(2) << 16 | at(3) << 24;
     if ((magic & 0xffff) == 0x8b1f)
       real = std::make_unique<GzipPass>(std::move(options));
@@ -219,8 +222,7 @@ struct SniffPass final : Indexer::Pass {
 
 }  // namespace
 
-Indexer::Indexer(IndexerOptions options)
-    : pass_(std::make_unique<SniffPass>(std::move(options))) {}
+Indexer::Indexer(IndexerOptions options) : pass_(std::make_unique<SniffPass>(std::move(options))) {}
 Indexer::~Indexer() = default;
 void Indexer::feed(util::ByteView compressed) {
   if (!compressed.empty()) pass_->feed(compressed);

@@ -19,7 +19,9 @@ using util::Outcome;
 
 namespace {
 
-Failure corrupt(const std::string& why) { return {Fault::corrupt, "cannot inflate a span: " + why}; }
+Failure corrupt(const std::string& why) {
+  return {Fault::corrupt, "cannot inflate a span: " + why};
+}
 
 struct GzipStream {
   z_stream stream{};
@@ -95,12 +97,13 @@ Outcome<Bytes> inflate_zstd(ByteView compressed, size_t wanted) {
 
 }  // namespace
 
-bool LayerIndex::seekable() const { return why_not_seekable().empty(); }
+bool LayerIndex::seekable() const {
+  return why_not_seekable().empty();
+}
 
 std::string LayerIndex::why_not_seekable() const {
   uint64_t longest = 0;
-  for (size_t i = 0; i < checkpoints.size(); ++i)
-    longest = std::max(longest, span(i).space.length);
+  for (size_t i = 0; i < checkpoints.size(); ++i) longest = std::max(longest, span(i).space.length);
   if (longest <= kMaxSpan) return "";
   return std::string(to_string(compression)) + " in one piece of " + util::human_bytes(longest) +
          " cannot be inflated from the middle";
@@ -121,8 +124,9 @@ std::vector<Span> LayerIndex::spans(ByteRange space) const {
   space = space.clamp(space_size);
   std::vector<Span> made;
   if (space.empty()) return made;
-  auto at = std::upper_bound(checkpoints.begin(), checkpoints.end(), space.offset,
-                             [](uint64_t offset, const Checkpoint& c) { return offset < c.space_offset; });
+  auto at = std::upper_bound(
+      checkpoints.begin(), checkpoints.end(), space.offset,
+      [](uint64_t offset, const Checkpoint& c) { return offset < c.space_offset; });
   for (auto i = static_cast<size_t>(at - checkpoints.begin()) - 1;
        i < checkpoints.size() && checkpoints[i].space_offset < space.end(); ++i)
     made.push_back(span(i));

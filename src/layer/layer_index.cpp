@@ -188,7 +188,8 @@ FileTable read_files(Reader& in, uint64_t space_size) {
       auto& child = directories[i].children[k];
       child = {in.text(), in.number32()};
       // Makers number a directory after its parent was made, so links upwards are loops.
-      const bool is_directory = child.inode < count && inodes[child.inode].type == FileType::directory;
+      const bool is_directory =
+          child.inode < count && inodes[child.inode].type == FileType::directory;
       if (child.inode == 0 || child.inode >= count || (is_directory && has_parent[child.inode]) ||
           (k > 0 && directories[i].children[k - 1].name >= child.name) || child.name.empty() ||
           child.name.find('/') != std::string::npos)
@@ -254,7 +255,8 @@ LayerIndex read_body(ByteView body) {
   Reader in(body);
   LayerIndex index;
   const uint64_t compression = in.number();
-  if (compression > static_cast<uint64_t>(Compression::zstd)) throw BadLayer("an unknown compression");
+  if (compression > static_cast<uint64_t>(Compression::zstd))
+    throw BadLayer("an unknown compression");
   index.compression = static_cast<Compression>(compression);
   index.layer_size = in.number();
   index.space_size = in.number();

@@ -17,9 +17,12 @@ enum class Compression : uint8_t { none, gzip, zstd };
 
 constexpr const char* to_string(Compression compression) noexcept {
   switch (compression) {
-    case Compression::none: return "plain tar";
-    case Compression::gzip: return "gzip";
-    case Compression::zstd: return "zstd";
+    case Compression::none:
+      return "plain tar";
+    case Compression::gzip:
+      return "gzip";
+    case Compression::zstd:
+      return "zstd";
   }
   return "unknown";
 }

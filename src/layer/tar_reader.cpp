@@ -15,7 +15,9 @@ namespace {
 constexpr uint64_t kMaxPayload = 1 << 20;
 constexpr uint64_t kMaxFile = 1ull << 50;
 
-uint64_t padded(uint64_t size) { return (size + 511) / 512 * 512; }
+uint64_t padded(uint64_t size) {
+  return (size + 511) / 512 * 512;
+}
 
 std::string text_field(std::string_view header, size_t at, size_t length) {
   const auto field = header.substr(at, length);
@@ -27,7 +29,8 @@ int64_t number_field(std::string_view header, size_t at, size_t length) {
   if (static_cast<unsigned char>(field[0]) & 0x80) {
     int64_t value = static_cast<unsigned char>(field[0]) == 0xff ? -1 : 0;
     for (size_t i = 1; i < length; ++i) {
-      if (value > (INT64_MAX >> 9) || value < -(INT64_MAX >> 9)) throw BadLayer("a number too large");
+      if (value > (INT64_MAX >> 9) || value < -(INT64_MAX >> 9))
+        throw BadLayer("a number too large");
       value = value * 256 + static_cast<unsigned char>(field[i]);
     }
     return value;
@@ -112,7 +115,8 @@ void TarReader::on_block() {
 }
 
 void TarReader::collect(State state, uint64_t size) {
-  if (size > kMaxPayload) throw BadLayer("an extended header of " + std::to_string(size) + " bytes");
+  if (size > kMaxPayload)
+    throw BadLayer("an extended header of " + std::to_string(size) + " bytes");
   state_ = state;
   payload_ = size;
   wanted_ = padded(size);
@@ -151,7 +155,8 @@ void TarReader::on_header() {
     inode_.rdev_minor = static_cast<uint32_t>(number_field(header, 337, 8));
   }
   if (ustar)
-    if (const auto prefix = text_field(header, 345, 155); !prefix.empty()) path_ = prefix + "/" + path_;
+    if (const auto prefix = text_field(header, 345, 155); !prefix.empty())
+      path_ = prefix + "/" + path_;
   stored_ = length;
   sparse_.clear();
   is_sparse_ = false;
@@ -188,7 +193,8 @@ void TarReader::parse_pax(Records& into) {
       throw BadLayer("a malformed pax record");
     const std::string_view record = rest.substr(digits + 1, length - digits - 2);
     const size_t equals = record.find('=');
-    if (equals == std::string_view::npos || equals == 0) throw BadLayer("a pax record without a key");
+    if (equals == std::string_view::npos || equals == 0)
+      throw BadLayer("a pax record without a key");
     const std::string key(record.substr(0, equals)), value(record.substr(equals + 1));
     if (key == "GNU.sparse.offset") {
       pending_offset = value;
@@ -270,7 +276,8 @@ void TarReader::on_gnu_sparse() {
   if (sparse_.size() > 1'000'000) throw BadLayer("a sparse map without end");
   if (first) {
     const int64_t real = number_field(block, 483, 12);
-    if (real < 0 || static_cast<uint64_t>(real) > kMaxFile) throw BadLayer("a sparse file of absurd size");
+    if (real < 0 || static_cast<uint64_t>(real) > kMaxFile)
+      throw BadLayer("a sparse file of absurd size");
     inode_.size = static_cast<uint64_t>(real);
   }
   if (block[first ? 482 : 504]) {
@@ -290,7 +297,8 @@ void TarReader::on_pax_sparse() {
   while (numbers.empty() || numbers.size() < 1 + 2 * numbers[0]) {
     const size_t line = buffer_.find('\n', at);
     if (line == std::string::npos) {
-      if (buffer_.size() >= std::min(kMaxPayload * 16, stored_)) throw BadLayer("a sparse map without end");
+      if (buffer_.size() >= std::min(kMaxPayload * 16, stored_))
+        throw BadLayer("a sparse map without end");
       wanted_ = 512;
       return;
     }
@@ -298,7 +306,8 @@ void TarReader::on_pax_sparse() {
     if (numbers[0] > 1'000'000) throw BadLayer("a sparse map without end");
     at = line + 1;
   }
-  for (size_t i = 1; i + 1 < numbers.size(); i += 2) sparse_.emplace_back(numbers[i], numbers[i + 1]);
+  for (size_t i = 1; i + 1 < numbers.size(); i += 2)
+    sparse_.emplace_back(numbers[i], numbers[i + 1]);
   stored_ -= std::min<uint64_t>(buffer_.size(), stored_);
   end_entry();
 }

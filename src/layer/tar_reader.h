@@ -27,7 +27,17 @@ class TarReader {
   void finish();
 
  private:
-  enum class State { header, long_name, long_link, pax, global_pax, gnu_sparse, pax_sparse, skip, end };
+  enum class State {
+    header,
+    long_name,
+    long_link,
+    pax,
+    global_pax,
+    gnu_sparse,
+    pax_sparse,
+    skip,
+    end
+  };
   using Records = std::map<std::string, std::string, std::less<>>;
 
   size_t feed_some(util::ByteView bytes);
@@ -46,10 +56,10 @@ class TarReader {
 
   FileTableBuilder& files_;
   State state_ = State::header;
-  uint64_t position_ = 0;   ///< in the data space
-  std::string buffer_;      ///< header block or payload being collected
-  uint64_t wanted_ = 512;   ///< bytes that buffer_ or the skip still lacks
-  uint64_t payload_ = 0;    ///< payload bytes without padding
+  uint64_t position_ = 0;  ///< in the data space
+  std::string buffer_;     ///< header block or payload being collected
+  uint64_t wanted_ = 512;  ///< bytes that buffer_ or the skip still lacks
+  uint64_t payload_ = 0;   ///< payload bytes without padding
   Records pax_, global_;
   std::string long_name_, long_link_;
   bool seen_entry_ = false;

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "cache/cached_layer.h"
+
+#include <fcntl.h>
+#include <sys/uio.h>
+
+#include <bit>
+#include <cassert>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "util/log.h"
+
+namespace swarmfs::cache {
+
+using chunk::BlockRange;
+using util::ByteRange;
+using util::Failure;
+using util::Fault;
+
+namespace {
+
+/// Below this a read goes through the page cache, so that small repeated reads need no disk.
+constexpr uint64_t kDirectFrom = 128 * 1024;
+constexpr uint64_t kPage = io::BufferPool::kAlignment;
+
+uint32_t coarse_now() {
+  using namespace std::chrono;
+  return static_cast<uint32_t>(
+      duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count() / 64);
+}
+
+}  // namespace
+
+/// Keeps the extents of a range from being evicted.
+class CachedLayer::Lease {
+ public:
+  Lease(std::shared_ptr<CachedLayer> layer, ByteRange range)
+      : layer_(std::move(layer)),
+        first_(range.offset / kExtent),
+        last_((range.end() - 1) / kExtent) {
+    const uint32_t now = coarse_now();
+    for (size_t i = first_; i <= last_; ++i) {
+      ++layer_->extents_[i].leases;
+      layer_->extents_[i].last_use = now;
+    }
+  }
+  ~Lease() {
+    for (size_t i = first_; i <= last_; ++i) --layer_->extents_[i].leases;
+  }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+
+  [[nodiscard]] bool meets_eviction() const {
+    for (size_t i = first_; i <= last_; ++i)
+      if (layer_->extents_[i].evicting) return true;
+    return false;
+  }
+
+ private:
+  std::shared_ptr<CachedLayer> layer_;
+  size_t first_, last_;
+};
+
+CachedLayer::CachedLayer(LayerFiles files, io::Queue& queue, Budget& budget)
+    : digest_(files.facts().digest),
+      form_(files.facts().form),
+      size_(files.facts().size),
+      queue_(queue),
+      budget_(budget),
+      bits_(files.facts().bits.size()),
+      extents_((size_ + kExtent - 1) / kExtent),
+      verified_(files.facts().verified),
+      pinned_(files.facts().pinned),
+      buffered_(files.buffered()),
+      direct_(files.direct()),
+      files_(std::move(files)) {
+  auto locked = files_.lock();
+  for (size_t i = 0; i < bits_.size(); ++i) {
+    bits_[i] = locked->facts().bits[i];
+    present_ += static_cast<uint64_t>(std::popcount(locked->facts().bits[i]));
+  }
+  // Read-ahead would cache the zeros of holes that a direct write fills later.
+  ::posix_fadvise(buffered_, 0, 0, POSIX_FADV_RANDOM);
+}
+
+bool CachedLayer::is_set(uint64_t block) const {
+  return bits_[block / 64] >> (block % 64) & 1;
+}
+
+bool CachedLayer::set(uint64_t block) {
+  const uint64_t bit = 1ull << (block % 64);
+  return !(bits_[block / 64].fetch_or(bit) & bit);
+}
+
+bool CachedLayer::clear(uint64_t block) {
+  const uint64_t bit = 1ull << (block % 64);
+  return bits_[block / 64].fetch_and(~bit) & bit;
+}
+
+bool CachedLayer::has(BlockRange blocks) const {
+  for (uint64_t i = blocks.first; i < blocks.end(); ++i) {
+    if (i % 64 == 0 && blocks.end() - i >= 64) {
+      if (bits_[i / 64] != ~0ull) return false;
+      i += 63;
+    } else if (!is_set(i)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::vector<BlockRange> CachedLayer::missing(BlockRange blocks) const {
+  std::vector<BlockRange> runs;
+  for (uint64_t i = blocks.first; i < blocks.end(); ++i) {
+    if (i % 64 == 0 && blocks.end() - i >= 64 && bits_[i / 64] == ~0ull) {
+      i += 63;
+      continue;
+    }
+    if (is_set(i)) continue;
+    if (!runs.empty() && runs.back().end() == i)
+      ++runs.back().count;
+    else
+      runs.push_back({i, 1});
+  }
+  return runs;
+}
+
+uint64_t CachedLayer::bytes_present() const {
+  uint64_t bytes = present_ * chunk::kBlockSize;
+  const uint64_t last = chunk::block_count(size_);
+  if (last && is_set(last - 1)) bytes -= last * chunk::kBlockSize - size_;
+  return bytes;
+}
+
+bool CachedLayer::try_read_now(ByteRange range, std::byte* into) {
+  assert(range.end() <= size_);
+  if (range.empty()) return true;
+  const Lease lease(shared_from_this(), range);
+  if (!has(chunk::blocks_covering(range))) return false;
+  iovec vector{into, range.length};
+  const ssize_t got =
+      ::preadv2(buffered_, &vector, 1, static_cast<off_t>(range.offset), RWF_NOWAIT);
+  return got == static_cast<ssize_t>(range.length);
+}
+
+void CachedLayer::read(ByteRange range, OnRead on_read) {
+  assert(range.end() <= size_);
+  if (range.empty()) return on_read(util::SharedBytes());
+  auto lease = std::make_shared<Lease>(shared_from_this(), range);
+  if (!has(chunk::blocks_covering(range)))
+    return on_read(Failure{Fault::not_found, "not in the cache"});
+  const bool direct = range.length >= kDirectFrom;
+  const uint64_t start = direct ? range.offset / kPage * kPage : range.offset;
+  const uint64_t end = direct ? (range.end() + kPage - 1) / kPage * kPage : range.end();
+  auto buffer = queue_.buffers().take(end - start);
+  const int fd = direct ? direct_ : buffered_;
+  queue_.read(
+      fd, buffer, end - start, start,
+      [buffer, lease, range, start, on_read = std::move(on_read), digest = digest_](int result) {
+        const uint64_t skip = range.offset - start;
+        if (result < 0 || static_cast<uint64_t>(result) < skip + range.length) {
+          util::log::error("cache: reading layer {} at {} gives {}", digest.short_hex(), start,
+                           result);
+          return on_read(Failure{Fault::unavailable, "the cache disk fails"});
+        }
+        on_read(util::SharedBytes(buffer, {buffer->data + skip, range.length}));
+      });
+}
+
+struct CachedLayer::Write {
+  std::shared_ptr<CachedLayer> layer;
+  util::SharedBytes bytes;
+  BlockRange blocks;
+  uint64_t offset = 0;
+  uint64_t reserved = 0;
+  std::unique_ptr<Lease> lease;
+  OnWritten on_written;
+  size_t done = 0;  ///< bytes written so far
+};
+
+void CachedLayer::write(chunk::BlockIndex first, util::SharedBytes bytes, chunk::Class cls,
+                        OnWritten on_written) {
+  const uint64_t offset = static_cast<uint64_t>(first) * chunk::kBlockSize;
+  assert(offset + bytes.size() <= size_);
+  assert(bytes.size() % chunk::kBlockSize == 0 || offset + bytes.size() == size_);
+  if (bytes.size() == 0) return on_written(util::Done{});
+  const ByteRange range{offset, bytes.size()};
+  auto write = std::make_shared<Write>();
+  write->blocks = chunk::blocks_covering(range);
+  if (has(write->blocks)) return on_written(util::Done{});
+  write->lease = std::make_unique<Lease>(shared_from_this(), range);
+  const uint64_t cost = write->blocks.count * chunk::kBlockSize;
+  if (write->lease->meets_eviction() || !budget_.reserve(cost, cls))
+    return on_written(Failure{Fault::no_space, "the cache quota is full"});
+  write->layer = shared_from_this();
+  write->bytes = std::move(bytes);
+  write->offset = offset;
+  write->reserved = cost;
+  write->on_written = std::move(on_written);
+  start_write(std::move(write));
+}
+
+void CachedLayer::start_write(std::shared_ptr<Write> write) {
+  const size_t piece = std::min(write->bytes.size() - write->done, io::BufferPool::kBufferSize);
+  const size_t whole = (piece + kPage - 1) / kPage * kPage;
+  auto buffer = queue_.buffers().take(whole);
+  std::memcpy(buffer->data, write->bytes.data() + write->done, piece);
+  std::memset(buffer->data + piece, 0, whole - piece);
+  const uint64_t at = write->offset + write->done;
+  queue_.write(direct_, std::move(buffer), whole, at, [this, write, piece, whole](int result) {
+    if (result != static_cast<int>(whole)) {
+      budget_.give_back(write->reserved);
+      const bool full = result == -ENOSPC || result == -EDQUOT || result >= 0;
+      if (!full) util::log::error("cache: writing layer {} gives {}", digest_.short_hex(), result);
+      return write->on_written(Failure{full ? Fault::no_space : Fault::unavailable,
+                                       full ? "the cache disk is full" : "the cache disk fails"});
+    }
+    write->done += piece;
+    if (write->done < write->bytes.size()) return start_write(write);
+    end_write(*write);
+  });
+}
+
+void CachedLayer::end_write(Write& write) {
+  uint64_t fresh = 0;
+  for (uint64_t i = write.blocks.first; i < write.blocks.end(); ++i) fresh += set(i);
+  present_ += fresh;
+  dirty_ = true;
+  budget_.give_back(write.reserved - fresh * chunk::kBlockSize);
+  write.on_written(util::Done{});
+}
+
+std::vector<uint64_t> CachedLayer::snapshot() const {
+  std::vector<uint64_t> copy;
+  for (const auto& word : bits_) copy.push_back(word);
+  return copy;
+}
+
+void CachedLayer::sync() {
+  if (!dirty_.exchange(false)) return;
+  auto files = files_.lock();
+  const auto bits = snapshot();
+  files->sync_data();
+  files->facts().bits = bits;
+  files->save_bits(bits);
+}
+
+void CachedLayer::mark_verified() {
+  sync();
+  auto files = files_.lock();
+  files->facts().verified = true;
+  verified_ = true;
+  files->save_bits(files->facts().bits);
+}
+
+void CachedLayer::set_pinned(bool pinned) {
+  if (pinned_.exchange(pinned) == pinned) return;
+  auto files = files_.lock();
+  files->facts().pinned = pinned;
+  files->save_bits(files->facts().bits);
+}
+
+BlockRange CachedLayer::blocks_of(size_t extent) const {
+  return chunk::blocks_covering(ByteRange{extent * kExtent, kExtent}.clamp(size_));
+}
+
+std::vector<CachedLayer::Candidate> CachedLayer::candidates() const {
+  std::vector<Candidate> found;
+  if (pinned_) return found;
+  for (size_t i = 0; i < extents_.size(); ++i) {
+    const BlockRange blocks = blocks_of(i);
+    bool any = false;
+    for (uint64_t block = blocks.first; block < blocks.end() && !any; ++block) any = is_set(block);
+    if (any && extents_[i].leases == 0) found.push_back({extents_[i].last_use, i});
+  }
+  return found;
+}
+
+void CachedLayer::clear_extents(const std::vector<size_t>& extents, std::vector<size_t>& cleared,
+                                uint64_t& blocks) {
+  for (const size_t index : extents) {
+    Extent& extent = extents_[index];
+    extent.evicting = true;
+    std::vector<uint64_t> gone;
+    if (extent.leases == 0) {
+      const BlockRange range = blocks_of(index);
+      for (uint64_t block = range.first; block < range.end(); ++block)
+        if (clear(block)) gone.push_back(block);
+      if (extent.leases != 0) {
+        for (const uint64_t block : gone) set(block);
+        gone.clear();
+      }
+    }
+    if (gone.empty()) {
+      extent.evicting = false;
+      continue;
+    }
+    present_ -= gone.size();
+    blocks += gone.size();
+    cleared.push_back(index);
+  }
+}
+
+uint64_t CachedLayer::evict(const std::vector<size_t>& extents) {
+  if (pinned_) return 0;
+  auto files = files_.lock();
+  std::vector<size_t> cleared;
+  uint64_t blocks = 0;
+  clear_extents(extents, cleared, blocks);
+  if (cleared.empty()) return 0;
+  // Only what was durable before and is still there: the rest waits for its own sync.
+  auto& durable = files->facts().bits;
+  for (size_t i = 0; i < durable.size(); ++i) durable[i] &= bits_[i];
+  if (verified_) files->facts().verified = verified_ = false;
+  files->save_bits(durable);
+  for (const size_t index : cleared) {
+    const ByteRange bytes{index * kExtent, kExtent};
+    files->punch(bytes.offset, bytes.length);
+    extents_[index].evicting = false;
+  }
+  budget_.give_back(blocks * chunk::kBlockSize);
+  return blocks * chunk::kBlockSize;
+}
+
+void CachedLayer::discard() {
+  std::vector<size_t> rest;
+  for (size_t i = 0; i < extents_.size(); ++i) rest.push_back(i);
+  const bool was_pinned = pinned_.exchange(false);
+  while (bytes_present() > 0) {
+    evict(rest);
+    std::this_thread::yield();
+  }
+  pinned_ = was_pinned;
+}
+
+}  // namespace swarmfs::cache

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "cache/layer_files.h"
+#include "chunk/store.h"
+#include "io/queue.h"
+#include "util/sync.h"
+
+namespace swarmfs::cache {
+
+/// What a layer needs from the cache around it. Any thread.
+class Budget {
+ public:
+  virtual ~Budget() = default;
+  /// Takes `bytes` from the quota, or refuses; starts eviction when it runs short.
+  virtual bool reserve(uint64_t bytes, chunk::Class cls) = 0;
+  virtual void give_back(uint64_t bytes) = 0;
+};
+
+/// One layer of the chunk cache.
+///
+/// Presence bits and the lease counter of each 1 MiB extent are atomics, so a hit takes no lock.
+/// The rule between users and evictor, all sequentially consistent: a user raises the lease, then
+/// looks at bits (reader) or the evicting flag (writer); the evictor raises the flag, clears the
+/// bits, then looks at the leases, and puts the bits back when it sees one.
+class CachedLayer final : public chunk::StoredLayer,
+                          public std::enable_shared_from_this<CachedLayer> {
+ public:
+  static constexpr uint64_t kExtent = 1 << 20;
+
+  CachedLayer(LayerFiles files, io::Queue& queue, Budget& budget);
+
+  const util::Digest& digest() const override { return digest_; }
+  uint64_t size() const override { return size_; }
+  bool has(chunk::BlockRange blocks) const override;
+  std::vector<chunk::BlockRange> missing(chunk::BlockRange blocks) const override;
+  uint64_t bytes_present() const override;
+  bool try_read_now(util::ByteRange range, std::byte* into) override;
+  void read(util::ByteRange range, OnRead on_read) override;
+  void write(chunk::BlockIndex first, util::SharedBytes bytes, chunk::Class cls,
+             OnWritten on_written) override;
+  bool verified() const override { return verified_; }
+  void mark_verified() override;
+  void discard() override;
+  void set_pinned(bool pinned) override;
+
+  [[nodiscard]] chunk::Form form() const { return form_; }
+  /// Bytes that its present blocks take from the quota.
+  [[nodiscard]] uint64_t cost() const { return present_ * chunk::kBlockSize; }
+  [[nodiscard]] bool pinned() const { return pinned_; }
+  /// Blocking: makes what was written durable, then its bits. Throws util::SysError.
+  void sync();
+
+  struct Candidate {
+    uint32_t last_use = 0;
+    size_t extent = 0;
+  };
+  /// Extents that hold data and have no lease; none while pinned.
+  [[nodiscard]] std::vector<Candidate> candidates() const;
+  /// Blocking. Drops what of `extents` is still without a lease; returns bytes freed.
+  uint64_t evict(const std::vector<size_t>& extents);
+
+ private:
+  struct Extent {
+    std::atomic<uint32_t> leases{0};
+    std::atomic<uint32_t> last_use{0};
+    std::atomic<bool> evicting{false};
+  };
+  class Lease;
+  struct Write;
+
+  [[nodiscard]] bool is_set(uint64_t block) const;
+  bool set(uint64_t block);
+  bool clear(uint64_t block);
+  [[nodiscard]] chunk::BlockRange blocks_of(size_t extent) const;
+  [[nodiscard]] std::vector<uint64_t> snapshot() const;
+  void start_write(std::shared_ptr<Write> write);
+  void end_write(Write& write);
+  void clear_extents(const std::vector<size_t>& extents, std::vector<size_t>& cleared,
+                     uint64_t& blocks);
+
+  const util::Digest digest_;
+  const chunk::Form form_;
+  const uint64_t size_;
+  io::Queue& queue_;
+  Budget& budget_;
+  std::vector<std::atomic<uint64_t>> bits_;
+  std::vector<Extent> extents_;
+  std::atomic<uint64_t> present_{0};  ///< blocks
+  std::atomic<bool> verified_{false};
+  std::atomic<bool> pinned_{false};
+  std::atomic<bool> dirty_{false};
+  int buffered_, direct_;
+  util::Sync<LayerFiles> files_;  ///< leaf lock; held over disk syncs
+};
+
+}  // namespace swarmfs::cache

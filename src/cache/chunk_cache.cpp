@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "cache/chunk_cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include "util/error.h"
+#include "util/log.h"
+
+namespace swarmfs::cache {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+fs::path made(const fs::path& directory) {
+  fs::create_directories(directory);
+  return directory;
+}
+
+}  // namespace
+
+ChunkCache::ChunkCache(CacheOptions options, util::Timers& timers, util::Workers& workers,
+                       util::Metrics& metrics)
+    : options_(std::move(options)),
+      timers_(timers),
+      workers_(workers),
+      bytes_gauge_(metrics.gauge("swarmfs_cache_bytes", "Bytes of layers in the chunk cache")),
+      evicted_counter_(metrics.counter("swarmfs_cache_evicted_bytes_total",
+                                       "Bytes evicted from the chunk cache")),
+      documents_(made(options_.directory) / "docs"),
+      queue_(std::make_unique<io::Queue>()) {
+  metrics.gauge("swarmfs_cache_quota_bytes", "Limit for swarmfs_cache_bytes")
+      .set(static_cast<double>(options_.quota));
+  lock_directory();
+  made(options_.directory / "layers");
+  load();
+  if (used_ > high()) evict_to_low_watermark(true);
+  arm();
+}
+
+ChunkCache::~ChunkCache() {
+  tick_.cancel();
+  auto jobs = jobs_.lock();
+  jobs.wait(jobs_changed_, [&] { return *jobs == 0; });
+  jobs.unlock();
+  queue_.reset();
+  try {
+    sync();
+  } catch (const std::exception& error) {
+    util::log::error("cache: the last sync failed: {}", error.what());
+  }
+}
+
+void ChunkCache::lock_directory() {
+  const fs::path file = options_.directory / "lock";
+  directory_lock_ = util::UniqueFd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!directory_lock_) throw util::SysError("open " + file.string());
+  if (::flock(directory_lock_.get(), LOCK_EX | LOCK_NB))
+    throw util::Error("the cache directory " + options_.directory.string() +
+                      " is in use by another swarmfsd; stop it or set [cache] directory");
+}
+
+void ChunkCache::load() {
+  auto layers = layers_.lock();
+  for (const auto& entry : fs::directory_iterator(options_.directory / "layers")) {
+    if (entry.path().extension() != ".bits") continue;
+    const auto facts = LayerFiles::peek(entry.path());
+    if (!facts) {
+      util::log::warning("cache: {} is unreadable; its layer is dropped", entry.path().string());
+      fs::remove(entry.path());
+      fs::remove(fs::path(entry.path()).replace_extension(".bytes"));
+      continue;
+    }
+    auto layer = std::make_shared<CachedLayer>(
+        LayerFiles(options_.directory / "layers", facts->digest, facts->form, facts->size), *queue_,
+        static_cast<Budget&>(*this));
+    used_ += layer->cost();
+    layers->emplace(Key{facts->digest, facts->form}, std::move(layer));
+  }
+  bytes_gauge_.set(static_cast<double>(used_));
+}
+
+void ChunkCache::post(std::function<void()> job) {
+  ++*jobs_.lock();
+  workers_.post(util::Workers::Urgency::normal, [this, job = std::move(job)] {
+    try {
+      job();
+    } catch (const std::exception& error) {
+      util::log::error("cache: {}", error.what());
+    }
+    auto jobs = jobs_.lock();
+    --*jobs;
+    jobs_changed_.notify_all();
+  });
+}
+
+void ChunkCache::arm() {
+  tick_ = timers_.after(options_.sync_interval, [this] {
+    post([this] { sync(); });
+    arm();
+  });
+}
+
+void ChunkCache::sync() {
+  for (const auto& layer : snapshot(true)) layer->sync();
+}
+
+std::shared_ptr<chunk::StoredLayer> ChunkCache::open(const util::Digest& digest, uint64_t size,
+                                                     chunk::Form form) {
+  auto layers = layers_.lock();
+  auto& slot = (*layers)[Key{digest, form}];
+  if (slot && slot->size() == size) return slot;
+  if (slot && slot->bytes_present() > 0 && slot->verified())
+    throw util::Error("layer " + digest.to_string() + " has " + std::to_string(slot->size()) +
+                      " bytes here, but " + std::to_string(size) + " are claimed");
+  if (slot) give_back(slot->cost());
+  try {
+    slot =
+        std::make_shared<CachedLayer>(LayerFiles(options_.directory / "layers", digest, form, size),
+                                      *queue_, static_cast<Budget&>(*this));
+  } catch (...) {
+    layers->erase(Key{digest, form});
+    throw;
+  }
+  return slot;
+}
+
+std::optional<uint64_t> ChunkCache::size_of(const util::Digest& digest) const {
+  auto layers = layers_.lock();
+  const auto found = layers->find(Key{digest, chunk::Form::bytes});
+  return found == layers->end() ? std::nullopt : std::optional(found->second->size());
+}
+
+std::vector<util::Digest> ChunkCache::layers() const {
+  std::vector<util::Digest> found;
+  auto layers = layers_.lock();
+  for (const auto& [key, layer] : *layers)
+    if (key.second == chunk::Form::bytes) found.push_back(key.first);
+  return found;
+}
+
+chunk::StoreUsage ChunkCache::usage() const {
+  return {used_, options_.quota, evicted_, layers_.lock()->size()};
+}
+
+uint64_t ChunkCache::high() const {
+  return static_cast<uint64_t>(static_cast<double>(options_.quota) * options_.high_watermark);
+}
+uint64_t ChunkCache::low() const {
+  return static_cast<uint64_t>(static_cast<double>(options_.quota) * options_.low_watermark);
+}
+
+bool ChunkCache::may_hold(uint64_t bytes, chunk::Class cls) const {
+  if (used_ + bytes <= high()) return true;
+  const bool open_too = cls == chunk::Class::fault || cls == chunk::Class::pull;
+  for (const auto& layer : snapshot(open_too))
+    if (!layer->candidates().empty()) return true;
+  return false;
+}
+
+bool ChunkCache::reserve(uint64_t bytes, chunk::Class cls) {
+  const uint64_t after = used_ += bytes;
+  if (after > high()) start_eviction(cls == chunk::Class::fault || cls == chunk::Class::pull);
+  if (after <= options_.quota) return true;
+  used_ -= bytes;
+  return false;
+}
+
+void ChunkCache::give_back(uint64_t bytes) {
+  assert(used_ >= bytes);
+  used_ -= bytes;
+  bytes_gauge_.set(static_cast<double>(used_));
+}
+
+void ChunkCache::start_eviction(bool open_layers_too) {
+  if (evicting_.exchange(true)) return;
+  post([this, open_layers_too] {
+    evict_to_low_watermark(open_layers_too);
+    evicting_ = false;
+  });
+}
+
+void ChunkCache::evict_to_low_watermark(bool open_layers_too) {
+  const uint64_t used = used_;
+  if (used <= low()) return;
+  const uint64_t freed = evict_oldest(used - low(), open_layers_too);
+  util::log::debug("cache: evicted {} of {}", util::human_bytes(freed), util::human_bytes(used));
+}
+
+std::vector<std::shared_ptr<CachedLayer>> ChunkCache::snapshot(bool open_layers_too) const {
+  std::vector<std::shared_ptr<CachedLayer>> found;
+  auto layers = layers_.lock();
+  for (const auto& [key, layer] : *layers)
+    if (open_layers_too || layer.use_count() == 1) found.push_back(layer);
+  return found;
+}
+
+uint64_t ChunkCache::evict_oldest(uint64_t wanted, bool open_layers_too) {
+  struct Victim {
+    uint32_t last_use;
+    CachedLayer* layer;
+    size_t extent;
+  };
+  const auto layers = snapshot(open_layers_too);
+  std::vector<Victim> victims;
+  for (const auto& layer : layers)
+    for (const auto& candidate : layer->candidates())
+      victims.push_back({candidate.last_use, layer.get(), candidate.extent});
+  std::sort(victims.begin(), victims.end(),
+            [](auto& a, auto& b) { return a.last_use < b.last_use; });
+  std::map<CachedLayer*, std::vector<size_t>> by_layer;
+  uint64_t planned = 0;
+  for (const auto& victim : victims) {
+    if (planned >= wanted) break;
+    by_layer[victim.layer].push_back(victim.extent);
+    planned += CachedLayer::kExtent;
+  }
+  uint64_t freed = 0;
+  for (auto& [layer, extents] : by_layer) freed += layer->evict(extents);
+  evicted_ += freed;
+  evicted_counter_.add(static_cast<double>(freed));
+  return freed;
+}
+
+uint64_t ChunkCache::evict_all() {
+  return evict_oldest(UINT64_MAX, true);
+}
+
+void ChunkCache::save_document(const std::string& name, util::ByteView content) {
+  documents_.save(name, content);
+}
+std::optional<util::Bytes> ChunkCache::load_document(const std::string& name) const {
+  return documents_.load(name);
+}
+void ChunkCache::remove_document(const std::string& name) {
+  documents_.remove(name);
+}
+std::vector<std::string> ChunkCache::documents(const std::string& prefix) const {
+  return documents_.names(prefix);
+}
+
+}  // namespace swarmfs::cache

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <condition_variable>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+#include "cache/cached_layer.h"
+#include "cache/documents.h"
+#include "chunk/store.h"
+#include "io/queue.h"
+#include "util/metrics.h"
+#include "util/sync.h"
+#include "util/timers.h"
+#include "util/workers.h"
+
+namespace swarmfs::cache {
+
+struct CacheOptions {
+  std::filesystem::path directory;
+  uint64_t quota = 20'000'000'000;
+  double high_watermark = 0.95;  ///< of the quota: eviction starts
+  double low_watermark = 0.85;   ///< of the quota: eviction stops
+  std::chrono::milliseconds sync_interval{1000};
+};
+
+/// The chunk cache: a Store on disk. Data is durable before its bit is: what was written is synced
+/// every `sync_interval`, then its bits; a crash loses at most that interval and never lies.
+/// Threads: handlers on the io queue's thread, syncs and eviction on workers.
+/// Locks: layers_ → (nothing); CachedLayer::files_ is a leaf held over disk syncs.
+class ChunkCache final : public chunk::Store, private Budget {
+ public:
+  /// Throws util::Error when another daemon uses the directory, SysError when the disk refuses.
+  ChunkCache(CacheOptions options, util::Timers& timers, util::Workers& workers,
+             util::Metrics& metrics);
+  ~ChunkCache() override;
+
+  std::shared_ptr<chunk::StoredLayer> open(const util::Digest& digest, uint64_t size,
+                                           chunk::Form form) override;
+  std::optional<uint64_t> size_of(const util::Digest& digest) const override;
+  std::vector<util::Digest> layers() const override;
+  chunk::StoreUsage usage() const override;
+  bool may_hold(uint64_t bytes, chunk::Class cls) const override;
+  uint64_t evict_all() override;
+  void save_document(const std::string& name, util::ByteView content) override;
+  std::optional<util::Bytes> load_document(const std::string& name) const override;
+  void remove_document(const std::string& name) override;
+  std::vector<std::string> documents(const std::string& prefix) const override;
+
+  /// Blocking: all that was written so far is durable afterwards.
+  void sync();
+
+ private:
+  using Key = std::pair<util::Digest, chunk::Form>;
+  using Layers = std::map<Key, std::shared_ptr<CachedLayer>>;
+
+  bool reserve(uint64_t bytes, chunk::Class cls) override;
+  void give_back(uint64_t bytes) override;
+  void lock_directory();
+  void load();
+  void arm();
+  void post(std::function<void()> job);
+  void start_eviction(bool open_layers_too);
+  void evict_to_low_watermark(bool open_layers_too);
+  uint64_t evict_oldest(uint64_t wanted, bool open_layers_too);
+  [[nodiscard]] std::vector<std::shared_ptr<CachedLayer>> snapshot(bool open_layers_too) const;
+  [[nodiscard]] uint64_t high() const;
+  [[nodiscard]] uint64_t low() const;
+
+  const CacheOptions options_;
+  util::Timers& timers_;
+  util::Workers& workers_;
+  util::Metrics::Gauge& bytes_gauge_;
+  util::Metrics::Counter& evicted_counter_;
+  util::UniqueFd directory_lock_;
+  Documents documents_;
+  std::atomic<uint64_t> used_{0};
+  std::atomic<uint64_t> evicted_{0};
+  std::atomic<bool> evicting_{false};
+  util::Sync<size_t> jobs_;  ///< jobs of ours on the workers
+  std::condition_variable jobs_changed_;
+  util::Sync<Layers> layers_;
+  std::unique_ptr<io::Queue> queue_;  ///< dies before the layers: its handlers use them
+  util::Operation tick_;
+};
+
+}  // namespace swarmfs::cache
