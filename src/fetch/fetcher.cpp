@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "fetch/fetcher.h"
+
+#include "fetch/brain.h"
+
+namespace swarmfs::fetch {
+
+Layer::Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored)
+    : ref_(std::move(ref)), stored_(std::move(stored)), flights_(std::make_unique<Flights>()) {}
+Layer::~Layer() = default;
+
+std::map<std::string, uint64_t> Layer::bytes_by_source() const {
+  std::map<std::string, uint64_t> made;
+  for (size_t i = 0; i < by_source_.size(); ++i)
+    made[chunk::to_string(static_cast<chunk::SourceKind>(i))] = by_source_[i];
+  return made;
+}
+
+Fetcher::Fetcher(chunk::Store& store, std::vector<chunk::Source*> sources, FetchOptions options,
+                 util::Timers& timers, util::Metrics& metrics)
+    : brain_(std::make_shared<Brain>(store, std::move(sources), options, timers, metrics)) {}
+
+Fetcher::~Fetcher() {
+  brain_->stop();
+}
+
+std::shared_ptr<Layer> Fetcher::open(const chunk::LayerRef& ref, chunk::Form form) {
+  return brain_->open(ref, form);
+}
+
+bool Fetcher::try_read_now(Layer& layer, util::ByteRange range, std::byte* into) {
+  if (!layer.stored().try_read_now(range, into)) return false;
+  brain_->count(layer, chunk::SourceKind::cache, chunk::Class::fault, range.length);
+  return true;
+}
+
+util::Operation Fetcher::read(std::shared_ptr<Layer> layer, util::ByteRange range,
+                              chunk::FetchContext context, OnRead on_read) {
+  return brain_->read(std::move(layer), range, std::move(context), std::move(on_read));
+}
+
+util::Operation Fetcher::bring_in(std::shared_ptr<Layer> layer, chunk::Class cls, OnDone on_done) {
+  return brain_->bring_in(std::move(layer), cls, std::move(on_done));
+}
+
+std::map<std::string, uint64_t> Fetcher::bytes_by_source() const {
+  std::map<std::string, uint64_t> made;
+  for (size_t i = 0; i < brain_->counters.size(); ++i) {
+    double bytes = 0;
+    for (const auto* counter : brain_->counters[i]) bytes += counter->value();
+    made[chunk::to_string(static_cast<chunk::SourceKind>(i))] = static_cast<uint64_t>(bytes);
+  }
+  return made;
+}
+
+}  // namespace swarmfs::fetch

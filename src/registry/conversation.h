@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "registry/registry_client.h"
+
+namespace swarmfs::registry {
+
+/// One GET until it succeeds or is given up: requests, authentication, redirects, retries. Owned by
+/// its Transfer and by the callbacks under way. Its lock is never held over a call into http or out
+/// to the caller.
+class Conversation : public std::enable_shared_from_this<Conversation> {
+ public:
+  Conversation(RegistryClient& client, GetOrder order);
+  /// The first step, on the timer thread.
+  void start_soon() { later({}); }
+  void stop();
+  void pause();
+  void resume();
+  /// The request that waited for a free connection may go.
+  void admitted();
+
+ private:
+  using Endpoint = RegistryClient::Endpoint;
+
+  [[nodiscard]] const Endpoint& endpoint() const { return endpoints_[endpoint_]; }
+  [[nodiscard]] std::string blob_url() const {
+    return endpoint().base + order_.repository + "/" + order_.path;
+  }
+  [[nodiscard]] uint64_t wanted() const { return order_.range ? order_.range->length : 0; }
+  void step();
+  void request();
+  http::Request make_request();
+  bool on_headers(const http::Response& response);
+  void on_data(util::ByteView bytes);
+  void on_response(util::Outcome<http::Response> outcome);
+  void on_answer(http::Response response);
+  void authenticate(const http::Response& response);
+  void follow(const http::Response& response);
+  void retry(util::Failure why, std::optional<std::chrono::milliseconds> retry_after = {});
+  void give_up(util::Failure why);
+  void finish(util::Outcome<http::Response> outcome);
+  void later(util::Duration delay);
+  void leave();
+
+  RegistryClient& client_;
+  GetOrder order_;
+  util::CallbackGate gate_;  ///< over everything that calls out; closed by stop()
+  std::vector<Endpoint> endpoints_;
+  size_t endpoint_ = 0;
+  unsigned attempt_ = 0;
+  unsigned redirects_ = 0;
+  bool authenticated_again_ = false;
+  bool inside_ = false;      ///< counted among the host's bulk requests
+  std::string used_header_;  ///< Authorization of the last request
+  std::string url_;          ///< of the request at hand; empty: the endpoint's own
+  uint64_t received_ = 0;
+  uint64_t received_before_ = 0;  ///< when the request at hand began
+  uint64_t skip_ = 0;             ///< bytes of a 200 that stand before the range
+  std::mutex exchange_mutex_;     ///< guards exchange_, timer_ and paused_; a leaf
+  std::unique_ptr<http::Exchange> exchange_;
+  util::Operation timer_;
+  bool paused_ = false;
+};
+
+}  // namespace swarmfs::registry

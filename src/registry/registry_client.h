@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "chunk/source.h"
+#include "http/client.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+#include "registry/challenge.h"
+#include "registry/credentials.h"
+#include "registry/policy.h"
+#include "util/metrics.h"
+#include "util/sync.h"
+#include "util/timers.h"
+#include "util/workers.h"
+
+namespace swarmfs::registry {
+
+class Conversation;
+
+/// How one registry is reached.
+struct HostOptions {
+  std::vector<std::string> mirrors;  ///< hosts, tried in order before the registry itself
+  bool plain_http = false;           ///< loopback hosts are always plain
+  http::Tls tls;
+  std::string username;
+  std::string password;
+  unsigned max_connections = 8;  ///< for bulk; faults may use more
+};
+
+struct RegistryOptions {
+  std::map<std::string, HostOptions> hosts;
+  std::vector<std::filesystem::path> credential_files;
+};
+
+struct FetchedManifest {
+  util::Digest digest;
+  util::Bytes bytes;
+};
+
+/// One GET below /v2/<repository>/, in the caller's words.
+struct GetOrder {
+  std::string registry;
+  std::string repository;
+  std::string path;  ///< "manifests/v1", "blobs/sha256:…"
+  std::string accept;
+  std::optional<util::ByteRange> range;  ///< absent: the whole body is collected
+  chunk::Class cls = chunk::Class::pull;
+  util::SteadyTime deadline = util::SteadyTime::max();
+  chunk::Source::OnData on_data;  ///< of a range: its bytes in order, each once
+  std::function<void(util::Outcome<http::Response>)> on_done;
+};
+
+/// Talks to registries: mirrors, authentication, redirects, retries with back-off, circuit breaker,
+/// limits. Any thread. Callbacks run on curl's loop thread or the timer's. Must outlive its GETs.
+class RegistryClient {
+ public:
+  RegistryClient(http::Client& http, RegistryOptions options, util::Timers& timers,
+                 util::Metrics& metrics);
+  ~RegistryClient();
+
+  /// Blocking. Checked against the reference's digest, else against Docker-Content-Digest.
+  util::Outcome<FetchedManifest> manifest(const oci::Reference& reference,
+                                          util::SteadyTime deadline);
+  /// Blocking; small blobs (configs). Checked by digest and size.
+  util::Outcome<util::Bytes> blob(const oci::Reference& reference,
+                                  const oci::Descriptor& descriptor, util::SteadyTime deadline);
+  [[nodiscard]] std::unique_ptr<chunk::Transfer> get(GetOrder order);
+  /// New credentials and hosts for the requests to come; forgets tokens.
+  void reload(RegistryOptions options);
+
+ private:
+  friend class Conversation;
+  struct Endpoint {
+    std::string host;
+    std::string base;  ///< "https://registry-1.docker.io/v2/"
+    HostOptions options;
+  };
+  struct Token {
+    std::string header;
+    util::SteadyTime expires;
+  };
+  struct HostState {
+    CircuitBreaker breaker;
+    unsigned bulk_active = 0;
+    std::deque<std::weak_ptr<Conversation>> bulk_waiting;
+  };
+
+  [[nodiscard]] std::vector<Endpoint> endpoints(const std::string& registry);
+  [[nodiscard]] std::string authorization(const Endpoint& endpoint, const std::string& repository);
+  /// Blocking, on auth_. `used`: the header that was refused.
+  util::Outcome<util::Done> authenticate(const Endpoint& endpoint, const std::string& registry,
+                                         const std::string& repository, const Challenge& challenge,
+                                         const std::string& used);
+  util::Outcome<Token> fetch_token(const Endpoint& endpoint, const std::string& repository,
+                                   const Challenge& challenge,
+                                   const std::optional<Credential>& credential);
+  std::optional<Credential> credential_for(const std::string& registry,
+                                           const std::string& repository);
+  bool enter(const std::string& host, unsigned limit, const std::shared_ptr<Conversation>& who);
+  void leave(const std::string& host);
+  void count(const std::string& registry, const std::string& status);
+  void succeeded(const std::string& host);
+  void failed(const std::string& host, util::SteadyTime now);
+  /// Where the blob was redirected before; empty: nowhere.
+  std::string known_redirect(const std::string& url);
+  void remember_redirect(const std::string& url, const std::string& target);
+  void forget_redirect(const std::string& url);
+  util::Outcome<http::Response> collect(GetOrder order);
+
+  http::Client& http_;
+  util::Timers& timers_;
+  util::Metrics& metrics_;
+  util::Metrics::Counter& mismatches_;
+  util::Sync<RegistryOptions> options_;
+  util::Sync<std::map<std::string, Token>> tokens_;
+  util::Sync<std::map<std::string, HostState>> hosts_;
+  util::Sync<std::map<std::string, std::string>> redirects_;  ///< blob URL → where it was sent
+  util::Workers auth_{1};  ///< token services and helpers are asked one at a time
+};
+
+}  // namespace swarmfs::registry
