@@ -205,7 +205,8 @@ void Brain::join(const FlightPtr& flight, const std::shared_ptr<Waiter>& waiter,
   flight->parts.push_back({waiter, part});
   if (flight->paused && waiter->cls == Class::fault) {
     flight->paused = false;
-    actions.push_back([flight] {
+    actions.push_back([this, flight] {
+      const std::lock_guard hold(mutex);
       if (flight->transfer) flight->transfer->resume();
     });
   }
@@ -229,7 +230,9 @@ void Brain::end_waiter(const std::shared_ptr<Waiter>& waiter, std::optional<Fail
     fault_seconds.observe(took.count());
     fault_ends(actions);
   }
-  actions.push_back([waiter, failure = std::move(failure)] {
+  // The timer's operation must not die under the lock: its callback may be waiting for it.
+  auto timer = std::make_shared<util::Operation>(std::move(waiter->timer));
+  actions.push_back([waiter, timer, failure = std::move(failure)] {
     waiter->gate.run([&] {
       if (failure)
         waiter->on_read(*failure);

@@ -87,8 +87,10 @@ void Brain::fault_begins(Actions& actions) {
   if (faults++ == 0) hold_back(actions);
 }
 
-void Brain::fault_ends(Actions&) {
+void Brain::fault_ends(Actions& actions) {
   if (--faults > 0) return;
+  // An operation must not die under the lock: its callback may be waiting for it.
+  actions.push_back([old = std::make_shared<util::Operation>(std::move(quiet_timer))] {});
   const std::weak_ptr<Brain> weak = weak_from_this();
   quiet_timer = timers.after(options.quiet, [weak] {
     const auto self = weak.lock();

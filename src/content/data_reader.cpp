@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "content/data_reader.h"
+
+#include <atomic>
+#include <cstring>
+
+#include "util/log.h"
+
+namespace swarmfs::content {
+
+using util::ByteRange;
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+using util::SharedBytes;
+
+namespace {
+
+struct Piece {
+  ByteRange space;
+  uint64_t at = 0;  ///< in the answer
+};
+
+/// Where the bytes of `range` of a file lie; what no piece covers is zeros.
+std::vector<Piece> pieces_of(const layer::Inode& inode, ByteRange range) {
+  std::vector<Piece> found;
+  for (const auto& extent : inode.extents) {
+    const uint64_t start = std::max(extent.file_offset, range.offset);
+    const uint64_t end = std::min(extent.file_offset + extent.length, range.end());
+    if (start < end)
+      found.push_back({{extent.space_offset + (start - extent.file_offset), end - start},
+                       start - range.offset});
+  }
+  return found;
+}
+
+ByteRange overlap(ByteRange a, ByteRange b) {
+  const uint64_t start = std::max(a.offset, b.offset), end = std::min(a.end(), b.end());
+  return {start, end > start ? end - start : 0};
+}
+
+}  // namespace
+
+/// One read in the making: answers when its last part has come, or with the first failure.
+struct DataReader::Gather {
+  std::shared_ptr<const Content> content;
+  chunk::FetchContext context;
+  std::shared_ptr<util::Bytes> out;
+  std::atomic<size_t> lacking{1};  ///< parts, and one for the starter
+  util::Sync<std::optional<Failure>> failure;
+  util::CallbackGate gate;
+  OnRead on_read;
+  util::Sync<std::vector<util::Operation>> operations;
+
+  void put(const Outcome<SharedBytes>& bytes, ByteRange from, uint64_t at) {
+    if (bytes)
+      std::memcpy(out->data() + at, bytes->data() + from.offset, from.length);
+    else
+      *failure.lock() = bytes.failure();
+    part_done();
+  }
+  void part_done() {
+    if (--lacking > 0) return;
+    const auto failed = *failure.lock();
+    gate.run([&] {
+      if (failed)
+        on_read(*failed);
+      else
+        on_read(SharedBytes(out, *out));
+    });
+  }
+  void hold(util::Operation operation) { operations.lock()->push_back(std::move(operation)); }
+};
+
+DataReader::DataReader(fetch::Fetcher& fetcher, LayerLibrary& library, util::Workers& workers,
+                       uint64_t span_cache_bytes)
+    : fetcher_(fetcher), library_(library), workers_(workers), spans_(span_cache_bytes) {}
+
+DataReader::~DataReader() {
+  auto jobs = jobs_.lock();
+  jobs.wait(jobs_changed_, [&] { return jobs->count == 0; });
+}
+
+void DataReader::post(util::Workers& workers, std::function<void()> job) {
+  ++jobs_.lock()->count;
+  workers.post(util::Workers::Urgency::urgent, [this, job = std::move(job)] {
+    job();
+    auto jobs = jobs_.lock();
+    --jobs->count;
+    jobs_changed_.notify_all();
+  });
+}
+
+bool DataReader::try_read_now(const Content& content, layer::InodeIndex file, ByteRange range,
+                              std::byte* into) {
+  const auto& index = *content.index;
+  const auto pieces = pieces_of(index.files.inode(file), range);
+  uint64_t covered = 0;
+  for (const auto& piece : pieces) {
+    covered += piece.space.length;
+    if (index.compression == layer::Compression::none) {
+      if (!fetcher_.try_read_now(*content.bytes, piece.space, into + piece.at)) return false;
+    } else if (content.space) {
+      if (!content.space->try_read_now(piece.space, into + piece.at)) return false;
+    } else {
+      for (const auto& span : index.spans(piece.space)) {
+        const auto bytes = spans_.find({content.ref().digest, span.index});
+        if (!bytes) return false;
+        const ByteRange part = overlap(span.space, piece.space);
+        std::memcpy(into + piece.at + (part.offset - piece.space.offset),
+                    bytes->data() + (part.offset - span.space.offset), part.length);
+      }
+    }
+  }
+  if (covered == range.length) return true;
+  // Sparse: zeros between the pieces.
+  uint64_t at = 0;
+  for (const auto& piece : pieces) {
+    std::memset(into + at, 0, piece.at - at);
+    at = piece.at + piece.space.length;
+  }
+  std::memset(into + at, 0, range.length - at);
+  return true;
+}
+
+util::Operation DataReader::read(std::shared_ptr<const Content> content, layer::InodeIndex file,
+                                 ByteRange range, chunk::FetchContext context, OnRead on_read) {
+  auto gather = std::make_shared<Gather>();
+  gather->content = std::move(content);
+  gather->context = std::move(context);
+  gather->out = std::make_shared<util::Bytes>(range.length);
+  gather->on_read = std::move(on_read);
+  const auto& index = *gather->content->index;
+  for (const auto& piece : pieces_of(index.files.inode(file), range)) {
+    if (index.compression == layer::Compression::none)
+      gather_bytes(gather, piece.space, piece.at);
+    else if (gather->content->space)
+      gather_space(gather, piece.space, piece.at);
+    else
+      for (const auto& span : index.spans(piece.space))
+        gather_span(gather, span, piece.space, piece.at);
+  }
+  gather->part_done();
+  return util::Operation([gather] { gather->gate.close(); });
+}
+
+void DataReader::gather_bytes(const std::shared_ptr<Gather>& gather, ByteRange space, uint64_t at) {
+  ++gather->lacking;
+  gather->hold(fetcher_.read(gather->content->bytes, space, gather->context,
+                             [gather, at, space](Outcome<SharedBytes> bytes) {
+                               gather->put(bytes, {0, space.length}, at);
+                             }));
+}
+
+void DataReader::gather_space(const std::shared_ptr<Gather>& gather, ByteRange space, uint64_t at) {
+  ++gather->lacking;
+  gather->content->space->read(space, [this, gather, space, at](Outcome<SharedBytes> bytes) {
+    if (bytes || bytes.failure().fault != Fault::not_found)
+      return gather->put(bytes, {0, space.length}, at);
+    post(fills_, [this, gather, space, at] {
+      gather->put(library_.fill_space(*gather->content, space), {0, space.length}, at);
+    });
+  });
+}
+
+void DataReader::gather_span(const std::shared_ptr<Gather>& gather, const layer::Span& span,
+                             ByteRange space, uint64_t at) {
+  const ByteRange part = overlap(span.space, space);
+  const ByteRange from{part.offset - span.space.offset, part.length};
+  const uint64_t to = at + (part.offset - space.offset);
+  ++gather->lacking;
+  const auto join = spans_.join(
+      {gather->content->ref().digest, span.index},
+      [gather, from, to](const Outcome<SharedBytes>& bytes) { gather->put(bytes, from, to); });
+  if (join.hit)
+    gather->put(*join.hit, from, to);
+  else if (join.first)
+    bring_span(gather, span, 0);
+}
+
+void DataReader::bring_span(const std::shared_ptr<Gather>& gather, const layer::Span& span,
+                            int attempt) {
+  gather->hold(fetcher_.read(
+      gather->content->bytes, span.bytes, gather->context,
+      [this, gather, span, attempt](Outcome<SharedBytes> compressed) {
+        if (!compressed)
+          return spans_.finish({gather->content->ref().digest, span.index}, compressed.failure());
+        post(workers_, [this, gather, span, attempt, bytes = *compressed] {
+          inflate(gather, span, attempt, bytes);
+        });
+      }));
+}
+
+void DataReader::inflate(const std::shared_ptr<Gather>& gather, const layer::Span& span,
+                         int attempt, SharedBytes compressed) {
+  auto& content = *gather->content;
+  auto inflated = content.index->inflate(span, compressed.view());
+  if (inflated)
+    return spans_.finish({content.ref().digest, span.index}, SharedBytes::of(std::move(*inflated)));
+  util::log::error("layer {}: {}; its cached bytes are dropped", content.ref().digest.short_hex(),
+                   inflated.failure().message);
+  content.bytes->stored().discard();
+  if (attempt == 0) return bring_span(gather, span, 1);
+  spans_.finish({content.ref().digest, span.index}, inflated.failure());
+}
+
+}  // namespace swarmfs::content

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <deque>
+#include <future>
+#include <memory>
+
+#include "fetch/fetcher.h"
+
+namespace swarmfs::content {
+
+/// Reads a layer's bytes in order, keeping several requests under way. Blocking; one thread.
+class LayerStream {
+ public:
+  LayerStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer, chunk::Class cls);
+  /// The next piece; empty at the end.
+  util::Outcome<util::SharedBytes> next();
+
+ private:
+  struct Pending {
+    util::Operation operation;
+    std::shared_ptr<std::promise<util::Outcome<util::SharedBytes>>> promise;
+  };
+  void fill();
+
+  fetch::Fetcher& fetcher_;
+  std::shared_ptr<fetch::Layer> layer_;
+  chunk::Class cls_;
+  uint64_t asked_ = 0;
+  std::deque<Pending> pending_;
+};
+
+}  // namespace swarmfs::content

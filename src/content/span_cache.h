@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <functional>
+#include <list>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "util/digest.h"
+#include "util/outcome.h"
+#include "util/shared_bytes.h"
+#include "util/sync.h"
+
+namespace swarmfs::content {
+
+/// Inflated spans in memory, least recently used out first, with one flight per span. Any thread.
+class SpanCache {
+ public:
+  using Key = std::pair<util::Digest, size_t>;
+  using OnSpan = std::function<void(const util::Outcome<util::SharedBytes>&)>;
+
+  explicit SpanCache(uint64_t capacity) : capacity_(capacity) {}
+  std::optional<util::SharedBytes> find(const Key& key);
+  /// A hit is given at once (true, `hit` set). Else `on_span` waits; true in `first` means that the
+  /// caller must bring the span and then call finish().
+  struct Join {
+    std::optional<util::SharedBytes> hit;
+    bool first = false;
+  };
+  Join join(const Key& key, OnSpan on_span);
+  void finish(const Key& key, const util::Outcome<util::SharedBytes>& outcome);
+
+ private:
+  struct Entry {
+    util::SharedBytes bytes;
+    std::list<Key>::iterator place;
+  };
+  struct State {
+    std::map<Key, Entry> entries;
+    std::list<Key> order;  ///< most recently used first
+    std::map<Key, std::vector<OnSpan>> waiting;
+    uint64_t bytes = 0;
+  };
+  static std::optional<util::SharedBytes> find_locked(State& state, const Key& key);
+
+  const uint64_t capacity_;
+  util::Sync<State> state_;
+};
+
+}  // namespace swarmfs::content
