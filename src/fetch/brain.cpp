@@ -83,7 +83,7 @@ util::Operation Brain::read(std::shared_ptr<Layer> layer, ByteRange range,
         range, [self, layer, waiter, deadline](Outcome<util::SharedBytes> outcome) {
           if (!outcome) return self->read_missing(layer, waiter, deadline);
           self->count(*layer, chunk::SourceKind::cache, waiter->cls, outcome->size());
-          waiter->gate.run([&] { waiter->on_read(std::move(outcome)); });
+          waiter->gate.run([&] { std::exchange(waiter->on_read, nullptr)(std::move(outcome)); });
         });
   } else {
     read_missing(layer, waiter, deadline);
@@ -234,10 +234,12 @@ void Brain::end_waiter(const std::shared_ptr<Waiter>& waiter, std::optional<Fail
   auto timer = std::make_shared<util::Operation>(std::move(waiter->timer));
   actions.push_back([waiter, timer, failure = std::move(failure)] {
     waiter->gate.run([&] {
+      // Let go of the callback: it may own the operation that owns this waiter.
+      const auto on_read = std::exchange(waiter->on_read, nullptr);
       if (failure)
-        waiter->on_read(*failure);
+        on_read(*failure);
       else
-        waiter->on_read(util::SharedBytes(waiter->out, *waiter->out));
+        on_read(util::SharedBytes(waiter->out, *waiter->out));
     });
   });
 }

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "image/job.h"
+
+namespace swarmfs::image {
+
+namespace {
+
+std::map<std::string, uint64_t> sum(const std::vector<std::shared_ptr<fetch::Layer>>& layers) {
+  std::map<std::string, uint64_t> total;
+  for (const auto& layer : layers)
+    for (const auto& [source, bytes] : layer->bytes_by_source()) total[source] += bytes;
+  return total;
+}
+
+}  // namespace
+
+Job::Job(std::string id, std::string kind, std::string reference)
+    : id_(std::move(id)), kind_(std::move(kind)), reference_(std::move(reference)) {}
+
+void Job::set_layers(std::vector<std::shared_ptr<fetch::Layer>> layers) {
+  auto inside = inside_.lock();
+  inside->before = sum(layers);
+  inside->layers = std::move(layers);
+}
+
+Job::View Job::view(const Inside& inside) const {
+  if (inside.state != State::running) return inside.last;
+  View made;
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started_;
+  made.seconds = took.count();
+  for (const auto& layer : inside.layers) {
+    made.bytes_total += layer->ref().size;
+    made.bytes_done += layer->stored().bytes_present();
+  }
+  made.sources = sum(inside.layers);
+  for (auto& [source, bytes] : made.sources)
+    if (const auto before = inside.before.find(source); before != inside.before.end())
+      bytes -= before->second;
+  return made;
+}
+
+void Job::end(std::optional<util::Failure> failure) {
+  auto inside = inside_.lock();
+  inside->last = view(*inside);
+  inside->last.state = inside->state = failure ? State::failed : State::done;
+  inside->last.error = std::move(failure);
+  // The layers are not kept open by a job that nobody asks about any more.
+  inside->layers.clear();
+  changed_.notify_all();
+}
+
+Job::View Job::wait(std::chrono::milliseconds most) {
+  auto inside = inside_.lock();
+  inside.wait_until(changed_, std::chrono::steady_clock::now() + most,
+                    [&] { return inside->state != State::running; });
+  return view(*inside);
+}
+
+}  // namespace swarmfs::image

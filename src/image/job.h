@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "content/content.h"
+#include "util/outcome.h"
+#include "util/sync.h"
+
+namespace swarmfs::image {
+
+/// A mount or a pull under way. Any thread.
+class Job {
+ public:
+  enum class State { running, done, failed };
+
+  struct View {
+    State state = State::running;
+    std::optional<util::Failure> error;
+    uint64_t bytes_total = 0;
+    uint64_t bytes_done = 0;
+    double seconds = 0;
+    std::map<std::string, uint64_t> sources;  ///< what this job moved
+  };
+
+  Job(std::string id, std::string kind, std::string reference);
+  [[nodiscard]] const std::string& id() const { return id_; }
+  [[nodiscard]] const std::string& kind() const { return kind_; }
+  [[nodiscard]] const std::string& reference() const { return reference_; }
+
+  /// The layers it brings in, once known.
+  void set_layers(std::vector<std::shared_ptr<fetch::Layer>> layers);
+  void end(std::optional<util::Failure> failure);
+  [[nodiscard]] View wait(std::chrono::milliseconds most);
+
+ private:
+  struct Inside {
+    State state = State::running;
+    std::optional<util::Failure> error;
+    std::vector<std::shared_ptr<fetch::Layer>> layers;
+    std::map<std::string, uint64_t> before;
+    std::chrono::steady_clock::time_point ended;
+    View last;  ///< frozen at the end
+  };
+  View view(const Inside& inside) const;
+
+  const std::string id_, kind_, reference_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  util::Sync<Inside> inside_;
+  std::condition_variable changed_;
+};
+
+}  // namespace swarmfs::image
