@@ -65,10 +65,12 @@ struct DataReader::Gather {
     if (--lacking > 0) return;
     const auto failed = *failure.lock();
     gate.run([&] {
+      // Let go of the callback: it may own the operation that owns this.
+      const auto call = std::exchange(on_read, nullptr);
       if (failed)
-        on_read(*failed);
+        call(*failed);
       else
-        on_read(SharedBytes(out, *out));
+        call(SharedBytes(out, *out));
     });
   }
   void hold(util::Operation operation) { operations.lock()->push_back(std::move(operation)); }
