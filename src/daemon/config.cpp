@@ -152,12 +152,7 @@ RegistrySection read_registry(const Reader& reader, const toml::node& node) {
                 {"key_file", reader.path(made.key_file)},
                 {"username", reader.text(made.username)},
                 {"password_file", reader.path(made.password_file)},
-                {"max_connections", reader.count(made.max_connections, 1, 256)},
-                {"max_requests_per_second", [&](const toml::node& value) {
-                   made.max_requests_per_second = value.value<double>().value_or(-1);
-                   if (made.max_requests_per_second < 0)
-                     reader.refuse(value.source().begin, "expected a number, 0 for no limit");
-                 }}});
+                {"max_connections", reader.count(made.max_connections, 1, 256)}});
   const auto where = node.source().begin;
   if (made.host.empty()) reader.refuse(where, "[[registry]] needs host = \"…\"");
   if (made.cert_file.empty() != made.key_file.empty())

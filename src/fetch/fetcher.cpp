@@ -23,6 +23,10 @@ Fetcher::Fetcher(chunk::Store& store, std::vector<chunk::Source*> sources, Fetch
     : brain_(std::make_shared<Brain>(store, std::move(sources), options, timers, metrics)) {}
 
 Fetcher::~Fetcher() {
+  stop();
+}
+
+void Fetcher::stop() {
   brain_->stop();
 }
 

@@ -64,8 +64,9 @@ class Fetcher {
 
   Fetcher(chunk::Store& store, std::vector<chunk::Source*> sources, FetchOptions options,
           util::Timers& timers, util::Metrics& metrics);
-  /// Ends all flights; the reads under way fail with Fault::cancelled.
   ~Fetcher();
+  /// Ends all flights: the reads under way and those to come fail with Fault::cancelled.
+  void stop();
 
   /// Throws what chunk::Store::open throws. A known layer takes the new origins in.
   [[nodiscard]] std::shared_ptr<Layer> open(const chunk::LayerRef& ref,

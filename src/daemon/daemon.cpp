@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "daemon/daemon.h"
+
+#include <algorithm>
+
+#include "util/file.h"
+#include "util/log.h"
+#include "util/mounts.h"
+
+namespace swarmfs::daemon {
+
+namespace {
+
+registry::RegistryOptions registry_options(const Config& config) {
+  registry::RegistryOptions options;
+  for (const auto& section : config.registries) {
+    auto& host = options.hosts[section.host];
+    host.mirrors = section.mirrors;
+    host.plain_http = section.plain_http;
+    host.tls = {section.ca_file.string(), section.cert_file.string(), section.key_file.string()};
+    host.username = section.username;
+    host.max_connections = section.max_connections;
+    if (section.password_file.empty()) continue;
+    const auto password = util::read_text(section.password_file);
+    if (!password)
+      throw util::Error("password_file " + section.password_file.string() + " does not exist");
+    host.password = password->substr(0, password->find_first_of("\r\n"));
+  }
+  options.credential_files = config.credential_files.empty() ? registry::usual_credential_files()
+                                                             : config.credential_files;
+  return options;
+}
+
+fetch::FetchOptions fetch_options(const Config& config) {
+  fetch::FetchOptions options;
+  options.fault_timeout = config.fault_timeout;
+  return options;
+}
+
+http::Server::Handler handler_of(control::Api& api, bool only_metrics) {
+  return [&api, only_metrics](const http::ServerRequest& request) -> http::ServerResponse {
+    if (only_metrics && request.path != "/metrics")
+      return {404, "text/plain", "only /metrics is here\n"};
+    auto answer = api.answer({request.method, request.path, request.query, request.body});
+    return {answer.status, std::move(answer.content_type), std::move(answer.body)};
+  };
+}
+
+}  // namespace
+
+Daemon::Daemon(const Config& config)
+    : workers_(std::max(2u, std::thread::hardware_concurrency())),
+      cache_({config.cache_directory, config.cache_quota, config.cache_high_watermark,
+              config.cache_low_watermark},
+             timers_, workers_, metrics_),
+      http_(32),
+      registry_(http_, registry_options(config), timers_, metrics_),
+      source_(registry_),
+      fetcher_(cache_, {&source_}, fetch_options(config), timers_, metrics_),
+      library_(fetcher_, cache_, metrics_),
+      reader_(fetcher_, library_, workers_, config.span_cache),
+      manifests_(registry_),
+      images_(library_, fetcher_, cache_, manifests_, {config.backfill}),
+      mediator_(images_, cache_, fetcher_, metrics_, config.mount_point),
+      api_(mediator_) {
+  front_ =
+      std::make_unique<fuse::Front>(fuse::FrontOptions{config.mount_point, 2, config.fault_timeout},
+                                    images_, reader_, fetcher_, metrics_);
+  bring_back_mounts();
+  std::filesystem::create_directories(config.control_socket.parent_path());
+  http::ServerOptions control;
+  control.unix_socket = config.control_socket.string();
+  control.idle_timeout = std::chrono::seconds(120);
+  control_server_ = std::make_unique<http::Server>(control, handler_of(api_, false));
+  if (!config.metrics_address.empty()) {
+    http::ServerOptions metrics;
+    metrics.tcp_address = config.metrics_address;
+    metrics_server_ = std::make_unique<http::Server>(metrics, handler_of(api_, true));
+  }
+}
+
+Daemon::~Daemon() {
+  images_.stop();
+  fetcher_.stop();
+  metrics_server_.reset();
+  control_server_.reset();
+  front_.reset();
+}
+
+void Daemon::bring_back_mounts() {
+  for (const auto& [directory, encoded] : images_.restore()) {
+    try {
+      fuse::detach_if_dead(directory);
+      if (util::is_mount_point(directory)) continue;
+      std::filesystem::create_directories(directory);
+      util::bind_read_only(mediator_.image_path(encoded), directory);
+      util::log::info("{} is mounted again", directory);
+    } catch (const std::exception& error) {
+      util::log::error("{} cannot be mounted again: {}", directory, error.what());
+    }
+  }
+}
+
+void Daemon::reload(const Config& config) {
+  util::log::set_level(config.log_level);
+  registry_.reload(registry_options(config));
+  util::log::info("reloaded: log level, credentials and registries; other settings need a restart");
+}
+
+}  // namespace swarmfs::daemon

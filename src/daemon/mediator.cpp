@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "daemon/mediator.h"
+
+namespace swarmfs::daemon {
+
+using control::LayerReport;
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+
+namespace {
+
+LayerReport report(const content::Content& content, const std::string& media_type) {
+  LayerReport made;
+  const auto& stored = content.bytes->stored();
+  made.digest = content.ref().digest.to_string();
+  made.media_type = media_type;
+  made.size = content.ref().size;
+  made.bytes_present = stored.bytes_present();
+  made.indexed = true;
+  made.lazy = content.index->seekable();
+  made.why = made.lazy ? std::string(layer::to_string(content.index->compression)) +
+                             " with an index: any part is read alone"
+                       : content.index->why_not_seekable();
+  made.verified = stored.verified();
+  made.sources = content.bytes->bytes_by_source();
+  return made;
+}
+
+std::vector<LayerReport> report_layers(const image::Image& image) {
+  std::vector<LayerReport> made;
+  for (size_t i = 0; i < image.layers.size(); ++i)
+    made.push_back(report(*image.contents[i], image.layers[i].media_type));
+  return made;
+}
+
+Outcome<oci::Platform> platform_of(const std::string& text) {
+  return text.empty() ? oci::Platform::host() : oci::Platform::parse(text);
+}
+
+const char* to_string(image::Job::State state) {
+  switch (state) {
+    case image::Job::State::running:
+      return "running";
+    case image::Job::State::done:
+      return "done";
+    case image::Job::State::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Mediator::Mediator(image::ImageLibrary& images, chunk::Store& store, fetch::Fetcher& fetcher,
+                   util::Metrics& metrics, std::filesystem::path mount_point)
+    : images_(images),
+      store_(store),
+      fetcher_(fetcher),
+      metrics_(metrics),
+      open_mounts_(metrics.gauge("swarmfs_open_mounts", "Directories that show an image")),
+      mount_point_(std::move(mount_point)) {}
+
+std::filesystem::path Mediator::image_path(const std::string& encoded) const {
+  return mount_point_ / "images" / encoded / "rootfs";
+}
+
+std::vector<control::MountReport> Mediator::mounts() {
+  std::vector<control::MountReport> made;
+  for (const auto& [encoded, mounts] : images_.mounts()) {
+    const auto image = images_.image(encoded);
+    if (!image) continue;
+    for (const auto& mount : mounts) {
+      control::MountReport one{image->reference.to_string(),
+                               mount.directory,
+                               image->manifest.to_string(),
+                               image_path(encoded).string(),
+                               mount.pinned,
+                               0,
+                               0};
+      for (const auto& content : image->contents) {
+        one.bytes_total += content->ref().size;
+        one.bytes_present += content->bytes->stored().bytes_present();
+      }
+      made.push_back(std::move(one));
+    }
+  }
+  return made;
+}
+
+control::StatusReport Mediator::status() {
+  control::StatusReport made;
+  made.version = SWARMFS_VERSION;
+  made.uptime_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  made.mount_point = mount_point_.string();
+  const auto usage = store_.usage();
+  made.cache_bytes = usage.bytes;
+  made.cache_quota = usage.quota;
+  made.cache_evicted = usage.evicted;
+  made.layers = usage.layers;
+  made.sources = fetcher_.bytes_by_source();
+  made.mounts = mounts();
+  return made;
+}
+
+std::vector<LayerReport> Mediator::layers() {
+  std::vector<LayerReport> made;
+  const auto open = images_.layers();
+  for (const auto& digest : store_.layers()) {
+    if (const auto found = open.find(digest); found != open.end()) {
+      made.push_back(report(*found->second.second, ""));
+      continue;
+    }
+    LayerReport one;
+    one.digest = digest.to_string();
+    one.size = store_.size_of(digest).value_or(0);
+    const auto stored = store_.open(digest, one.size);
+    one.bytes_present = stored->bytes_present();
+    one.verified = stored->verified();
+    one.indexed = store_.load_document("index/" + digest.hex()).has_value();
+    one.why = "not mounted";
+    made.push_back(std::move(one));
+  }
+  return made;
+}
+
+Outcome<std::string> Mediator::mount(const control::MountOrder& order) {
+  const auto reference = oci::Reference::parse(order.reference);
+  if (!reference) return reference.failure();
+  const auto platform = platform_of(order.platform);
+  if (!platform) return platform.failure();
+  return images_.mount(*reference, order.directory, order.pin, *platform)->id();
+}
+
+Outcome<std::string> Mediator::pull(const std::string& text, const std::string& platform_text) {
+  const auto reference = oci::Reference::parse(text);
+  if (!reference) return reference.failure();
+  const auto platform = platform_of(platform_text);
+  if (!platform) return platform.failure();
+  return images_.pull(*reference, *platform)->id();
+}
+
+Outcome<util::Done> Mediator::umount(const std::string& directory) {
+  return images_.umount(directory);
+}
+
+Outcome<control::JobReport> Mediator::job(const std::string& id, std::chrono::milliseconds wait) {
+  const auto job = images_.job(id);
+  if (!job) return Failure{Fault::not_found, "no job " + id};
+  const auto view = job->wait(wait);
+  control::JobReport made;
+  made.id = job->id();
+  made.kind = job->kind();
+  made.state = to_string(view.state);
+  made.error = view.error;
+  made.bytes_total = view.bytes_total;
+  made.bytes_done = view.bytes_done;
+  made.seconds = view.seconds;
+  made.sources = view.sources;
+  if (job->kind() == "mount" && view.state == image::Job::State::done)
+    if (const auto reference = oci::Reference::parse(job->reference()))
+      made.image_path = image_path(reference->encoded()).string();
+  return made;
+}
+
+Outcome<control::ExplainReport> Mediator::explain(const std::string& target) {
+  for (const auto& mount : mounts())
+    if (mount.directory == target)
+      if (const auto reference = oci::Reference::parse(mount.reference))
+        if (const auto image = images_.image(reference->encoded()))
+          return control::ExplainReport{mount.reference, mount.manifest, report_layers(*image)};
+  const auto reference = oci::Reference::parse(target);
+  const auto image = reference ? images_.image(reference->encoded()) : nullptr;
+  if (!image)
+    return Failure{
+        Fault::not_found,
+        "'" + target + "' is neither a mounted image nor the directory of one (see: swarmfs ls)"};
+  return control::ExplainReport{image->reference.to_string(), image->manifest.to_string(),
+                                report_layers(*image)};
+}
+
+uint64_t Mediator::evict() {
+  return store_.evict_all();
+}
+
+std::string Mediator::metrics() {
+  open_mounts_.set(static_cast<double>(mounts().size()));
+  return metrics_.text();
+}
+
+}  // namespace swarmfs::daemon

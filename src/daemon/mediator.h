@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <filesystem>
+
+#include "chunk/store.h"
+#include "control/mediator.h"
+#include "fetch/fetcher.h"
+#include "image/image_library.h"
+#include "util/metrics.h"
+
+namespace swarmfs::daemon {
+
+/// control::Mediator over the daemon's objects.
+class Mediator final : public control::Mediator {
+ public:
+  Mediator(image::ImageLibrary& images, chunk::Store& store, fetch::Fetcher& fetcher,
+           util::Metrics& metrics, std::filesystem::path mount_point);
+
+  control::StatusReport status() override;
+  std::vector<control::MountReport> mounts() override;
+  std::vector<control::LayerReport> layers() override;
+  util::Outcome<std::string> mount(const control::MountOrder& order) override;
+  util::Outcome<std::string> pull(const std::string& reference,
+                                  const std::string& platform) override;
+  util::Outcome<util::Done> umount(const std::string& directory) override;
+  util::Outcome<control::JobReport> job(const std::string& id,
+                                        std::chrono::milliseconds wait) override;
+  util::Outcome<control::ExplainReport> explain(const std::string& target) override;
+  uint64_t evict() override;
+  std::string metrics() override;
+
+  /// Where an image's tree is to be found.
+  [[nodiscard]] std::filesystem::path image_path(const std::string& encoded) const;
+
+ private:
+  image::ImageLibrary& images_;
+  chunk::Store& store_;
+  fetch::Fetcher& fetcher_;
+  util::Metrics& metrics_;
+  util::Metrics::Gauge& open_mounts_;
+  const std::filesystem::path mount_point_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace swarmfs::daemon
