@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "cli/commands.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "cli/daemon_client.h"
+#include "cli/print.h"
+#include "cli/progress.h"
+#include "util/mounts.h"
+#include "util/units.h"
+
+namespace swarmfs::cli {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace {
+
+void print(const Options& options, const json& answer, const std::string& text) {
+  const std::string out =
+      options.json ? answer.dump(2, ' ', false, json::error_handler_t::replace) + "\n" : text;
+  std::fwrite(out.data(), 1, out.size(), stdout);
+}
+
+/// Waits for a job's end with progress; throws its error.
+json finish(DaemonClient& daemon, const Options& options, const json& started) {
+  Progress progress(stderr, options.reference, options.json || options.quiet);
+  const json job =
+      daemon.follow(started.at("job"), [&](const json& state) { progress.show(state); });
+  progress.end();
+  if (job.value("state", "") == "failed")
+    throw CallFailed(job.at("error").value("message", "failed without a reason"));
+  return job;
+}
+
+fs::path mount_directory(const std::string& text) {
+  std::error_code error;
+  const fs::path directory = fs::canonical(text, error);
+  if (error || !fs::is_directory(directory))
+    throw CallFailed(fmt::format("{} is not a directory (try: mkdir -p {})", text, text));
+  return directory;
+}
+
+}  // namespace
+
+void mount(const Options& options) {
+  const fs::path directory = mount_directory(options.directory);
+  if (util::is_mount_point(directory))
+    throw CallFailed(fmt::format("something is mounted on {} already (try: swarmfs umount {})",
+                                 directory.string(), directory.string()));
+  DaemonClient daemon(options.socket);
+  const json order = {{"reference", options.reference},
+                      {"directory", directory.string()},
+                      {"platform", options.platform},
+                      {"pin", options.pin}};
+  const json job = finish(daemon, options, daemon.call("POST", "/v1/mounts", order));
+  try {
+    util::bind_read_only(job.at("result").at("image_path").get<std::string>(), directory);
+  } catch (const std::exception&) {
+    daemon.call("DELETE", "/v1/mounts?directory=" + percent_encoded(directory.string()));
+    throw;
+  }
+  print(options, job,
+        fmt::format("{} is mounted on {} ({})\n", options.reference, directory.string(),
+                    share_text(job.at("bytes_by_source"), job.value("seconds", 0.0))));
+}
+
+void umount(const Options& options) {
+  const fs::path directory = fs::weakly_canonical(options.directory);
+  DaemonClient daemon(options.socket);
+  const json mounts = daemon.call("GET", "/v1/mounts").at("mounts");
+  const bool ours = std::any_of(mounts.begin(), mounts.end(), [&](const json& mount) {
+    return mount.value("directory", "") == directory.string();
+  });
+  if (!ours)
+    throw CallFailed(
+        fmt::format("{} is not a mount of swarmfs (see: swarmfs ls)", directory.string()));
+  if (util::is_mount_point(directory)) util::detach(directory);
+  const json answer =
+      daemon.call("DELETE", "/v1/mounts?directory=" + percent_encoded(directory.string()));
+  print(options, answer, options.quiet ? "" : fmt::format("{} is unmounted\n", directory.string()));
+}
+
+void pull(const Options& options) {
+  DaemonClient daemon(options.socket);
+  const json order = {{"reference", options.reference}, {"platform", options.platform}};
+  const json job = finish(daemon, options, daemon.call("POST", "/v1/pulls", order));
+  print(options, job,
+        fmt::format("{} is here, every layer checked: {}\n", options.reference,
+                    share_text(job.at("bytes_by_source"), job.value("seconds", 0.0))));
+}
+
+void status(const Options& options) {
+  const json answer = DaemonClient(options.socket).call("GET", "/v1/status");
+  print(options, answer, status_text(answer));
+}
+
+void explain(const Options& options) {
+  std::error_code error;
+  const fs::path path = fs::canonical(options.target, error);
+  const std::string target = error ? options.target : path.string();
+  const json answer =
+      DaemonClient(options.socket).call("GET", "/v1/explain?target=" + percent_encoded(target));
+  print(options, answer, explain_text(answer));
+}
+
+void list(const Options& options) {
+  DaemonClient daemon(options.socket);
+  if (options.layers) {
+    const json answer = daemon.call("GET", "/v1/layers");
+    return print(options, answer, layers_text(answer.at("layers")));
+  }
+  const json answer = daemon.call("GET", "/v1/mounts");
+  print(options, answer, mounts_text(answer.at("mounts")));
+}
+
+void evict(const Options& options) {
+  const json answer = DaemonClient(options.socket).call("POST", "/v1/evict");
+  print(options, answer,
+        fmt::format("{} freed\n", util::human_bytes(answer.value("freed", uint64_t{0}))));
+}
+
+}  // namespace swarmfs::cli

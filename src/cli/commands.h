@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <string>
+
+namespace swarmfs::cli {
+
+/// What the command line said; each command reads its own part.
+struct Options {
+  std::string socket = "/run/swarmfs/control.sock";
+  bool json = false;
+  bool quiet = false;
+  bool pin = false;
+  bool layers = false;
+  std::string reference;
+  std::string directory;
+  std::string platform;
+  std::string target;
+};
+
+/// Each prints its result on standard output and progress on standard error, and throws
+/// util::Error with the way out. Blocking.
+void mount(const Options& options);
+void umount(const Options& options);
+void pull(const Options& options);
+void status(const Options& options);
+void explain(const Options& options);
+void list(const Options& options);
+void evict(const Options& options);
+
+}  // namespace swarmfs::cli

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+
+#include "cli/commands.h"
+#include "cli/mount_options.h"
+#include "util/error.h"
+
+namespace {
+
+using namespace swarmfs;
+
+void add_socket(CLI::App& app, cli::Options& options) {
+  app.add_option("--socket", options.socket, "the daemon's control socket")
+      ->envname("SWARMFS_SOCKET")
+      ->capture_default_str();
+}
+
+CLI::App* add_command(CLI::App& app, cli::Options& options, const std::string& name,
+                      const std::string& help, void (*run)(const cli::Options&)) {
+  auto* command = app.add_subcommand(name, help);
+  command->add_flag("--json", options.json, "print JSON");
+  add_socket(*command, options);
+  command->callback([&options, run] { run(options); });
+  return command;
+}
+
+void add_reference(CLI::App* command, cli::Options& options) {
+  command
+      ->add_option("REFERENCE", options.reference,
+                   "as docker and containerd write it: registry.example.com/app:v1, alpine, …")
+      ->required();
+  command->add_option("--platform", options.platform,
+                      "os/architecture[/variant] (default: this machine's)");
+  command->add_flag("-q,--quiet", options.quiet, "no progress");
+}
+
+int run_swarmfs(int count, char** words) {
+  CLI::App app("Container images, usable before they are downloaded.", "swarmfs");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "swarmfs " SWARMFS_VERSION);
+  cli::Options options;
+  add_socket(app, options);
+  auto* mount = add_command(app, options, "mount", "mount an image on a directory", cli::mount);
+  add_reference(mount, options);
+  mount->add_option("DIRECTORY", options.directory, "where")->required();
+  mount->add_flag("--pin", options.pin, "never evict this image");
+  add_command(app, options, "umount", "unmount a directory", cli::umount)
+      ->add_option("DIRECTORY", options.directory, "of a mount")
+      ->required();
+  add_reference(add_command(app, options, "pull", "bring a whole image into the cache", cli::pull),
+                options);
+  add_command(app, options, "status", "the daemon, its cache and its mounts", cli::status);
+  add_command(app, options, "explain",
+              "per layer: lazy or not and why, bytes present, who gave them", cli::explain)
+      ->add_option("TARGET", options.target, "a reference, or the directory of a mount")
+      ->required();
+  add_command(app, options, "ls", "list mounts", cli::list)
+      ->add_flag("--layers", options.layers, "list cached layers instead");
+  add_command(app, options, "evict", "drop what no mount uses from the cache", cli::evict);
+  try {
+    app.parse(count, words);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+}
+
+/// What mount(8) calls: mount.swarmfs REFERENCE DIRECTORY [-sfnv] [-N namespace] [-t type] [-o …]
+int run_mount_helper(int count, char** words) {
+  cli::Options options;
+  options.quiet = true;
+  bool fake = false;
+  std::vector<std::string> plain;
+  std::string mount_options;
+  for (int i = 1; i < count; ++i) {
+    const std::string_view word = words[i];
+    if ((word == "-o" || word == "-t" || word == "-N") && i + 1 < count) {
+      ++i;
+      if (word == "-o") mount_options = words[i];
+    } else if (word.starts_with('-')) {
+      fake = fake || word.find('f') != std::string_view::npos;
+    } else {
+      plain.emplace_back(word);
+    }
+  }
+  if (plain.size() != 2) {
+    std::fputs("usage: mount.swarmfs REFERENCE DIRECTORY [-o pin,platform=OS/ARCH,socket=PATH]\n",
+               stderr);
+    return 1;
+  }
+  const auto parsed = cli::parse_mount_options(mount_options);
+  if (!parsed) throw util::Error(parsed.failure().message);
+  if (const char* socket = std::getenv("SWARMFS_SOCKET")) options.socket = socket;
+  if (!parsed->socket.empty()) options.socket = parsed->socket;
+  options.reference = plain[0];
+  options.directory = plain[1];
+  options.platform = parsed->platform;
+  options.pin = parsed->pin;
+  if (!fake) cli::mount(options);
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** words) try {
+  const bool helper = std::filesystem::path(words[0]).filename() == "mount.swarmfs";
+  return helper ? run_mount_helper(count, words) : run_swarmfs(count, words);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "swarmfs: %s\n", error.what());
+  return 1;
+}

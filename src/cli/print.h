@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+/// Answers of the control API as text for a human. Pure.
+namespace swarmfs::cli {
+
+std::string status_text(const nlohmann::json& status);
+std::string mounts_text(const nlohmann::json& mounts);
+std::string layers_text(const nlohmann::json& layers);
+std::string explain_text(const nlohmann::json& report);
+
+}  // namespace swarmfs::cli
