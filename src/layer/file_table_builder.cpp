@@ -109,7 +109,8 @@ void FileTableBuilder::put(const Place& where, Inode inode) {
       return;
     }
   }
-  slots_[where.parent].children.insert_or_assign(where.name, make(std::move(inode)));
+  const InodeIndex made = make(std::move(inode));  // first: it may move all slots
+  slots_[where.parent].children.insert_or_assign(where.name, made);
 }
 
 const InodeIndex* FileTableBuilder::look_up(std::string_view path) const {

@@ -44,10 +44,8 @@ void Conversation::stop() {
   gate_.close();
   leave();
   std::unique_ptr<http::Exchange> exchange;
-  util::Operation timer;
   const std::lock_guard hold(exchange_mutex_);
   exchange = std::move(exchange_);
-  timer = std::move(timer_);
 }
 
 void Conversation::pause() {
@@ -264,11 +262,9 @@ void Conversation::give_up(Failure why) {
 void Conversation::later(util::Duration delay) {
   leave();
   const std::weak_ptr<Conversation> weak = weak_from_this();
-  auto timer = client_.timers_.after(delay, [weak] {
+  client_.timers_.post(delay, [weak] {
     if (const auto self = weak.lock()) self->step();
   });
-  const std::lock_guard hold(exchange_mutex_);
-  std::swap(timer_, timer);
 }
 
 void Conversation::finish(Outcome<http::Response> outcome) {

@@ -63,9 +63,8 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   uint64_t received_ = 0;
   uint64_t received_before_ = 0;  ///< when the request at hand began
   uint64_t skip_ = 0;             ///< bytes of a 200 that stand before the range
-  std::mutex exchange_mutex_;     ///< guards exchange_, timer_ and paused_; a leaf
+  std::mutex exchange_mutex_;     ///< guards exchange_ and paused_; a leaf
   std::unique_ptr<http::Exchange> exchange_;
-  util::Operation timer_;
   bool paused_ = false;
 };
 

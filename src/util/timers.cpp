@@ -19,6 +19,13 @@ Operation Timers::after(Duration delay, std::function<void()> callback) {
   return at(std::chrono::steady_clock::now() + delay, std::move(callback));
 }
 
+void Timers::post(Duration delay, std::function<void()> callback) {
+  auto task = std::make_shared<Task>();
+  task->callback = std::move(callback);
+  state_.lock()->tasks.emplace(std::chrono::steady_clock::now() + delay, std::move(task));
+  changed_.notify_all();
+}
+
 Operation Timers::at(SteadyTime when, std::function<void()> callback) {
   auto task = std::make_shared<Task>();
   task->callback = std::move(callback);

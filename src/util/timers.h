@@ -27,6 +27,8 @@ class Timers {
   /// Any thread. The callback runs once at or after `when` unless the operation dies first.
   [[nodiscard]] Operation at(SteadyTime when, std::function<void()> callback);
   [[nodiscard]] Operation after(Duration delay, std::function<void()> callback);
+  /// Cannot be taken back: the callback must hold what it calls weakly.
+  void post(Duration delay, std::function<void()> callback);
 
  private:
   struct Task {

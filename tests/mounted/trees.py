@@ -17,7 +17,7 @@ def describe(path):
     mode = status.st_mode
     made = {"mode": mode, "owner": (status.st_uid, status.st_gid), "mtime": status.st_mtime_ns,
             "xattrs": {k: os.getxattr(path, k, follow_symlinks=False) for k in os.listxattr(path, follow_symlinks=False)
-                       if not k.startswith((b"trusted.overlay", "trusted.overlay"))}}
+                       if not k.startswith("trusted.overlay")}}
     if not stat.S_ISDIR(mode):
         made["nlink"] = status.st_nlink
     if stat.S_ISREG(mode):
@@ -34,6 +34,7 @@ def walk(root):
     """Relative path (bytes) → description."""
     root = os.fsencode(root)
     made = {b".": describe(root)}
+    made[b"."].pop("mtime")  # an image whose layers do not name the root leaves it to the unpacker
     for folder, folders, files in os.walk(root):
         for name in folders + files:
             path = os.path.join(folder, name)
