@@ -48,9 +48,9 @@ int run_swarmfs(int count, char** words) {
   add_reference(mount, options);
   mount->add_option("DIRECTORY", options.directory, "where")->required();
   mount->add_flag("--pin", options.pin, "never evict this image");
-  add_command(app, options, "umount", "unmount a directory", cli::umount)
-      ->add_option("DIRECTORY", options.directory, "of a mount")
-      ->required();
+  auto* umount = add_command(app, options, "umount", "unmount a directory", cli::umount);
+  umount->add_option("DIRECTORY", options.directory, "of a mount")->required();
+  umount->add_flag("-q,--quiet", options.quiet, "say nothing");
   add_reference(add_command(app, options, "pull", "bring a whole image into the cache", cli::pull),
                 options);
   add_command(app, options, "status", "the daemon, its cache and its mounts", cli::status);

@@ -22,6 +22,8 @@ try:
         unpacked = containerd.unpack(reference)
         theirs = walk(unpacked)
         found = differences(ours, theirs)
+        # containerd lifts times before 1970 to 1970; the tar and we say 1969.
+        found = [line for line in found if "mtime: ours -2000000000, theirs 0" not in line]
         print(f"{image}: {len(ours)} entries, {len(found)} differences")
         print("\n".join(found[:20]))
         assert len(ours) > 4000
