@@ -9,9 +9,9 @@
 namespace swarmfs::cli {
 
 namespace {
-constexpr std::array<std::string_view, 17> kSkipped = {
-    "ro",   "defaults", "auto", "noauto", "_netdev", "nofail", "user",  "nouser",  "users",
-    "exec", "suid",     "dev",  "async",  "noatime", "nosuid", "nodev", "relatime"};
+constexpr std::array<std::string_view, 18> kSkipped = {
+    "ro",    "rw",   "defaults", "auto", "noauto", "_netdev", "nofail", "user",  "nouser",
+    "users", "exec", "suid",     "dev",  "async",  "noatime", "nosuid", "nodev", "relatime"};
 }
 
 util::Outcome<MountOptions> parse_mount_options(std::string_view text) {
@@ -32,9 +32,6 @@ util::Outcome<MountOptions> parse_mount_options(std::string_view text) {
     else if (option.empty() || key.starts_with("x-") ||
              std::find(kSkipped.begin(), kSkipped.end(), key) != kSkipped.end())
       continue;
-    else if (key == "rw")
-      return util::Failure{util::Fault::invalid,
-                           "an image is read-only: leave 'rw' out, or put overlayfs on top"};
     else
       return util::Failure{util::Fault::invalid,
                            "unknown mount option '" + std::string(option) +

@@ -18,7 +18,8 @@ struct MountOptions {
 };
 
 /// Options that mount(8) handles itself or that say what is so anyway (ro, _netdev, x-…, noauto …)
-/// are skipped; "rw" and unknown ones are refused. Pure.
+/// are skipped, "rw" too (mount(8) says it by itself; the mount is read-only); unknown ones are
+/// refused. Pure.
 util::Outcome<MountOptions> parse_mount_options(std::string_view text);
 
 }  // namespace swarmfs::cli

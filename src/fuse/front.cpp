@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
 #include <fstream>
@@ -22,8 +23,8 @@ namespace swarmfs::fuse {
 namespace fs = std::filesystem;
 
 bool detach_if_dead(const fs::path& directory) {
-  struct stat facts {};
-  if (::stat(directory.c_str(), &facts) == 0 || errno != ENOTCONN) return false;
+  struct statfs facts {};  // not stat: attributes that the kernel keeps would answer it
+  if (::statfs(directory.c_str(), &facts) == 0 || errno != ENOTCONN) return false;
   util::log::info("fuse: {} is a mount whose server is gone; it is detached", directory.string());
   return ::umount2(directory.c_str(), MNT_DETACH) == 0;
 }
