@@ -57,6 +57,12 @@ class Reader {
       target = value;
     };
   }
+  Apply choice(std::optional<bool>& target) const {
+    return [this, &target](const toml::node& node) {
+      target = node.value_exact<bool>();
+      if (!target) refuse(node.source().begin, "expected true or false");
+    };
+  }
   Apply bytes(uint64_t& target) const {
     return [this, &target](const toml::node& node) {
       const auto value =
@@ -146,7 +152,7 @@ RegistrySection read_registry(const Reader& reader, const toml::node& node) {
   reader.apply(*table, "[[registry]]",
                {{"host", reader.text(made.host)},
                 {"mirrors", reader.list(made.mirrors)},
-                {"plain_http", reader.flag(made.plain_http)},
+                {"plain_http", reader.choice(made.plain_http)},
                 {"ca_file", reader.path(made.ca_file)},
                 {"cert_file", reader.path(made.cert_file)},
                 {"key_file", reader.path(made.key_file)},

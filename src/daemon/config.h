@@ -26,7 +26,7 @@ class BadConfig : public util::Error {
 struct RegistrySection {
   std::string host;
   std::vector<std::string> mirrors;
-  bool plain_http = false;
+  std::optional<bool> plain_http;  ///< unset: on loopback only
   std::filesystem::path ca_file, cert_file, key_file;
   std::string username;
   std::filesystem::path password_file;

@@ -35,6 +35,23 @@ std::optional<uint64_t> range_start(const http::Response& response) {
   return first;
 }
 
+/// "manifests/v1" → ":v1", as references say it.
+std::string refusal(const std::string& host, int status, const std::string& repository,
+                    std::string_view path) {
+  std::string name = path.starts_with("blobs/") ? "@" : path.find(':') == path.npos ? ":" : "@";
+  name = host + "/" + repository + name + std::string(path.substr(path.find('/') + 1));
+  if (status == 404) return fmt::format("{} does not exist (the registry answers 404)", name);
+  if (status == 401 || status == 403)
+    return fmt::format(
+        "{}: the registry refuses our credentials or their absence (status {}; log in with docker "
+        "or podman, or set [credentials] files)",
+        name, status);
+  if (status == 400)
+    return fmt::format("{}: the registry answers 400; if it speaks TLS, set plain_http = false",
+                       name);
+  return fmt::format("{}: the registry answers {}", name, status);
+}
+
 }  // namespace
 
 Conversation::Conversation(RegistryClient& client, GetOrder order)
@@ -182,8 +199,8 @@ void Conversation::on_answer(http::Response response) {
     client_.succeeded(endpoint().host);
     return finish(std::move(response));
   }
-  const std::string what = fmt::format("{} answers {} for {}/{}", endpoint().host, response.status,
-                                       order_.repository, order_.path);
+  const std::string what =
+      refusal(endpoint().host, response.status, order_.repository, order_.path);
   const bool redirected = !url_.empty() && url_ != blob_url();
   if (redirected && (response.status == 400 || response.status == 401 || response.status == 403 ||
                      response.status == 404 || response.status == 410)) {
@@ -220,9 +237,8 @@ void Conversation::follow(const http::Response& response) {
 void Conversation::authenticate(const http::Response& response) {
   const auto challenge = parse_challenge(response.header("WWW-Authenticate").value_or(""));
   if (!challenge)
-    return give_up(
-        {response.status == 400 ? Fault::invalid : Fault::denied,
-         fmt::format("{} answers {} for {}", endpoint().host, response.status, order_.repository)});
+    return give_up({response.status == 400 ? Fault::invalid : Fault::denied,
+                    refusal(endpoint().host, response.status, order_.repository, order_.path)});
   authenticated_again_ = true;
   client_.auth_.post(
       util::Workers::Urgency::normal, [self = shared_from_this(), challenge = *challenge] {

@@ -70,8 +70,8 @@ std::vector<RegistryClient::Endpoint> RegistryClient::endpoints(const std::strin
   const auto add = [&](const std::string& host) {
     const auto known = options->hosts.find(host);
     Endpoint made{host, "", known == options->hosts.end() ? HostOptions{} : known->second};
-    const bool plain =
-        made.options.plain_http || (http::is_loopback(host) && made.options.tls.ca_file.empty());
+    const bool plain = made.options.plain_http.value_or(http::is_loopback(host) &&
+                                                        made.options.tls.ca_file.empty());
     made.base = (plain ? "http://" : "https://") +
                 (host == "docker.io" ? "registry-1.docker.io" : host) + "/v2/";
     found.push_back(std::move(made));
@@ -122,7 +122,8 @@ Outcome<util::Done> RegistryClient::authenticate(const Endpoint& endpoint,
       return util::Done{};
     const auto credential = credential_for(registry, repository);
     const bool private_line = endpoint.base.starts_with("https:") ||
-                              http::is_loopback(endpoint.host) || endpoint.options.plain_http;
+                              http::is_loopback(endpoint.host) ||
+                              endpoint.options.plain_http.value_or(false);
     if (!challenge.bearer) {
       if (!credential)
         return Failure{Fault::denied,
@@ -152,7 +153,8 @@ Outcome<RegistryClient::Token> RegistryClient::fetch_token(
     const std::optional<Credential>& credential) {
   const auto realm = http::Url::parse(challenge.realm);
   if (!realm) return Failure{Fault::denied, endpoint.host + " names no token service"};
-  const bool plain_ok = endpoint.options.plain_http || http::is_loopback(realm->host);
+  const bool plain_ok =
+      endpoint.options.plain_http.value_or(false) || http::is_loopback(realm->host);
   if (realm->scheme == "http" && credential && !plain_ok)
     return Failure{Fault::denied, "no password is sent to " + realm->host + " in plain text"};
   const std::string scope =

@@ -29,7 +29,7 @@ class Conversation;
 /// How one registry is reached.
 struct HostOptions {
   std::vector<std::string> mirrors;  ///< hosts, tried in order before the registry itself
-  bool plain_http = false;           ///< loopback hosts are always plain
+  std::optional<bool> plain_http;    ///< unset: on loopback where there is no ca_file
   http::Tls tls;
   std::string username;
   std::string password;

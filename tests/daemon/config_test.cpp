@@ -54,7 +54,7 @@ max_connections = 3
   ASSERT_EQ(config.registries.size(), 1u);
   EXPECT_EQ(config.registries[0].host, "r:5000");
   EXPECT_EQ(config.registries[0].mirrors, std::vector<std::string>{"m1"});
-  EXPECT_TRUE(config.registries[0].plain_http);
+  EXPECT_EQ(config.registries[0].plain_http, true);
   EXPECT_EQ(config.registries[0].max_connections, 3u);
 }
 

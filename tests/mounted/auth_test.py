@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Private registries: basic auth from auth.json, bearer tokens with scope, TLS with a CA of one's own."""
+import base64
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+
+from node import Node, Registry, free_port, images, need_fuse
+
+
+def sh(command, cwd):
+    subprocess.run(command, shell=True, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class TokenServer:
+    """Docker's token service: alice may pull, others may not."""
+
+    def __init__(self, work):
+        sh("openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=issuer -keyout token.key -out token.crt", work)
+        der = subprocess.check_output(["openssl", "x509", "-in", f"{work}/token.crt", "-outform", "DER"])
+        self.asked = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *args):
+                pass
+
+            def do_GET(self):
+                query = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)
+                auth = self.headers.get("Authorization", "")
+                alice = auth == "Basic " + base64.b64encode(b"alice:s3cret").decode()
+                outer.asked.append((query, alice))
+                access = [{"type": "repository", "name": scope.split(":")[1], "actions": ["pull"] if alice else []}
+                          for scope in query.get("scope", [])]
+                now = int(time.time())
+                header = {"typ": "JWT", "alg": "RS256", "x5c": [base64.b64encode(der).decode()]}
+                claims = {"iss": "issuer", "sub": "alice", "aud": query["service"][0], "exp": now + 300, "nbf": now - 10,
+                          "iat": now, "jti": str(now), "access": access}
+                text = b64(json.dumps(header).encode()) + "." + b64(json.dumps(claims).encode())
+                signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", f"{work}/token.key"],
+                                           input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
+                body = json.dumps({"token": text + "." + b64(signature), "expires_in": 300}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{server.server_port}/token"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def main():
+    need_fuse()
+    folder = images("small")
+    node = Node()
+    auth = os.path.join(node.work, "auth.json")
+    tls = os.path.join(node.work, "tls")
+    os.makedirs(tls)
+    sh("htpasswd -Bbc htpasswd alice s3cret", node.work)
+    tokens = TokenServer(node.work)
+    basic = Registry(folder, node.work, auth=f"auth: {{htpasswd: {{realm: r, path: {node.work}/htpasswd}}}}\n")
+    token = Registry(folder, node.work, auth=f"auth: {{token: {{realm: '{tokens.url}', service: reg, issuer: issuer, "
+                                             f"rootcertbundle: {node.work}/token.crt}}}}\n")
+    sh("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=ca -keyout ca.key "
+       "-out ca.crt -addext basicConstraints=critical,CA:TRUE && openssl req -newkey ec -pkeyopt "
+       "ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout srv.key -out srv.csr && printf "
+       "'subjectAltName=DNS:localhost,IP:127.0.0.1' > san && openssl x509 -req -in srv.csr -CA ca.crt -CAkey ca.key "
+       "-CAcreateserial -days 30 -out srv.crt -extfile san", tls)
+    secure = Registry(folder, node.work, port=free_port(), http=f", tls: {{certificate: {tls}/srv.crt, key: {tls}/srv.key}}")
+
+    def credentials(password):
+        login = base64.b64encode(f"alice:{password}".encode()).decode()
+        json.dump({"auths": {host: {"auth": login} for host in (basic.host, token.host)}}, open(auth, "w"))
+
+    config = f'[credentials]\nfiles = ["{auth}"]\n[[registry]]\nhost = "localhost:{secure.port}"\nplain_http = false\n'
+    credentials("wrong")
+    node.configure(config=config)
+    node.start()
+    directory = os.path.join(node.work, "refused")
+    os.makedirs(directory)
+    for host in (basic.host, token.host):
+        failed = node.run("mount", f"{host}/small:v1", directory, check=False)
+        print("refused:", failed.stderr.strip())
+        assert failed.returncode == 1 and host in failed.stderr, failed
+        assert "s3cret" not in failed.stderr and "wrong" not in failed.stderr
+    failed = node.run("mount", f"localhost:{secure.port}/small:v1", directory, check=False)
+    print("refused:", failed.stderr.strip())
+    assert failed.returncode == 1 and "certificate" in failed.stderr, failed
+
+    # SIGHUP takes over credentials and the CA.
+    credentials("s3cret")
+    node.configure(config=config + f'ca_file = "{tls}/ca.crt"\n')
+    node.process.send_signal(1)
+    time.sleep(0.5)
+    for host in (basic.host, token.host, f"localhost:{secure.port}"):
+        mounted = node.mount(f"{host}/small:v1")
+        assert open(os.path.join(mounted, "app/app.py")).read().startswith("import json"), host
+        node.umount(mounted)
+        node.run("evict")
+        print(host, "ok")
+    assert ({"service": ["reg"], "scope": ["repository:small:pull"]}, True) in tokens.asked, tokens.asked[-1]
+    log = open(node.log).read()
+    assert "s3cret" not in log and "Bearer" not in log
+    for registry in (basic, token, secure):
+        registry.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
