@@ -41,7 +41,9 @@ ChunkCache::ChunkCache(CacheOptions options, util::Timers& timers, util::Workers
   made(options_.directory / "layers");
   load();
   if (used_ > high()) evict_to_low_watermark(true);
-  arm();
+  tick_ = timers_.every(options_.sync_interval, [this] {
+    if (!syncing_.exchange(true)) post([this] { sync(); });
+  });
 }
 
 ChunkCache::~ChunkCache() {
@@ -100,14 +102,8 @@ void ChunkCache::post(std::function<void()> job) {
   });
 }
 
-void ChunkCache::arm() {
-  tick_ = timers_.after(options_.sync_interval, [this] {
-    post([this] { sync(); });
-    arm();
-  });
-}
-
 void ChunkCache::sync() {
+  syncing_ = false;
   for (const auto& layer : snapshot(true)) layer->sync();
 }
 

@@ -61,7 +61,6 @@ class ChunkCache final : public chunk::Store, private Budget {
   void give_back(uint64_t bytes) override;
   void lock_directory();
   void load();
-  void arm();
   void post(std::function<void()> job);
   void start_eviction(bool open_layers_too);
   void evict_to_low_watermark(bool open_layers_too);
@@ -80,7 +79,8 @@ class ChunkCache final : public chunk::Store, private Budget {
   std::atomic<uint64_t> used_{0};
   std::atomic<uint64_t> evicted_{0};
   std::atomic<bool> evicting_{false};
-  util::Sync<size_t> jobs_;  ///< jobs of ours on the workers
+  std::atomic<bool> syncing_{false};  ///< a sync waits for a worker
+  util::Sync<size_t> jobs_;           ///< jobs of ours on the workers
   std::condition_variable jobs_changed_;
   util::Sync<Layers> layers_;
   std::unique_ptr<io::Queue> queue_;  ///< dies before the layers: its handlers use them

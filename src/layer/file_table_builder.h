@@ -28,16 +28,11 @@ class FileTableBuilder {
     std::map<std::string, InodeIndex, std::less<>> children;
     std::vector<std::string> whiteouts;
   };
-  struct PendingLink {
-    std::string path;
-    std::string target;
-  };
   struct Place {
     InodeIndex parent;
     std::string name;  ///< empty: the root itself
   };
   Place place(std::string_view path);
-  InodeIndex directory(std::string_view path);
   void put(const Place& where, Inode inode);
   bool note_whiteout(const Place& where);
   InodeIndex make(Inode inode);

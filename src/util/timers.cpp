@@ -3,7 +3,7 @@
 
 #include "util/timers.h"
 
-#include <algorithm>
+#include <utility>
 
 namespace swarmfs::util {
 
@@ -22,22 +22,36 @@ Operation Timers::after(Duration delay, std::function<void()> callback) {
 void Timers::post(Duration delay, std::function<void()> callback) {
   auto task = std::make_shared<Task>();
   task->callback = std::move(callback);
-  state_.lock()->tasks.emplace(std::chrono::steady_clock::now() + delay, std::move(task));
-  changed_.notify_all();
+  put(std::chrono::steady_clock::now() + delay, std::move(task));
 }
 
 Operation Timers::at(SteadyTime when, std::function<void()> callback) {
   auto task = std::make_shared<Task>();
   task->callback = std::move(callback);
-  state_.lock()->tasks.emplace(when, task);
+  put(when, task);
+  return cancelling(std::move(task));
+}
+
+Operation Timers::every(Duration period, std::function<void()> callback) {
+  auto task = std::make_shared<Task>();
+  task->callback = std::move(callback);
+  task->period = period;
+  put(std::chrono::steady_clock::now() + period, task);
+  return cancelling(std::move(task));
+}
+
+void Timers::put(SteadyTime when, std::shared_ptr<Task> task) {
+  auto state = state_.lock();
+  task->entry = state->tasks.emplace(when, task);
+  task->waits = true;
   changed_.notify_all();
-  return Operation([this, task, when] {
+}
+
+Operation Timers::cancelling(std::shared_ptr<Task> task) {
+  return Operation([this, task = std::move(task)] {
     task->gate.close();
     auto state = state_.lock();
-    auto [begin, end] = state->tasks.equal_range(when);
-    const auto found =
-        std::find_if(begin, end, [&](const auto& entry) { return entry.second == task; });
-    if (found != end) state->tasks.erase(found);
+    if (std::exchange(task->waits, false)) state->tasks.erase(task->entry);
   });
 }
 
@@ -58,9 +72,13 @@ void Timers::run() {
       if (state->tasks.empty() || state->tasks.begin()->first > std::chrono::steady_clock::now())
         continue;
       due = std::move(state->tasks.begin()->second);
+      due->waits = false;
       state->tasks.erase(state->tasks.begin());
     }
-    due->gate.run(due->callback);
+    due->gate.run([&] {
+      due->callback();
+      if (due->period.count() > 0) put(std::chrono::steady_clock::now() + due->period, due);
+    });
   }
 }
 

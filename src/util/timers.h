@@ -27,19 +27,28 @@ class Timers {
   /// Any thread. The callback runs once at or after `when` unless the operation dies first.
   [[nodiscard]] Operation at(SteadyTime when, std::function<void()> callback);
   [[nodiscard]] Operation after(Duration delay, std::function<void()> callback);
+  /// Again and again, `period` after each call.
+  [[nodiscard]] Operation every(Duration period, std::function<void()> callback);
   /// Cannot be taken back: the callback must hold what it calls weakly.
   void post(Duration delay, std::function<void()> callback);
 
  private:
+  struct Task;
+  using Tasks = std::multimap<SteadyTime, std::shared_ptr<Task>>;
   struct Task {
     CallbackGate gate;
     std::function<void()> callback;
+    Duration period{};      ///< zero: once
+    bool waits = false;     ///< guarded by state_, as is:
+    Tasks::iterator entry;  ///< where it waits
   };
   struct State {
-    std::multimap<SteadyTime, std::shared_ptr<Task>> tasks;
+    Tasks tasks;
     bool stopping = false;
   };
   void run();
+  void put(SteadyTime when, std::shared_ptr<Task> task);
+  Operation cancelling(std::shared_ptr<Task> task);
 
   Sync<State> state_;
   std::condition_variable changed_;

@@ -91,6 +91,32 @@ TEST(Timers, run_in_order_of_their_time) {
   EXPECT_EQ(done.get_future().get(), "ab");
 }
 
+TEST(Timers, repeat_until_they_are_cancelled_also_from_inside) {
+  Timers timers;
+  std::atomic<int> calls{0};
+  std::promise<void> thrice;
+  Operation tick = timers.every(milliseconds(1), [&] {
+    if (++calls == 3) thrice.set_value();
+  });
+  thrice.get_future().wait();
+  tick.cancel();
+  const int then = calls;
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(calls, then);
+  std::promise<void> once;
+  Operation self;
+  std::mutex mutex;
+  {
+    const std::lock_guard hold(mutex);
+    self = timers.every(milliseconds(1), [&] {
+      const std::lock_guard inside(mutex);
+      self.cancel();
+      once.set_value();
+    });
+  }
+  once.get_future().wait();
+}
+
 TEST(Timers, a_dead_operation_never_calls) {
   Timers timers;
   std::atomic<bool> called = false;

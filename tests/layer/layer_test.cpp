@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "layer/bad_layer.h"
+#include "layer/file_table_builder.h"
+#include "layer/indexer.h"
+#include "support/tar_maker.h"
+
+namespace swarmfs::layer {
+namespace {
+
+using support::gzip;
+using support::noise;
+using support::TarMaker;
+using support::zstd;
+using util::as_bytes;
+using util::as_text;
+
+LayerIndex index_of(const std::string& layer, size_t piece, std::string* space = nullptr) {
+  IndexerOptions options;
+  options.checkpoint_interval = 64 * 1024;
+  if (space) options.on_space = [space](util::ByteView bytes) { *space += as_text(bytes); };
+  Indexer indexer(options);
+  for (size_t at = 0; at < layer.size(); at += piece)
+    indexer.feed(as_bytes(std::string_view(layer).substr(at, piece)));
+  return indexer.finish();
+}
+
+std::string sample_tar() {
+  TarMaker tar;
+  tar.directory("etc").file("etc/one", noise(300'000, 1)).file("etc/empty", "");
+  tar.symlink("etc/link", "one")
+      .hard_link("usr/lib/hard", "etc/one")
+      .file("big", noise(900'000, 2));
+  return tar.finish();
+}
+
+struct Case {
+  const char* name;
+  std::string layer;
+  Compression compression;
+};
+
+std::vector<Case> cases() {
+  const std::string tar = sample_tar();
+  return {{"plain", tar, Compression::none},
+          {"gzip", gzip(tar), Compression::gzip},
+          {"gzip of members", gzip(tar.substr(0, 500'000)) + gzip(tar.substr(500'000)),
+           Compression::gzip},
+          {"zstd", zstd(tar), Compression::zstd},
+          {"zstd of frames", zstd(tar.substr(0, 200'000)) + zstd(tar.substr(200'000)),
+           Compression::zstd}};
+}
+
+TEST(Indexer, gives_a_data_space_that_any_span_inflates_to) {
+  const std::string tar = sample_tar();
+  for (const auto& one : cases())
+    for (const size_t piece : {size_t{997}, size_t{65536}, one.layer.size()}) {
+      SCOPED_TRACE(std::string(one.name) + " in pieces of " + std::to_string(piece));
+      std::string space;
+      const LayerIndex index = index_of(one.layer, piece, &space);
+      EXPECT_EQ(index.compression, one.compression);
+      EXPECT_EQ(index.layer_size, one.layer.size());
+      EXPECT_EQ(space, tar.substr(0, space.size()));
+      EXPECT_EQ(index.space_size, space.size());
+      std::string joined;
+      for (size_t i = 0; i < index.span_count(); ++i) {
+        const Span span = index.span(i);
+        const auto bytes = index.inflate(span, as_bytes(std::string_view(one.layer).substr(
+                                                   span.bytes.offset, span.bytes.length)));
+        ASSERT_TRUE(bytes) << bytes.failure().message;
+        joined += as_text(*bytes);
+      }
+      EXPECT_EQ(joined, one.compression == Compression::none ? "" : space);
+      EXPECT_GE(index.span_count(), one.compression == Compression::gzip ? 6u : 0u);
+    }
+}
+
+TEST(Indexer, finds_files_with_their_content_in_the_data_space) {
+  std::string space;
+  const LayerIndex index = index_of(gzip(sample_tar()), 4096, &space);
+  const auto& files = index.files;
+  const auto etc = files.find(files.root(), "etc");
+  ASSERT_TRUE(etc);
+  const auto one = files.find(*etc, "one");
+  ASSERT_TRUE(one);
+  const Inode& inode = files.inode(*one);
+  EXPECT_EQ(inode.type, FileType::regular);
+  EXPECT_EQ(inode.mode, 0644u);
+  EXPECT_EQ(inode.uid, 1000u);
+  EXPECT_EQ(inode.gid, 2000u);
+  EXPECT_EQ(inode.mtime_s, 1700000000);
+  EXPECT_EQ(inode.links, 2u);
+  ASSERT_EQ(inode.extents.size(), 1u);
+  EXPECT_EQ(space.substr(inode.extents[0].space_offset, inode.extents[0].length),
+            noise(300'000, 1));
+  const auto usr = files.find(files.root(), "usr");
+  ASSERT_TRUE(usr);
+  EXPECT_TRUE(files.inode(*usr).implied);
+  const auto lib = files.find(*usr, "lib");
+  ASSERT_TRUE(lib);
+  EXPECT_EQ(files.find(*lib, "hard"), one);
+  EXPECT_EQ(files.inode(*files.find(*etc, "link")).symlink_target, "one");
+}
+
+TEST(LayerIndex, survives_its_document) {
+  for (const auto& one : cases()) {
+    const LayerIndex index = index_of(one.layer, 8192);
+    const auto document = index.serialize();
+    const auto read = LayerIndex::parse(document);
+    ASSERT_TRUE(read) << one.name << read.failure().message;
+    EXPECT_EQ(read->files, index.files);
+    EXPECT_EQ(read->checkpoints, index.checkpoints);
+    EXPECT_EQ(read->layer_size, index.layer_size);
+    EXPECT_EQ(read->space_size, index.space_size);
+  }
+}
+
+TEST(LayerIndex, refuses_a_damaged_document) {
+  const auto good = index_of(gzip(sample_tar()), 8192).serialize();
+  for (size_t at = 0; at < good.size(); at += 1 + good.size() / 200) {
+    auto bad = good;
+    bad[at] ^= std::byte{0x40};
+    EXPECT_FALSE(LayerIndex::parse(bad)) << at;
+  }
+  for (const size_t keep : {size_t{0}, size_t{7}, size_t{40}, good.size() - 1})
+    EXPECT_FALSE(LayerIndex::parse(util::ByteView(good).first(keep))) << keep;
+}
+
+TEST(LayerIndex, refuses_compressed_bytes_that_are_damaged) {
+  const std::string layer = zstd(sample_tar());
+  const LayerIndex index = index_of(layer, 8192);
+  const Span span = index.span(0);
+  std::string bytes = layer.substr(span.bytes.offset, span.bytes.length);
+  for (size_t at = 30; at < bytes.size(); at += bytes.size() / 3) bytes[at] ^= 0x55;
+  const auto outcome = index.inflate(span, as_bytes(bytes));
+  EXPECT_TRUE(!outcome || outcome->size() == span.space.length);
+  EXPECT_FALSE(index.inflate(span, as_bytes(bytes.substr(0, bytes.size() / 2))));
+}
+
+TEST(Indexer, refuses_every_crime_of_the_museum) {
+  size_t seen = 0;
+  for (const auto& file : std::filesystem::directory_iterator(SWARMFS_REFUSE)) {
+    if (file.path().filename() == "README.md") continue;
+    std::ifstream in(file.path(), std::ios::binary);
+    const std::string layer((std::istreambuf_iterator<char>(in)), {});
+    for (const size_t piece : {size_t{1}, size_t{511}, size_t{1} << 20})
+      EXPECT_THROW((void)index_of(layer, piece), BadLayer)
+          << file.path().filename() << " in pieces of " << piece;
+    ++seen;
+  }
+  EXPECT_GE(seen, 20u);
+}
+
+TEST(FileTableBuilder, keeps_names_while_thousands_come) {
+  // 2026-11: insert_or_assign kept a reference to a slot that make() had moved.
+  FileTableBuilder builder;
+  for (int i = 0; i < 5000; ++i) builder.add("d/" + std::to_string(i), Inode{});
+  const FileTable files = builder.finish();
+  EXPECT_EQ(files.children(*files.find(files.root(), "d")).size(), 5000u);
+}
+
+TEST(FileTableBuilder, notes_whiteouts_and_opaque_directories) {
+  FileTableBuilder builder;
+  builder.add("a/.wh.gone", Inode{});
+  builder.add("b/.wh..wh..opq", Inode{});
+  builder.add("a/.wh.kept", Inode{});
+  builder.add("a/kept", Inode{});
+  const FileTable files = builder.finish();
+  const auto a = *files.find(files.root(), "a"), b = *files.find(files.root(), "b");
+  ASSERT_EQ(files.whiteouts(a).size(), 1u);
+  EXPECT_EQ(files.whiteouts(a)[0], "gone");
+  EXPECT_TRUE(files.inode(b).opaque);
+  EXPECT_TRUE(files.find(a, "kept"));
+}
+
+TEST(CleanPath, never_leaves_the_root) {
+  EXPECT_EQ(clean_path("../../etc//./passwd"), (std::vector<std::string>{"etc", "passwd"}));
+  EXPECT_EQ(clean_path("/a/../../b/"), (std::vector<std::string>{"b"}));
+  EXPECT_TRUE(clean_path("./").empty());
+}
+
+}  // namespace
+}  // namespace swarmfs::layer
