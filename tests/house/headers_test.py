@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Every header compiles alone, and begins with the licence and #pragma once."""
+import concurrent.futures
+import glob
+import os
+import shlex
+import subprocess
+import sys
+
+source, compiler, flags = sys.argv[1], sys.argv[2:-1], sys.argv[-1]
+
+
+def check(header):
+    text = open(header).read()
+    if not text.startswith("// SPDX-License-Identifier: Apache-2.0\n") or "#pragma once" not in text:
+        return f"{header}: no licence line or no #pragma once"
+    done = subprocess.run([*compiler, "-std=c++20", "-fsyntax-only", "-x", "c++-header", "-D_FILE_OFFSET_BITS=64",
+                           '-DSWARMFS_VERSION="test"', "-I" + os.path.join(source, "src"), *shlex.split(flags), header],
+                          stderr=subprocess.PIPE, text=True)
+    return done.stderr if done.returncode else ""
+
+
+headers = glob.glob(os.path.join(source, "src/*/*.h"))
+assert len(headers) > 40
+with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    wrong = [answer for answer in pool.map(check, headers) if answer]
+print("\n".join(wrong) or f"{len(headers)} headers stand alone")
+sys.exit(1 if wrong else 0)

@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""The code is formatted, the unit file verifies silently, the sample configuration is accepted, --help helps."""
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+source, build = sys.argv[1:3]
+swarmfsd, swarmfs = os.path.join(build, "src/daemon/swarmfsd"), os.path.join(build, "src/cli/swarmfs")
+run = lambda *words: subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+if shutil.which("clang-format"):
+    code = [f for room in ("src", "tests", "bench") for f in glob.glob(os.path.join(source, room, "**/*"), recursive=True)
+            if f.endswith((".h", ".cpp"))]
+    done = run("clang-format", "--dry-run", "-Werror", *code)
+    assert done.returncode == 0, done.stdout[-2000:]
+if shutil.which("systemd-analyze"):
+    with tempfile.TemporaryDirectory() as folder:
+        unit = os.path.join(folder, "swarmfs.service")
+        text = open(os.path.join(source, "packaging/swarmfs.service")).read()
+        open(unit, "w").write(text.replace("/usr/local/sbin/swarmfsd", swarmfsd))
+        done = run("systemd-analyze", "verify", unit)
+        assert done.returncode == 0 and done.stdout.strip() == "", done.stdout
+done = run(swarmfsd, "--check", "--config", os.path.join(source, "packaging/swarmfs.toml"))
+assert done.returncode == 0 and done.stdout == "", done.stdout
+with tempfile.NamedTemporaryFile("w", suffix=".toml") as bad:
+    bad.write("[cache]\n\nquota = 7.5\n")
+    bad.flush()
+    done = run(swarmfsd, "--check", "--config", bad.name)
+    assert done.returncode == 1 and f"{bad.name}:3:" in done.stdout, done.stdout
+for command in ("mount", "umount", "pull", "status", "explain", "ls", "evict"):
+    done = run(swarmfs, command, "--help")
+    assert done.returncode == 0 and "--json" in done.stdout, (command, done.stdout)
+assert run(swarmfs, "--version").stdout.startswith("swarmfs 0."), "version"
+assert run(swarmfs, "nonsense").returncode == 2
+done = run(swarmfs, "status", "--socket", "/nonexistent/socket")
+assert done.returncode == 1 and "/nonexistent/socket" in done.stdout, done.stdout
+print("packaging is true")
