@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <optional>
+
+#include "cache/chunk_cache.h"
+#include "fetch/fetcher.h"
+#include "fetch/read_ahead.h"
+#include "support/fake_source.h"
+#include "support/tar_maker.h"
+#include "support/temporary_directory.h"
+
+namespace swarmfs::fetch {
+namespace {
+
+using chunk::Class;
+using std::chrono::milliseconds;
+using util::ByteRange;
+using util::Outcome;
+
+constexpr uint64_t kSize = (8 << 20) + 123;
+
+/// A fetcher over a real cache and a source that answers when it is told to.
+class FetchTest : public testing::Test {
+ protected:
+  void start(FetchOptions options = {}, uint64_t quota = 1 << 30) {
+    cache_.emplace(cache::CacheOptions{directory_.path(), quota}, timers_, workers_, metrics_);
+    fetcher_.emplace(*cache_, std::vector<chunk::Source*>{&source_}, options, timers_, metrics_);
+    layer_ = fetcher_->open({util::Sha256::of(util::as_bytes(content_)), kSize, {}});
+  }
+  ~FetchTest() override {
+    if (fetcher_) fetcher_->stop();
+    layer_.reset();
+    fetcher_.reset();
+  }
+
+  struct Read {
+    std::future<Outcome<std::string>> answer;
+    util::Operation operation;
+    [[nodiscard]] bool is_ready() const {
+      return answer.wait_for(milliseconds(0)) == std::future_status::ready;
+    }
+  };
+  Read read(ByteRange range, Class cls = Class::fault) {
+    auto promise = std::make_shared<std::promise<Outcome<std::string>>>();
+    Read made{promise->get_future(), {}};
+    made.operation =
+        fetcher_->read(layer_, range, {cls, util::SteadyTime::max(), ""},
+                       [promise](Outcome<util::SharedBytes> outcome) {
+                         if (outcome)
+                           promise->set_value(std::string(util::as_text(outcome->view())));
+                         else
+                           promise->set_value(outcome.failure());
+                       });
+    return made;
+  }
+  void expect_bytes(Read& read, ByteRange range) {
+    ASSERT_EQ(read.answer.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+    const auto outcome = read.answer.get();
+    ASSERT_TRUE(outcome) << outcome.failure().message;
+    EXPECT_TRUE(*outcome == content_.substr(range.offset, range.length));
+  }
+
+  const std::string content_ = support::noise(kSize, 11);
+  support::TemporaryDirectory directory_;
+  util::Metrics metrics_;
+  util::Timers timers_;
+  util::Workers workers_{2};
+  support::FakeSource source_{content_};
+  std::optional<cache::ChunkCache> cache_;
+  std::optional<Fetcher> fetcher_;
+  std::shared_ptr<Layer> layer_;
+};
+
+TEST_F(FetchTest, many_readers_of_one_block_are_one_request) {
+  start();
+  std::vector<Read> reads;
+  for (int i = 0; i < 10; ++i) reads.push_back(read({100'000, 1'000}));
+  EXPECT_EQ(source_.requests(), 1u);
+  source_.answer_all();
+  for (auto& one : reads) expect_bytes(one, {100'000, 1'000});
+  auto again = read({100'100, 500});
+  expect_bytes(again, {100'100, 500});
+  EXPECT_EQ(source_.requests(), 1u);
+}
+
+TEST_F(FetchTest, a_reader_has_its_bytes_before_the_request_ends) {
+  start();
+  auto first = read({0, 16'384});
+  ASSERT_EQ(source_.requests(), 1u);
+  source_.answer(0, 16'384);
+  expect_bytes(first, {0, 16'384});
+}
+
+TEST_F(FetchTest, a_silent_source_is_timed_out) {
+  start({.fault_timeout = milliseconds(80)});
+  auto one = read({0, 10});
+  ASSERT_EQ(one.answer.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(one.answer.get().failure().fault, util::Fault::timed_out);
+}
+
+TEST_F(FetchTest, a_failing_source_is_its_failure_and_the_next_read_asks_again) {
+  start();
+  auto one = read({0, 10});
+  source_.fail(0, {util::Fault::denied, "no"});
+  ASSERT_EQ(one.answer.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(one.answer.get().failure().fault, util::Fault::denied);
+  auto two = read({0, 10});
+  source_.answer_all();
+  expect_bytes(two, {0, 10});
+}
+
+TEST_F(FetchTest, a_cancelled_read_never_calls_back) {
+  start();
+  bool called = false;
+  {
+    const auto operation = fetcher_->read(
+        layer_, {0, 10}, {}, [&](const Outcome<util::SharedBytes>&) { called = true; });
+  }
+  source_.answer_all();
+  auto other = read({0, 10});
+  source_.answer_all();
+  expect_bytes(other, {0, 10});
+  EXPECT_FALSE(called);
+}
+
+TEST_F(FetchTest, backfill_brings_everything_and_yields_to_a_fault) {
+  start({.quiet = milliseconds(1)});
+  std::promise<Outcome<util::Done>> done;
+  const auto operation = fetcher_->bring_in(layer_, Class::backfill,
+                                            [&](Outcome<util::Done> o) { done.set_value(o); });
+  const auto at_first = source_.requests();
+  EXPECT_GE(at_first, 2u);
+  EXPECT_EQ(source_.paused(), 0u);
+  auto fault = read({kSize - 100, 100});
+  EXPECT_EQ(source_.requests(), at_first + 1);
+  EXPECT_EQ(source_.paused(), at_first);
+  source_.answer(at_first, UINT64_MAX);
+  expect_bytes(fault, {kSize - 100, 100});
+  for (int i = 0; i < 500 && source_.paused() > 0; ++i)
+    std::this_thread::sleep_for(milliseconds(5));
+  EXPECT_EQ(source_.paused(), 0u);
+  auto future = done.get_future();
+  for (int i = 0; i < 500 && future.wait_for(milliseconds(5)) != std::future_status::ready; ++i)
+    source_.answer_all();
+  ASSERT_EQ(future.wait_for(std::chrono::seconds(1)), std::future_status::ready);
+  EXPECT_TRUE(future.get());
+  const auto requests = source_.requests();
+  auto all = read({0, kSize});
+  expect_bytes(all, {0, kSize});
+  EXPECT_EQ(source_.requests(), requests);
+}
+
+TEST_F(FetchTest, sequential_faults_read_ahead) {
+  start();
+  for (uint64_t at = 0; at < 2 << 20; at += 65'536) {
+    auto one = read({at, 65'536});
+    source_.answer_all();
+    expect_bytes(one, {at, 65'536});
+  }
+  EXPECT_LT(source_.requests(), 10u);
+}
+
+TEST(ReadAhead, grows_while_access_is_sequential) {
+  ReadAhead ahead;
+  EXPECT_EQ(ahead.on_access({0, 4096}), 0u);
+  uint64_t last = 0;
+  for (uint64_t at = 4096; at < 10 * 4096; at += 4096) {
+    const uint64_t now = ahead.on_access({at, 4096});
+    EXPECT_GE(now, last);
+    last = now;
+  }
+  EXPECT_EQ(last, ReadAhead::kMost);
+  EXPECT_EQ(ahead.on_access({500 << 20, 4096}), 0u);
+}
+
+}  // namespace
+}  // namespace swarmfs::fetch
