@@ -38,9 +38,9 @@ ImageLibrary::ImageLibrary(content::LayerLibrary& library, fetch::Fetcher& fetch
 
 ImageLibrary::~ImageLibrary() {
   stop();
-  std::list<std::thread> threads;
+  std::list<Running> threads;
   threads.swap(state_.lock()->threads);
-  for (auto& thread : threads) thread.join();
+  for (auto& running : threads) running.thread.join();
 }
 
 void ImageLibrary::stop() {
@@ -66,7 +66,7 @@ std::shared_ptr<Job> ImageLibrary::start(const std::string& kind, const oci::Ref
     state->finished.push_back(job->id());
     return job;
   }
-  state->threads.emplace_back([this, job, work = std::move(work)] {
+  run_beside(*state, [this, job, work = std::move(work)] {
     std::optional<Failure> failure;
     try {
       failure = work(*job);
@@ -83,6 +83,26 @@ std::shared_ptr<Job> ImageLibrary::start(const std::string& kind, const oci::Ref
     }
   });
   return job;
+}
+
+void ImageLibrary::run_beside(State& state, std::function<void()> work) {
+  for (auto at = state.threads.begin(); at != state.threads.end();) {
+    if (!at->ended) {
+      ++at;
+      continue;
+    }
+    at->thread.join();
+    at = state.threads.erase(at);
+  }
+  auto& running = state.threads.emplace_back();
+  running.thread = std::thread([&running, work = std::move(work)] {
+    try {
+      work();
+    } catch (const std::exception& error) {
+      util::log::error("image: {}", error.what());
+    }
+    running.ended = true;
+  });
 }
 
 std::shared_ptr<Job> ImageLibrary::job(const std::string& id) const {
@@ -179,7 +199,7 @@ void ImageLibrary::publish(const std::shared_ptr<Image>& image, const Mount& mou
 void ImageLibrary::verify_later(const std::shared_ptr<content::Content>& content) {
   auto state = state_.lock();
   if (state->stopping) return;
-  state->threads.emplace_back([this, content] { (void)library_.verify(*content); });
+  run_beside(*state, [this, content] { (void)library_.verify(*content); });
 }
 
 void ImageLibrary::backfill(const std::shared_ptr<const Image>& image, size_t at) {

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <list>
 #include <map>
@@ -93,15 +94,21 @@ class ImageLibrary {
     std::vector<Mount> mounts;
     std::vector<util::Operation> backfills;
   };
+  struct Running {
+    std::thread thread;
+    std::atomic<bool> ended{false};
+  };
   struct State {
     std::map<std::string, Known> images;
     std::map<std::string, std::shared_ptr<Job>> jobs;
     std::list<std::string> finished;  ///< job ids, oldest first
-    std::list<std::thread> threads;
+    std::list<Running> threads;
     uint64_t next_job = 1;
     bool stopping = false;
   };
 
+  /// On a thread of its own; joins those that have ended.
+  static void run_beside(State& state, std::function<void()> work);
   std::shared_ptr<Job> start(const std::string& kind, const oci::Reference& reference,
                              std::function<std::optional<util::Failure>(Job&)> work);
   util::Outcome<std::shared_ptr<Image>> open(const oci::Reference& reference,
