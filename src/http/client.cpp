@@ -174,6 +174,9 @@ Failure explain(const Flight& flight, CURLcode code) {
   if (flight.too_large) return {Fault::invalid, where + " answers with more than it may"};
   if (flight.refused) return {Fault::cancelled, where + ": answer refused"};
   if (code == CURLE_OPERATION_TIMEDOUT) return {Fault::timed_out, where + ": " + why};
+  if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+      code == CURLE_SSL_CERTPROBLEM)
+    return {Fault::denied, where + ": " + why + " (see ca_file, cert_file and key_file)"};
   if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT)
     return {Fault::invalid, flight.request.url + " is no URL that can be asked"};
   return {Fault::unavailable, where + ": " + why};

@@ -185,6 +185,8 @@ void Conversation::on_response(Outcome<http::Response> outcome) {
     if (outcome) return on_answer(std::move(*outcome));
     client_.count(order_.registry, "error");
     Failure failure = outcome.failure();
+    if (failure.fault == Fault::denied || failure.fault == Fault::invalid)
+      return give_up(std::move(failure));
     if (failure.fault == Fault::cancelled)
       failure = {Fault::unavailable,
                  endpoint().host + " answers another range than the one asked for"};
