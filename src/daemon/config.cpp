@@ -149,16 +149,18 @@ RegistrySection read_registry(const Reader& reader, const toml::node& node) {
   const auto* table = node.as_table();
   if (!table) reader.refuse(node.source().begin, "[[registry]] must be a table");
   RegistrySection made;
-  reader.apply(*table, "[[registry]]",
-               {{"host", reader.text(made.host)},
-                {"mirrors", reader.list(made.mirrors)},
-                {"plain_http", reader.choice(made.plain_http)},
-                {"ca_file", reader.path(made.ca_file)},
-                {"cert_file", reader.path(made.cert_file)},
-                {"key_file", reader.path(made.key_file)},
-                {"username", reader.text(made.username)},
-                {"password_file", reader.path(made.password_file)},
-                {"max_connections", reader.count(made.max_connections, 1, 256)}});
+  reader.apply(
+      *table, "[[registry]]",
+      {{"host", reader.text(made.host)},
+       {"mirrors", reader.list(made.mirrors)},
+       {"plain_http", reader.choice(made.plain_http)},
+       {"ca_file", reader.path(made.ca_file)},
+       {"cert_file", reader.path(made.cert_file)},
+       {"key_file", reader.path(made.key_file)},
+       {"username", reader.text(made.username)},
+       {"password_file", reader.path(made.password_file)},
+       {"max_connections", reader.count(made.max_connections, 1, 256)},
+       {"max_requests_per_second", reader.count(made.max_requests_per_second, 0, 100'000)}});
   const auto where = node.source().begin;
   if (made.host.empty()) reader.refuse(where, "[[registry]] needs host = \"…\"");
   if (made.cert_file.empty() != made.key_file.empty())

@@ -31,6 +31,7 @@ struct RegistrySection {
   std::string username;
   std::filesystem::path password_file;
   unsigned max_connections = 8;
+  unsigned max_requests_per_second = 0;  ///< 0: no limit
 };
 
 /// What /etc/swarmfs/swarmfs.toml says. Every key has a default; an unknown key is an error.

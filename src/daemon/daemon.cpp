@@ -22,6 +22,7 @@ registry::RegistryOptions registry_options(const Config& config) {
     host.tls = {section.ca_file.string(), section.cert_file.string(), section.key_file.string()};
     host.username = section.username;
     host.max_connections = section.max_connections;
+    host.max_requests_per_second = section.max_requests_per_second;
     if (section.password_file.empty()) continue;
     const auto password = util::read_text(section.password_file);
     if (!password)

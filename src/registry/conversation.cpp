@@ -93,6 +93,11 @@ void Conversation::step() {
             {Fault::unavailable, endpoint().host + " fails again and again; not asked for now"});
       return later(wait);
     }
+    const auto pause = client_.hosts_.lock()
+                           ->
+                           operator[](endpoint().host)
+                           .pacer.take(now, endpoint().options.max_requests_per_second);
+    if (pause.count() > 0) return later(pause);
     const bool bulk = order_.range && order_.cls != chunk::Class::fault;
     if (bulk && !inside_) {
       inside_ =

@@ -42,4 +42,15 @@ class CircuitBreaker {
   std::chrono::seconds pause_{2};
 };
 
+/// A token bucket: so many requests per second, and one second's worth at once. Not synchronised.
+class RequestPacer {
+ public:
+  /// Zero: the request is counted and may go. Else: how long to wait before asking again.
+  util::Duration take(util::SteadyTime now, unsigned per_second);
+
+ private:
+  double tokens_ = 0;
+  util::SteadyTime filled_{};
+};
+
 }  // namespace swarmfs::registry

@@ -33,7 +33,8 @@ struct HostOptions {
   http::Tls tls;
   std::string username;
   std::string password;
-  unsigned max_connections = 8;  ///< for bulk; faults may use more
+  unsigned max_connections = 8;          ///< for bulk; faults may use more
+  unsigned max_requests_per_second = 0;  ///< 0: no limit
 };
 
 struct RegistryOptions {
@@ -90,6 +91,7 @@ class RegistryClient {
   };
   struct HostState {
     CircuitBreaker breaker;
+    RequestPacer pacer;
     unsigned bulk_active = 0;
     std::deque<std::weak_ptr<Conversation>> bulk_waiting;
   };

@@ -42,6 +42,7 @@ plain_http = true
 username = "u"
 password_file = "/p"
 max_connections = 3
+max_requests_per_second = 50
 )",
                                      "x.toml");
   EXPECT_EQ(config.cache_quota, 1ull << 30);
@@ -56,6 +57,7 @@ max_connections = 3
   EXPECT_EQ(config.registries[0].mirrors, std::vector<std::string>{"m1"});
   EXPECT_EQ(config.registries[0].plain_http, true);
   EXPECT_EQ(config.registries[0].max_connections, 3u);
+  EXPECT_EQ(config.registries[0].max_requests_per_second, 50u);
 }
 
 struct Refused {
