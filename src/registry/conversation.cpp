@@ -184,6 +184,7 @@ void Conversation::on_data(util::ByteView bytes) {
 void Conversation::on_response(Outcome<http::Response> outcome) {
   gate_.run([&] {
     if (order_.range && received_ == wanted()) {
+      client_.count(order_.registry, std::to_string(outcome ? outcome->status : 206));
       client_.succeeded(endpoint().host);
       return finish(http::Response{206, {}, {}});
     }

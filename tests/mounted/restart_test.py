@@ -83,6 +83,7 @@ def main():
             time.sleep(0.5)
     metrics = node.metrics()
     assert metrics['swarmfs_bytes_total{class="fault",source="registry"}'] > 0, metrics
+    assert metrics[f'swarmfs_registry_requests_total{{registry="{registry.host}",status="206"}}'] > 0, metrics
     assert metrics["swarmfs_open_mounts"] == 1, metrics
     registry.stop()
 
