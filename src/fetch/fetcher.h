@@ -27,8 +27,8 @@ namespace swarmfs::fetch {
 struct FetchOptions {
   std::chrono::milliseconds fault_timeout{30'000};
   std::chrono::milliseconds bulk_timeout{120'000};  ///< of one bulk request, retries included
-  std::chrono::milliseconds quiet{20};  ///< after the last fault, before backfill goes on
-  uint64_t request_size = 2 << 20;      ///< of backfill
+  std::chrono::milliseconds quiet{200};  ///< after the last fault, before backfill goes on
+  uint64_t request_size = 2 << 20;       ///< of backfill
   unsigned backfill_transfers = 3;
   unsigned pull_transfers = 6;
 };

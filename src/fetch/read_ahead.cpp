@@ -8,11 +8,11 @@
 namespace swarmfs::fetch {
 
 uint64_t ReadAhead::on_access(util::ByteRange range) noexcept {
-  const bool sequential = last_end_ != UINT64_MAX && range.offset + kSlack >= last_end_ &&
-                          range.offset <= last_end_ + kSlack && range.end() > last_end_;
-  window_ = sequential ? std::clamp(window_ * 2, kLeast, kMost) : 0;
+  const bool sequential =
+      last_end_ != UINT64_MAX && range.end() > last_end_ && range.offset <= last_end_ + kSlack;
+  run_ = sequential ? run_ + range.length : range.length;
   last_end_ = range.end();
-  return window_;
+  return sequential && run_ >= kLeast ? std::min(run_, kMost) : 0;
 }
 
 }  // namespace swarmfs::fetch

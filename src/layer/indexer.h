@@ -12,7 +12,7 @@
 namespace swarmfs::layer {
 
 struct IndexerOptions {
-  uint64_t checkpoint_interval = 1 << 20;  ///< bytes of data space
+  uint64_t checkpoint_interval = 256 * 1024;  ///< bytes of data space
   /// Sees the data space in order; the view dies with the call.
   std::function<void(util::ByteView)> on_space;
 };
