@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Time to first output and to done, against `ctr pull` + `ctr run`, over a link of 100 Mbit/s and 10 ms RTT.
     bench/startup.py BUILD [small medium]"""
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(SOURCE, "tests/mounted"))
 import node as node_module  # noqa: E402
 from containerd import Containerd  # noqa: E402
-from node import Node, images, wait_for  # noqa: E402
+from node import Node, images  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 MBIT, RTT_MS = 100, 10

@@ -4,7 +4,6 @@ import os
 import sys
 import time
 
-from cache_files import blob_path
 from node import Node, Registry, images, need_fuse
 from trees import content_hash
 
