@@ -23,7 +23,8 @@ using util::Fault;
 
 namespace {
 
-/// Below this a read goes through the page cache, so that small repeated reads need no disk.
+/// Below this a read goes through the page cache, so that small repeated reads need no disk. From
+/// it on the bytes go to the kernel's cache of our own mount: a second copy would be a waste.
 constexpr uint64_t kDirectFrom = 128 * 1024;
 constexpr uint64_t kPage = io::BufferPool::kAlignment;
 
@@ -139,6 +140,8 @@ uint64_t CachedLayer::bytes_present() const {
 bool CachedLayer::try_read_now(ByteRange range, std::byte* into) {
   assert(range.end() <= size_);
   if (range.empty()) return true;
+  // Asked without waiting, the kernel still starts its own read-ahead: a second read of the disk.
+  if (range.length >= kDirectFrom) return false;
   const Lease lease(shared_from_this(), range);
   if (!has(chunk::blocks_covering(range))) return false;
   iovec vector{into, range.length};
@@ -150,6 +153,23 @@ bool CachedLayer::try_read_now(ByteRange range, std::byte* into) {
 void CachedLayer::read(ByteRange range, OnRead on_read) {
   assert(range.end() <= size_);
   if (range.empty()) return on_read(util::SharedBytes());
+  if (range.length < kDirectFrom) return read_from_disk(range, std::move(on_read));
+  const auto answer = lookahead_.on_read(range, size_);
+  if (answer.hit)
+    answer.hit->wait(std::move(on_read));
+  else
+    read_from_disk(range, std::move(on_read));
+  for (const auto& entry : answer.wanted) read_ahead(entry);
+}
+
+void CachedLayer::read_ahead(const Lookahead::EntryPtr& entry) {
+  if (queue_.buffers().scarce()) return entry->arrive(Failure{Fault::not_found, "not read ahead"});
+  read_from_disk(entry->range(), [entry](util::Outcome<util::SharedBytes> outcome) {
+    entry->arrive(std::move(outcome));
+  });
+}
+
+void CachedLayer::read_from_disk(ByteRange range, OnRead on_read) {
   auto lease = std::make_shared<Lease>(shared_from_this(), range);
   if (!has(chunk::blocks_covering(range)))
     return on_read(Failure{Fault::not_found, "not in the cache"});
@@ -334,6 +354,7 @@ void CachedLayer::discard() {
     evict(rest);
     std::this_thread::yield();
   }
+  lookahead_.clear();
   pinned_ = was_pinned;
 }
 

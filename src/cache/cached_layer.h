@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cache/layer_files.h"
+#include "cache/lookahead.h"
 #include "chunk/store.h"
 #include "io/queue.h"
 #include "util/sync.h"
@@ -80,6 +81,8 @@ class CachedLayer final : public chunk::StoredLayer,
   bool clear(uint64_t block);
   [[nodiscard]] chunk::BlockRange blocks_of(size_t extent) const;
   [[nodiscard]] std::vector<uint64_t> snapshot() const;
+  void read_from_disk(util::ByteRange range, OnRead on_read);
+  void read_ahead(const Lookahead::EntryPtr& entry);
   void start_write(std::shared_ptr<Write> write);
   void end_write(Write& write);
   void clear_extents(const std::vector<size_t>& extents, std::vector<size_t>& cleared,
@@ -97,6 +100,7 @@ class CachedLayer final : public chunk::StoredLayer,
   std::atomic<bool> pinned_{false};
   std::atomic<bool> dirty_{false};
   int buffered_, direct_;
+  Lookahead lookahead_;
   util::Sync<LayerFiles> files_;  ///< leaf lock; held over disk syncs
 };
 
