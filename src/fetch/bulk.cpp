@@ -107,7 +107,8 @@ void Brain::fault_ends(Actions& actions) {
 void Brain::hold_back(Actions& actions) {
   held_back = true;
   for (const auto& flight : flights) {
-    const bool yields = flight->cls == Class::prefetch || flight->cls == Class::backfill;
+    // Prefetch is what the next faults will ask for, and little at a time: it goes on.
+    const bool yields = flight->cls == Class::backfill;
     const bool awaited =
         std::any_of(flight->parts.begin(), flight->parts.end(),
                     [](const Part& part) { return part.waiter->cls == Class::fault; });

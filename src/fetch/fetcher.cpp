@@ -8,7 +8,10 @@
 namespace swarmfs::fetch {
 
 Layer::Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored)
-    : ref_(std::move(ref)), stored_(std::move(stored)), flights_(std::make_unique<Flights>()) {}
+    : ref_(std::move(ref)),
+      stored_(std::move(stored)),
+      touch_log_(ref_.size),
+      flights_(std::make_unique<Flights>()) {}
 Layer::~Layer() = default;
 
 std::map<std::string, uint64_t> Layer::bytes_by_source() const {
@@ -36,12 +39,14 @@ std::shared_ptr<Layer> Fetcher::open(const chunk::LayerRef& ref, chunk::Form for
 
 bool Fetcher::try_read_now(Layer& layer, util::ByteRange range, std::byte* into) {
   if (!layer.stored().try_read_now(range, into)) return false;
+  layer.touch_log().note(range);
   brain_->count(layer, chunk::SourceKind::cache, chunk::Class::fault, range.length);
   return true;
 }
 
 util::Operation Fetcher::read(std::shared_ptr<Layer> layer, util::ByteRange range,
                               chunk::FetchContext context, OnRead on_read) {
+  if (context.cls == chunk::Class::fault) layer->touch_log().note(range);
   return brain_->read(std::move(layer), range, std::move(context), std::move(on_read));
 }
 

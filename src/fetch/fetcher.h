@@ -16,6 +16,7 @@
 #include "chunk/layer_ref.h"
 #include "chunk/source.h"
 #include "chunk/store.h"
+#include "fetch/touch_log.h"
 #include "util/metrics.h"
 #include "util/operation.h"
 #include "util/outcome.h"
@@ -44,6 +45,8 @@ class Layer {
   [[nodiscard]] chunk::StoredLayer& stored() const { return *stored_; }
   /// Bytes given to readers or brought in, since start, by source.
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;
+  /// What readers wait for, and in which order.
+  [[nodiscard]] TouchLog& touch_log() { return touch_log_; }
 
  private:
   friend struct Brain;
@@ -51,11 +54,12 @@ class Layer {
   const chunk::LayerRef ref_;
   const std::shared_ptr<chunk::StoredLayer> stored_;
   std::array<std::atomic<uint64_t>, 3> by_source_{};
+  TouchLog touch_log_;
   std::unique_ptr<Flights> flights_;  ///< guarded by the brain's lock
 };
 
 /// The brain: whom to ask for bytes, in which order, each byte once. One flight per block; classes
-/// fault > pull > prefetch > backfill: while a fault waits, prefetch and backfill stand still.
+/// fault > pull > prefetch > backfill: while a fault waits, backfill stands still.
 /// Every read ends in data or a Failure within its deadline. Any thread.
 class Fetcher {
  public:
