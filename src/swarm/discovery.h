@@ -3,25 +3,19 @@
 
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "swarm/dht_key.h"
 #include "swarm/endpoint.h"
-#include "util/digest.h"
 #include "util/metrics.h"
 #include "util/operation.h"
 #include "util/timers.h"
 
 namespace swarmfs::swarm {
-
-/// Under what a layer is found in the DHT. Who does not know the cluster's secret cannot tell it.
-using DhtKey = std::array<std::byte, 20>;
-/// The first 20 bytes of HMAC-SHA256(secret, the digest's 32 bytes).
-DhtKey dht_key(util::ByteView secret, const util::Digest& layer);
 
 /// The DHT of a node runs on UDP, on the port after that of its demand lane: whoever knows one
 /// knows the other. (libtorrent also opens that TCP port and turns everybody away there.)
@@ -47,9 +41,9 @@ class Discovery {
   /// All peers from the list and from DNS, ourselves left out, literal addresses only: first soon
   /// after construction, then after each resolution. Runs on the resolver's thread; short.
   using OnPeers = std::function<void(const std::vector<Endpoint>& peers)>;
-  /// Demand lanes that announced the key: each is told once per look-up, ourselves left out.
-  /// Several calls may come; the one with `last` is the only one at the deadline and may be empty.
-  /// Runs on a thread of Discovery's; short.
+  /// Demand lanes that announced the key: each is told once per look-up, ourselves left out. The
+  /// last call, at the deadline, has `last` and nobody. Runs on a thread of Discovery's or of
+  /// `timers`; short.
   using OnFound = std::function<void(const std::vector<Endpoint>& found, bool last)>;
 
   /// Throws util::Error when the DHT cannot listen on an address. `timers` and `metrics` must
