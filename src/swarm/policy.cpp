@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/policy.h"
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+
+namespace swarmfs::swarm {
+namespace {
+
+using std::chrono::milliseconds;
+using util::Duration;
+
+constexpr size_t kHolders = 3;
+
+/// The finalizer of MurmurHash3: every bit of the input reaches every bit of the output.
+uint64_t mix(uint64_t value) {
+  value ^= value >> 33;
+  value *= 0xff51afd7ed558ccdULL;
+  value ^= value >> 33;
+  value *= 0xc4ceb9fe1a85ec53ULL;
+  return value ^ value >> 33;
+}
+
+/// FNV-1a: the same number on every machine.
+uint64_t hash(std::string_view text) {
+  uint64_t value = 0xcbf29ce484222325ULL;
+  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return value;
+}
+
+uint64_t hash(const util::Digest& digest) {
+  const auto* bytes = reinterpret_cast<const char*>(digest.bytes().data());
+  return hash({bytes, digest.bytes().size()});
+}
+
+bool is_fault(chunk::Class cls) {
+  return cls == chunk::Class::fault;
+}
+
+Duration median_expected(std::span<const Candidate> all) {
+  std::vector<Duration> times;
+  for (const Candidate& candidate : all) times.push_back(candidate.expected);
+  const auto middle = times.begin() + static_cast<ptrdiff_t>((times.size() - 1) / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
+
+/// Members that may own a share: us, and the peers that are known by id and keep up.
+std::vector<size_t> able_owners(const Question& question, size_t count) {
+  std::vector<std::string> members{question.self};
+  std::vector<size_t> peer_of{question.peers.size()};
+  for (size_t i = 0; i < question.peers.size(); ++i) {
+    const Candidate& peer = question.peers[i];
+    if (peer.node_id.empty() || is_slow(peer, question.peers)) continue;
+    if (!question.cross_zone && peer.zone != question.zone) continue;
+    members.push_back(peer.node_id);
+    peer_of.push_back(i);
+  }
+  std::vector<size_t> result;
+  for (const size_t member : owners(question.layer, question.chunk, members, count))
+    result.push_back(peer_of[member]);
+  return result;
+}
+
+}  // namespace
+
+uint64_t rendezvous_weight(const util::Digest& layer, uint64_t chunk, std::string_view member) {
+  return mix(mix(hash(layer) + chunk) ^ hash(member));
+}
+
+std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
+                           std::span<const std::string> members, size_t count) {
+  const uint64_t of_chunk = mix(hash(layer) + chunk);
+  std::vector<std::tuple<uint64_t, std::string_view, size_t>> order;
+  order.reserve(members.size());
+  for (size_t i = 0; i < members.size(); ++i)
+    order.emplace_back(~mix(of_chunk ^ hash(members[i])), members[i], i);
+  const size_t wanted = std::min(count, order.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(wanted), order.end());
+  std::vector<size_t> result;
+  for (size_t i = 0; i < wanted; ++i) result.push_back(std::get<2>(order[i]));
+  return result;
+}
+
+std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_view zone) {
+  std::vector<size_t> order(candidates.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto rank = [&](size_t i) {
+    const Candidate& it = candidates[i];
+    return std::make_tuple(it.zone != zone, it.expected * (1 + it.in_flight), it.endpoint);
+  };
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });
+  std::vector<size_t> result;
+  for (const size_t i : order) {
+    const std::string& id = candidates[i].node_id;
+    const bool seen = !id.empty() && std::any_of(result.begin(), result.end(), [&](size_t other) {
+      return candidates[other].node_id == id;
+    });
+    if (!seen) result.push_back(i);
+  }
+  return result;
+}
+
+Duration hedge_delay(chunk::Class cls, Duration p95, bool has_it) {
+  const Duration patience = p95 + p95 / 4;
+  if (is_fault(cls)) {
+    const Duration delay = std::clamp<Duration>(patience, milliseconds(20), milliseconds(50));
+    return has_it ? delay : delay + milliseconds(150);
+  }
+  const Duration delay = std::clamp<Duration>(patience, milliseconds(100), milliseconds(500));
+  return has_it ? delay : delay + milliseconds(500);
+}
+
+bool is_slow(const Candidate& candidate, std::span<const Candidate> all) {
+  return candidate.expected > milliseconds(100) && candidate.expected > 4 * median_expected(all);
+}
+
+std::vector<Step> steps(const Question& question) {
+  std::vector<Step> result;
+  const auto ask = [&](size_t peer, bool has_it) {
+    const Duration hedge = hedge_delay(question.cls, question.peers[peer].p95, has_it);
+    result.push_back({peer, hedge});
+  };
+  std::vector<Candidate> holding;
+  std::vector<size_t> index;
+  for (const size_t holder : question.holders) {
+    if (!question.cross_zone && question.peers[holder].zone != question.zone) continue;
+    holding.push_back(question.peers[holder]);
+    index.push_back(holder);
+  }
+  for (const size_t i : choose(holding, question.zone))
+    if (result.size() < kHolders) ask(index[i], true);
+  // A reader does not wait for a chain of peers; bulk does, to spare the registry.
+  const size_t most_owners = !is_fault(question.cls) ? 2 : result.empty() ? 1 : 0;
+  for (const size_t owner : able_owners(question, most_owners)) {
+    if (owner == question.peers.size()) break;
+    const bool asked = std::any_of(result.begin(), result.end(),
+                                   [&](const Step& step) { return step.peer == owner; });
+    if (!asked) ask(owner, false);
+  }
+  result.push_back({std::nullopt, Duration::max()});
+  return result;
+}
+
+bool lags(chunk::Class cls, uint64_t arrived, uint64_t asked, Duration elapsed, Duration expected) {
+  const Duration grace = is_fault(cls) ? milliseconds(50) : milliseconds(500);
+  if (arrived >= asked || elapsed < grace || elapsed < 2 * expected) return false;
+  const double rest = static_cast<double>(asked - arrived);
+  const double needs = static_cast<double>(elapsed.count()) * rest /
+                       static_cast<double>(std::max<uint64_t>(arrived, 1));
+  return needs > static_cast<double>(expected.count());
+}
+
+bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length) {
+  if (load.requests >= limits.requests || load.of_this_peer >= limits.per_peer) return false;
+  if (!is_fault(cls) && load.bulk_requests >= limits.bulk_requests) return false;
+  return load.requests == 0 || load.bytes + length <= limits.bytes;
+}
+
+TokenBucket::TokenBucket(uint64_t bytes_per_second, util::SteadyTime now)
+    : rate_(static_cast<double>(bytes_per_second)), tokens_(rate_), at_(now) {}
+
+double TokenBucket::level(util::SteadyTime now) const {
+  const double seconds = std::chrono::duration<double>(now - at_).count();
+  return std::min(rate_, tokens_ + rate_ * std::max(seconds, 0.0));
+}
+
+bool TokenBucket::open(util::SteadyTime now) const {
+  return rate_ == 0 || level(now) > 0;
+}
+
+void TokenBucket::take(uint64_t bytes, util::SteadyTime now) {
+  tokens_ = level(now) - static_cast<double>(bytes);
+  at_ = std::max(at_, now);
+}
+
+}  // namespace swarmfs::swarm

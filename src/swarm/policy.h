@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "chunk/fetch_context.h"
+#include "swarm/endpoint.h"
+#include "util/clock.h"
+#include "util/digest.h"
+
+/// Decisions of the swarm: pure functions of what is known. The product and the simulation in
+/// tests/swarm call the same ones.
+namespace swarmfs::swarm {
+
+/// What a decision needs to know of a peer that may be asked now (PeerTable::candidates).
+struct Candidate {
+  Endpoint endpoint;
+  std::string node_id;  ///< empty until met; such a peer owns no shares
+  std::string zone;
+  util::Duration expected{};  ///< until the last byte of a request of the size in question
+  util::Duration p95{};       ///< of the first byte
+  unsigned in_flight = 0;     ///< our requests under way to it
+};
+
+/// Who of `members` owns chunk `chunk` of a layer is who weighs most (rendezvous hashing): all
+/// nodes with the same view agree, and a node that leaves moves only its own share.
+uint64_t rendezvous_weight(const util::Digest& layer, uint64_t chunk, std::string_view member);
+/// Indices into `members`, heaviest first, at most `count`.
+std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
+                           std::span<const std::string> members, size_t count);
+
+/// Indices into `candidates`, best first: our zone before others; then the lowest expected time,
+/// where a queue of our own requests counts. A node that shows at two endpoints comes once.
+std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_view zone);
+
+/// How long to wait for the first byte before the next is asked as well: a little more than the
+/// peer's p95, 20–50 ms for a fault and 100–500 ms for bulk; an owner that must go to the registry
+/// first gets 150 ms (fault) or 500 ms (bulk) on top.
+util::Duration hedge_delay(chunk::Class cls, util::Duration p95, bool has_it);
+
+/// Whom to ask, in order; each step's `hedge` is the time without a byte after which the next step
+/// is tried as well (max(): never).
+struct Step {
+  std::optional<size_t> peer;  ///< index into Question::peers; empty: the registry
+  util::Duration hedge{};
+};
+
+struct Question {
+  util::Digest layer;
+  uint64_t chunk = 0;
+  chunk::Class cls = chunk::Class::fault;
+  std::string self;  ///< our node id
+  std::string zone;
+  /// Peers that may be asked: members of the layer's swarm (they have or want it).
+  std::span<const Candidate> peers;
+  std::vector<size_t> holders;  ///< indices into peers: known to have the chunk, or to have it soon
+  bool cross_zone = true;       ///< false: the budget for other zones is used up
+};
+/// Holders first, by choose(), at most three. Then the owner, for a fault only where nobody is
+/// known to hold the chunk, for bulk the next owner as well, so that a late owner costs the
+/// registry one more copy and not one from everybody; who comes to ourselves in that order stops
+/// there. Owners that are far slower than the rest (is_slow) are passed over. The registry is the
+/// last step, always.
+std::vector<Step> steps(const Question& question);
+
+/// Far behind the others: more than four times the median expected time, and over 100 ms.
+bool is_slow(const Candidate& candidate, std::span<const Candidate> all);
+
+/// Whether a request under way is so slow that the next step should be tried as well: after the
+/// grace (50 ms for a fault, 500 ms for bulk) it has used twice the time expected of it and would,
+/// at its present rate, need the expected time once more.
+bool lags(chunk::Class cls, uint64_t arrived, uint64_t asked, util::Duration elapsed,
+          util::Duration expected);
+
+/// What a node serves to others at once. Faults may use all of it, bulk only its part.
+struct ServeLimits {
+  unsigned requests = 256;
+  unsigned bulk_requests = 64;
+  unsigned per_peer = 32;
+  uint64_t bytes = 256ull << 20;  ///< promised and not yet sent
+};
+struct ServeLoad {
+  unsigned requests = 0;
+  unsigned bulk_requests = 0;
+  unsigned of_this_peer = 0;
+  uint64_t bytes = 0;
+};
+/// Whether one more request of `length` bytes is served; otherwise the answer is "busy" and the
+/// asker goes elsewhere.
+bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length);
+
+/// Bytes per second with a burst of one second's worth; rate 0 = unlimited. Not thread-safe.
+class TokenBucket {
+ public:
+  TokenBucket(uint64_t bytes_per_second, util::SteadyTime now);
+  /// Whether anything is left; what is taken may overdraw it once, so that large requests pass.
+  [[nodiscard]] bool open(util::SteadyTime now) const;
+  void take(uint64_t bytes, util::SteadyTime now);
+
+ private:
+  [[nodiscard]] double level(util::SteadyTime now) const;
+  double rate_;
+  double tokens_;
+  util::SteadyTime at_;
+};
+
+}  // namespace swarmfs::swarm
