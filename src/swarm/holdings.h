@@ -24,6 +24,7 @@ namespace swarmfs::swarm {
 struct HeldLayer {
   uint64_t size = 0;
   bool wanted = false;                      ///< incomplete, and being brought in or read
+  bool sealed = false;                      ///< published() has a claim
   std::vector<chunk::BlockRange> presence;  ///< blocks here, or on their way from the registry
 };
 
