@@ -60,9 +60,10 @@ void Brain::count(Layer& layer, chunk::SourceKind source, Class cls, uint64_t by
 std::shared_ptr<Layer> Brain::open(const chunk::LayerRef& ref, chunk::Form form) {
   const std::lock_guard hold(mutex);
   auto& known = layers[{ref.digest, form}];
-  if (auto layer = known.lock())
-    if (layer->ref().origins == ref.origins || ref.origins.empty()) return layer;
+  const auto before = known.lock();
+  if (before && (before->ref().origins == ref.origins || ref.origins.empty())) return before;
   auto layer = std::make_shared<Layer>(ref, store.open(ref.digest, ref.size, form));
+  if (before) layer->seal(before->tree());
   known = layer;
   return layer;
 }

@@ -11,6 +11,11 @@ Layer::Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored)
     : ref_(std::move(ref)), stored_(std::move(stored)), flights_(std::make_unique<Flights>()) {}
 Layer::~Layer() = default;
 
+void Layer::seal(std::shared_ptr<const chunk::HashTree> tree) {
+  stored_->trust(tree);
+  *tree_.lock() = std::move(tree);
+}
+
 std::map<std::string, uint64_t> Layer::bytes_by_source() const {
   std::map<std::string, uint64_t> made;
   for (size_t i = 0; i < by_source_.size(); ++i)

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "chunk/fetch_context.h"
+#include "chunk/hash_tree.h"
 #include "chunk/layer_ref.h"
 #include "chunk/source.h"
 #include "chunk/store.h"
@@ -20,6 +21,7 @@
 #include "util/operation.h"
 #include "util/outcome.h"
 #include "util/shared_bytes.h"
+#include "util/sync.h"
 #include "util/timers.h"
 
 namespace swarmfs::fetch {
@@ -44,6 +46,11 @@ class Layer {
   [[nodiscard]] chunk::StoredLayer& stored() const { return *stored_; }
   /// Bytes given to readers or brought in, since start, by source.
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;
+  /// From now on this node trusts the tree's root. Null: it trusts none, the layer is provisional
+  /// again (a claim was wrong).
+  void seal(std::shared_ptr<const chunk::HashTree> tree);
+  [[nodiscard]] bool sealed() const { return tree() != nullptr; }
+  [[nodiscard]] std::shared_ptr<const chunk::HashTree> tree() const { return *tree_.lock(); }
 
  private:
   friend struct Brain;
@@ -51,6 +58,7 @@ class Layer {
   const chunk::LayerRef ref_;
   const std::shared_ptr<chunk::StoredLayer> stored_;
   std::array<std::atomic<uint64_t>, 3> by_source_{};
+  util::Sync<std::shared_ptr<const chunk::HashTree>> tree_;
   std::unique_ptr<Flights> flights_;  ///< guarded by the brain's lock
 };
 
