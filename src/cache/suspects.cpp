@@ -29,10 +29,11 @@ void Suspects::clear_all() {
 Suspects::Check Suspects::check_of(chunk::BlockRange blocks) const {
   Check check;
   if (count_ == 0) return check;
-  check.tree = *tree_.lock();
-  if (!check.tree) return check;
   for (uint64_t block = blocks.first; block < blocks.end(); ++block)
     if (bits_[block / 64] >> (block % 64) & 1) check.blocks.push_back(block);
+  if (check.blocks.empty()) return check;
+  check.tree = *tree_.lock();
+  if (!check.tree) check.blocks.clear();
   return check;
 }
 

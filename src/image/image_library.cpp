@@ -196,10 +196,13 @@ void ImageLibrary::publish(const std::shared_ptr<Image>& image, const Mount& mou
   if (on_change_) on_change_(image->encoded);
 }
 
-void ImageLibrary::verify_later(const std::shared_ptr<content::Content>& content) {
+void ImageLibrary::check_later(const std::shared_ptr<content::Content>& content, bool corrupt) {
   auto state = state_.lock();
   if (state->stopping) return;
-  run_beside(*state, [this, content] { (void)library_.verify(*content); });
+  run_beside(*state, [this, content, corrupt] {
+    const auto outcome = corrupt ? library_.settle(*content) : library_.verify(*content);
+    if (!outcome) util::log::warning("{}", outcome.failure().message);
+  });
 }
 
 void ImageLibrary::backfill(const std::shared_ptr<const Image>& image, size_t at) {
@@ -213,9 +216,9 @@ void ImageLibrary::backfill(const std::shared_ptr<const Image>& image, size_t at
       [this, weak, at](Outcome<util::Done> outcome) {
         const auto still = weak.lock();
         if (!still) return;
-        if (outcome)
-          verify_later(still->contents[at]);
-        else
+        const bool corrupt = !outcome && outcome.failure().fault == Fault::corrupt;
+        if (outcome || corrupt) check_later(still->contents[at], corrupt);
+        if (!outcome)
           util::log::info("{}: backfill of layer {} ended: {}", still->reference.to_string(),
                           still->layers[at].digest.short_hex(), outcome.failure().message);
         if (outcome || outcome.failure().fault != Fault::no_space) backfill(still, at + 1);
@@ -249,8 +252,8 @@ std::optional<Failure> ImageLibrary::bring_all(const Image& image) {
     while (future.wait_for(std::chrono::milliseconds(200)) != std::future_status::ready)
       if (state_.lock()->stopping) return Failure{Fault::cancelled, "the daemon stops"};
     const auto outcome = future.get();
-    if (!outcome) return outcome.failure();
-    const auto verified = library_.verify(*content);
+    if (!outcome && outcome.failure().fault != Fault::corrupt) return outcome.failure();
+    const auto verified = outcome ? library_.verify(*content) : library_.settle(*content);
     if (!verified && verified.failure().fault != Fault::not_found) return verified.failure();
   }
   return std::nullopt;

@@ -125,7 +125,8 @@ class ImageLibrary {
     std::vector<Mount> mounts;
   };
   std::optional<Record> load(const std::string& encoded);
-  void verify_later(const std::shared_ptr<content::Content>& content);
+  /// What follows when all bytes of a layer came, or sources gave nothing but wrong ones.
+  void check_later(const std::shared_ptr<content::Content>& content, bool corrupt);
 
   content::LayerLibrary& library_;
   fetch::Fetcher& fetcher_;
