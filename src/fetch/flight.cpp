@@ -211,6 +211,8 @@ void Brain::look_at_hedge(const FlightPtr& flight) {
     const auto now = std::chrono::steady_clock::now();
     if (hedge_due(now, flight->progress, flight->hedge, flight->paused) > now)
       set_hedge(flight, flight->hedge, actions);
+    else if (flight->rest().empty())
+      end_flight(flight, actions);  // it gave all and does not come to an end
     else if (const auto choice = choose(*flight))
       ask(flight, *choice, actions);
   }

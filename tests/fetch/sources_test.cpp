@@ -194,6 +194,16 @@ TEST_F(SourcesTest, the_silent_one_is_what_is_left_when_its_rival_fails) {
   expect_bytes(one, {0, 65'536});
 }
 
+TEST_F(SourcesTest, a_source_that_gave_all_and_does_not_end_is_dropped) {
+  start_with_peer();
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  auto one = read({0, 65'536});
+  peer_.say(0, content_.substr(0, 65'536));
+  expect_bytes(one, {0, 65'536});
+  await([&] { return peer_.open() == 0; });
+  EXPECT_EQ(source_.requests(), 0u);
+}
+
 TEST_F(SourcesTest, two_silent_sources_are_timed_out) {
   start_with_peer({.fault_timeout = milliseconds(50)});
   peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
