@@ -14,6 +14,11 @@ class RegistrySource final : public chunk::Source {
   explicit RegistrySource(RegistryClient& client) : client_(client) {}
   chunk::SourceKind kind() const override { return chunk::SourceKind::registry; }
   std::string name() const override { return "registry"; }
+  /// All of it, in one request.
+  std::optional<chunk::Plan> plan(const chunk::LayerRef&, util::ByteRange range,
+                                  const chunk::FetchContext&) override {
+    return chunk::Plan{range.length};
+  }
   std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer, util::ByteRange range,
                                          const chunk::FetchContext& context, OnData on_data,
                                          OnDone on_done) override;
