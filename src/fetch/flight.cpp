@@ -109,8 +109,8 @@ std::vector<BlockRange> Brain::coming(const Layer& layer) {
 
 void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions) {
   const ByteRange rest = flight->rest();
-  auto attempt = std::make_shared<Attempt>(
-      flight, choice.source, rest.clamp(rest.offset + choice.length), choice.hedge);
+  auto attempt = std::make_shared<Attempt>(flight, choice.source,
+                                           rest.clamp(rest.offset + choice.length), choice.hedge);
   flight->attempts.push_back(attempt);
   flight->progress = std::chrono::steady_clock::now();
   set_hedge(flight, choice.hedge, actions);

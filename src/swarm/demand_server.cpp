@@ -182,14 +182,13 @@ struct DemandServer::State {
       if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
     const auto now = std::chrono::steady_clock::now();
     const auto asker = asker_endpoint(request);
-    for (const auto& digest : digests(query(request, "want")))
-      if (asker && holdings.belongs(digest, repository)) views.wanted_by(*asker, digest, now);
     for (const auto& digest : asked) {
       if (!holdings.belongs(digest, repository)) continue;
+      if (asker) views.wanted_by(*asker, digest, now);
       const auto held = holdings.held(digest);
       if (!held) continue;
-      LayerNews layer{held->size, held->wanted, held->sealed,
-                      BlockSet(chunk::block_count(held->size))};
+      const bool wants = !held->complete && views.find(digest);
+      LayerNews layer{held->size, wants, held->sealed, BlockSet(chunk::block_count(held->size))};
       for (const auto& blocks : held->presence) layer.blocks.add(blocks);
       news.layers.emplace(digest, std::move(layer));
     }

@@ -68,12 +68,11 @@ std::vector<NewsRounds::Group> NewsRounds::groups() {
   std::map<std::string, Group> made;
   for (const auto& layer : views_.interesting(std::chrono::steady_clock::now())) {
     const auto held = holdings_.held(layer.digest);
-    if (held && !held->wanted) continue;  // all of it is here
+    if (held && held->complete) continue;
     auto& group = made[repository_of(layer)];
     group.repository = repository_of(layer);
     if (group.layers.size() == kMostLayers) continue;
     group.layers.push_back(layer.digest);
-    if (held) group.wanted.push_back(layer.digest);
   }
   std::vector<Group> list;
   for (auto& [name, group] : made) list.push_back(std::move(group));
@@ -116,10 +115,8 @@ void NewsRounds::ask(const Endpoint& peer, const Group& group) {
   asking->peer = peer;
   asking->layers = group.layers;
   asking->attempt = std::move(attempt);
-  auto request = client_.request(peer, "/v1/layers",
-                                 {{"repository", group.repository},
-                                  {"layers", join(group.layers)},
-                                  {"want", join(group.wanted)}});
+  auto request = client_.request(
+      peer, "/v1/layers", {{"repository", group.repository}, {"layers", join(group.layers)}});
   request.total_timeout = kPatience;
   http::Handlers handlers;
   handlers.on_done = [this,

@@ -41,7 +41,6 @@ class NewsRounds {
   struct Group {
     std::string repository;
     std::vector<util::Digest> layers;
-    std::vector<util::Digest> wanted;
   };
   struct Asking {
     Endpoint peer;
