@@ -47,7 +47,9 @@ std::string refusal(const std::string& host, int status, const std::string& repo
 }  // namespace
 
 Conversation::Conversation(RegistryClient& client, GetOrder order)
-    : client_(client), order_(std::move(order)), endpoints_(client.endpoints(order_.registry)) {}
+    : client_(client),
+      order_(std::move(order)),
+      endpoints_(client.endpoints(order_.registry, order_.anonymous)) {}
 
 void Conversation::stop() {
   gate_.close();
@@ -111,11 +113,12 @@ void Conversation::admitted() {
 
 http::Request Conversation::make_request() {
   http::Request made;
-  if (url_.empty()) url_ = client_.known_redirect(blob_url());
+  // Where a blob was redirected to for us, others may not go.
+  if (url_.empty() && !order_.anonymous) url_ = client_.known_redirect(blob_url());
   const bool own = url_.empty() || url_ == blob_url();
   made.url = own ? blob_url() : url_;
   if (own) {
-    used_header_ = client_.authorization(endpoint(), order_.repository);
+    used_header_ = client_.authorization(endpoint(), asker());
     if (!used_header_.empty()) made.headers.emplace_back("Authorization", used_header_);
   }
   if (!order_.accept.empty()) made.headers.emplace_back("Accept", order_.accept);
@@ -229,7 +232,7 @@ void Conversation::follow(const http::Response& response) {
   if (!target || downgrade || ++redirects_ > kMaxRedirects)
     return give_up({Fault::unavailable, endpoint().host + " redirects to where we do not go"});
   url_ = target->to_string();
-  if (order_.range) client_.remember_redirect(blob_url(), url_);
+  if (order_.range && !order_.anonymous) client_.remember_redirect(blob_url(), url_);
   request();
 }
 
@@ -241,9 +244,8 @@ void Conversation::authenticate(const http::Response& response) {
   authenticated_again_ = true;
   client_.auth_.post(
       util::Workers::Urgency::normal, [self = shared_from_this(), challenge = *challenge] {
-        const auto done =
-            self->client_.authenticate(self->endpoint(), self->order_.registry,
-                                       self->order_.repository, challenge, self->used_header_);
+        const auto done = self->client_.authenticate(self->endpoint(), self->asker(), challenge,
+                                                     self->used_header_);
         self->gate_.run([&] { done ? self->request() : self->give_up(done.failure()); });
       });
 }
