@@ -19,7 +19,8 @@ registry::RegistryOptions registry_options(const Config& config) {
     auto& host = options.hosts[section.host];
     host.mirrors = section.mirrors;
     host.plain_http = section.plain_http;
-    host.tls = {section.ca_file.string(), section.cert_file.string(), section.key_file.string()};
+    host.tls = {
+        section.ca_file.string(), section.cert_file.string(), section.key_file.string(), {}};
     host.username = section.username;
     host.max_connections = section.max_connections;
     host.max_requests_per_second = section.max_requests_per_second;

@@ -14,6 +14,7 @@
 #include "daemon/config.h"
 #include "daemon/manifests.h"
 #include "daemon/mediator.h"
+#include "daemon/registry_inquiries.h"
 #include "daemon/registry_manifests.h"
 #include "fetch/fetcher.h"
 #include "fuse/front.h"
@@ -52,7 +53,7 @@ class Daemon {
   cache::ChunkCache cache_;               // needs timers, workers, metrics
   http::Client http_;                     // needs nothing
   registry::RegistryClient registry_;     // needs http, timers, metrics
-  Inquirer inquirer_;                     // needs registry
+  RegistryInquiries inquirer_;            // needs registry
   Catalog catalog_;                       // needs cache, inquirer
   std::unique_ptr<ClusterNode> node_;     // needs workers, timers, metrics; null: no peers
   registry::RegistrySource source_;       // needs registry, node

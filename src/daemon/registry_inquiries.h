@@ -8,10 +8,10 @@
 
 namespace swarmfs::daemon {
 
-/// What the catalog asks, asked of the registry.
-class Inquirer final : public Inquiries {
+/// Inquiries answered by the registries themselves, within ten seconds each.
+class RegistryInquiries final : public Inquiries {
  public:
-  explicit Inquirer(registry::RegistryClient& client) : client_(client) {}
+  explicit RegistryInquiries(registry::RegistryClient& client) : client_(client) {}
   bool has_credentials(const oci::Reference& reference) override;
   util::Outcome<util::Done> ask_as_nobody(const oci::Reference& reference) override;
   util::Outcome<util::Bytes> config(const oci::Reference& reference,
