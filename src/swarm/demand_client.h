@@ -40,7 +40,8 @@ class DemandClient {
                                       Query query) const;
   [[nodiscard]] std::unique_ptr<http::Exchange> start(http::Request request,
                                                       http::Handlers handlers) {
-    return http_.start(std::move(request), std::move(handlers));
+    auto& http = request.bulk ? bulk_http_ : http_;
+    return http.start(std::move(request), std::move(handlers));
   }
   /// Blocks, for `patience` at most; asks again with a proof where the peer wants one. Not on a
   /// callback's thread. Any status but 200 is a Failure, and the peer table hears how it went.
@@ -58,7 +59,8 @@ class DemandClient {
   const Asker asker_;
   PeerTable& table_;
   util::Sync<std::shared_ptr<const http::TlsMaterial>> tls_;
-  http::Client http_{16};
+  http::Client http_{8};
+  http::Client bulk_http_{8};  ///< apart: bulk that is paused keeps its connection, and faults wait
 };
 
 }  // namespace swarmfs::swarm
