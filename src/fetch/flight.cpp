@@ -107,8 +107,8 @@ std::vector<BlockRange> Brain::coming(const Layer& layer) {
 
 void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions) {
   const ByteRange rest = flight->rest();
-  auto attempt = std::make_shared<Attempt>(
-      flight, choice.source, rest.clamp(rest.offset + choice.length), choice.hedge);
+  auto attempt = std::make_shared<Attempt>(flight, choice.source,
+                                           rest.clamp(rest.offset + choice.length), choice.hedge);
   flight->attempts.push_back(attempt);
   flight->progress = std::chrono::steady_clock::now();
   set_hedge(flight, choice.hedge, actions);
@@ -186,7 +186,7 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
     write_back(flight, true, actions);
     forget_blocks(*flight, flight->rest());
   }
-  if (flight->bulk) pump(actions);
+  if (flight->bulk || flight->layer->state_->by_block.empty()) pump(actions);
 }
 
 void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge, Actions& actions) {
