@@ -83,15 +83,19 @@ Outcome<util::Done> LayerLibrary::verify(const Content& content) {
   const chunk::BlockRange all = chunk::blocks_covering({0, stored.size()});
   for (bool again = false;; again = true) {
     if (!stored.has(all)) return Failure{Fault::not_found, "bytes are missing"};
-    auto pass = pass_over(fetcher_, content.bytes, Class::backfill, !proven);
+    auto pass = pass_over(fetcher_, content.bytes, {.cls = Class::backfill, .with_index = !proven});
     if (!pass) return pass.failure();
     if (pass->digest == content.ref().digest) return conclude(content, std::move(*pass));
     const bool as_claimed = document && pass->tree->root() == document->tree->root();
     if (document && document->claimed() && as_claimed) {
-      stored.discard();
+      content.bytes->discard(kMismatch);
       return refute(content, "the bytes under its root do not match the digest");
     }
-    if (!document || again) return drop(*content.bytes, "does not match its digest");
+    if (!document || again) {
+      auto failure = drop(*content.bytes, kMismatch);
+      if (document) content.bytes->seal(document->tree);
+      return failure;
+    }
     // The disk lost some of what was right when it came: only that is fetched again.
     stored.suspect(all);
   }
@@ -119,27 +123,38 @@ bool LayerLibrary::dispute(const Content& content) {
   if (standing.open_dispute()) {
     util::log::warning("layer {}: its sources contradict what {} claims; the whole layer decides",
                        content.ref().digest.short_hex(), document->claimant);
-    content.bytes->seal(nullptr);
-    content.bytes->stored().discard();
+    content.bytes->discard("is in dispute");
     standing.set_generation(++generations_);
   }
   return standing.dispute() == Standing::Dispute::open;
 }
 
 LayerLibrary::Settled LayerLibrary::settle(const Content& content) {
+  const auto& standing = *content.standing;
+  // Somebody else's dispute was settled meanwhile.
+  if (!standing.claimed() && !standing.refuted() && content.bytes->stored().verified())
+    return util::Done{};
   if (!dispute(content))
     return Failure{Fault::corrupt,
                    "no source has the true bytes of layer " + content.ref().digest.to_string()};
   return settling_.run(content.ref().digest, "settling", [&] { return settle_now(content); });
 }
 
+Outcome<LayerPass> LayerLibrary::pass_without_peers(const Content& content) {
+  auto pass = pass_over(fetcher_, content.bytes, {.no_peers = true});
+  if (!pass || pass->digest == content.ref().digest) return pass;
+  // Readers go on meanwhile, and what peers gave them may have come into the pass.
+  content.bytes->discard(kMismatch);
+  return pass_over(fetcher_, content.bytes, {.no_peers = true});
+}
+
 LayerLibrary::Settled LayerLibrary::settle_now(const Content& content) {
   auto& standing = *content.standing;
   const auto document = standing.document();
   if (!document || !document->claimed()) return util::Done{};
-  auto pass = pass_over(fetcher_, content.bytes, Class::pull, true);
+  auto pass = pass_without_peers(content);
   if (pass && pass->digest == content.ref().digest) return conclude(content, std::move(*pass));
-  auto failure = pass ? drop(*content.bytes, "does not match its digest") : pass.failure();
+  auto failure = pass ? drop(*content.bytes, kMismatch) : pass.failure();
   content.bytes->seal(document->tree);
   content.bytes->stored().suspect(chunk::blocks_covering({0, content.ref().size}));
   standing.set_dispute(pass ? Standing::Dispute::settled : Standing::Dispute::none);

@@ -47,6 +47,7 @@ ByteRange overlap(ByteRange a, ByteRange b) {
 struct DataReader::Gather {
   std::shared_ptr<const Content> content;
   chunk::FetchContext context;
+  bool claimed = false;  ///< when it began: a dispute may be over before all its parts have failed
   std::shared_ptr<util::Bytes> out;
   std::atomic<size_t> lacking{1};  ///< parts, and one for the starter
   util::Sync<std::optional<Failure>> failure;
@@ -75,8 +76,7 @@ struct DataReader::Gather {
   }
   /// The claim that vouches for index and bytes may be a lie; see LayerLibrary::dispute().
   [[nodiscard]] bool disputable(const Outcome<SharedBytes>& bytes, int attempt) const {
-    return attempt == 0 && !bytes && bytes.failure().fault == Fault::corrupt &&
-           content->standing->claimed();
+    return attempt == 0 && claimed && !bytes && bytes.failure().fault == Fault::corrupt;
   }
   void hold(util::Operation operation) { operations.lock()->push_back(std::move(operation)); }
 };
@@ -143,6 +143,7 @@ util::Operation DataReader::read(std::shared_ptr<const Content> content, layer::
   auto gather = std::make_shared<Gather>();
   gather->content = std::move(content);
   gather->context = std::move(context);
+  gather->claimed = gather->content->standing->claimed();
   gather->out = std::make_shared<util::Bytes>(range.length);
   gather->on_read = std::move(on_read);
   const auto& index = *gather->content->index;
@@ -160,9 +161,12 @@ util::Operation DataReader::read(std::shared_ptr<const Content> content, layer::
 }
 
 void DataReader::settle(const GatherPtr& gather, std::function<void(bool)> go_on) {
-  post(fills_,
-       [this, gather, go_on = std::move(go_on)] { go_on(library_.dispute(*gather->content)); });
+  post(fills_, [this, gather, go_on = std::move(go_on)] {
+    const bool disputed = library_.dispute(*gather->content);
+    go_on(disputed || !gather->content->standing->claimed());
+  });
   post(fills_, [this, gather] {
+    if (!gather->content->standing->claimed()) return;
     if (const auto settled = library_.settle(*gather->content); !settled)
       util::log::error("{}", settled.failure().message);
   });
@@ -174,8 +178,8 @@ void DataReader::gather_bytes(const GatherPtr& gather, ByteRange space, uint64_t
                              [this, gather, at, space, attempt](Outcome<SharedBytes> bytes) {
                                if (!gather->disputable(bytes, attempt))
                                  return gather->put(bytes, {0, space.length}, at);
-                               settle(gather, [this, gather, space, at, bytes](bool disputed) {
-                                 if (!disputed) return gather->put(bytes, {0, space.length}, at);
+                               settle(gather, [this, gather, space, at, bytes](bool again) {
+                                 if (!again) return gather->put(bytes, {0, space.length}, at);
                                  gather_bytes(gather, space, at, 1);
                                  gather->part_done();
                                });
@@ -219,8 +223,8 @@ void DataReader::bring_span(const GatherPtr& gather, const SpanCache::Key& key, 
           });
         if (!gather->disputable(compressed, attempt))
           return spans_.finish(key, compressed.failure());
-        settle(gather, [this, gather, key, failure = compressed.failure()](bool disputed) {
-          if (!disputed) return spans_.finish(key, failure);
+        settle(gather, [this, gather, key, failure = compressed.failure()](bool again) {
+          if (!again) return spans_.finish(key, failure);
           bring_span(gather, key, 1);
         });
       }));
@@ -233,13 +237,17 @@ void DataReader::inflate(const GatherPtr& gather, const SpanCache::Key& key, int
   if (inflated) return spans_.finish(key, SharedBytes::of(std::move(*inflated)));
   const auto& why = inflated.failure();
   if (gather->disputable(why, attempt))
-    return settle(gather, [this, gather, key, why](bool disputed) {
-      if (!disputed) return spans_.finish(key, why);
+    return settle(gather, [this, gather, key, why](bool again) {
+      if (!again) return spans_.finish(key, why);
       bring_span(gather, key, 1);
     });
-  util::log::error("layer {}: {}; its cached bytes are dropped", content.ref().digest.short_hex(),
-                   why.message);
-  content.bytes->stored().discard();
+  util::log::error("layer {}: {}; its cached bytes are not trusted any more",
+                   content.ref().digest.short_hex(), why.message);
+  // Under a tree only the disk can have lost them.
+  if (content.bytes->sealed())
+    content.bytes->stored().suspect(chunk::blocks_covering(content.index->span(key.span).bytes));
+  else
+    content.bytes->discard(why.message);
   if (attempt == 0) return bring_span(gather, key, 1);
   spans_.finish(key, why);
 }

@@ -44,7 +44,7 @@ class DataReader {
   void bring_span(const GatherPtr& gather, const SpanCache::Key& key, int attempt);
   void inflate(const GatherPtr& gather, const SpanCache::Key& key, int attempt,
                util::SharedBytes compressed);
-  void settle(const GatherPtr& gather, std::function<void(bool disputed)> go_on);
+  void settle(const GatherPtr& gather, std::function<void(bool again)> go_on);
   void post(util::Workers& workers, std::function<void()> job);
 
   fetch::Fetcher& fetcher_;

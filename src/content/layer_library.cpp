@@ -148,10 +148,10 @@ LayerLibrary::Opened LayerLibrary::open(const chunk::LayerRef& ref) {
 }
 
 Failure LayerLibrary::drop(fetch::Layer& layer, const std::string& why) {
-  layer.stored().discard();
+  layer.discard(why);
   mismatches_.add();
-  Failure failure{Fault::corrupt, "layer " + layer.ref().digest.to_string() +
-                                      " from the registry " + why + "; its bytes were dropped"};
+  Failure failure{Fault::corrupt, "layer " + layer.ref().digest.to_string() + " " + why +
+                                      "; its bytes were dropped"};
   util::log::error("{}", failure.message);
   return failure;
 }
@@ -167,10 +167,15 @@ Standing::Document LayerLibrary::keep(fetch::Layer& layer, util::ByteView index,
 
 LayerLibrary::Opened LayerLibrary::build(const chunk::LayerRef& ref) {
   auto bytes = fetcher_.open(ref);
-  auto pass = pass_over(fetcher_, bytes, Class::pull, true);
+  auto pass = pass_over(fetcher_, bytes, {});
+  if (pass && pass->digest != ref.digest && bytes->bytes_by_source()["peer"] > 0) {
+    // It may have been a peer.
+    bytes->discard(kMismatch);
+    pass = pass_over(fetcher_, bytes, {.no_peers = true});
+  }
   if (!pass) return pass.failure();
   // The digest decides whether the registry lied or the image is broken.
-  if (pass->digest != ref.digest) return drop(*bytes, "does not match its digest");
+  if (pass->digest != ref.digest) return drop(*bytes, kMismatch);
   bytes->stored().mark_verified();
   if (!pass->index)
     return Failure{Fault::invalid,

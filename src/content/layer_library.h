@@ -53,7 +53,7 @@ class LayerLibrary {
   /// settle() must be called.
   bool dispute(const Content& content);
   /// Streams the whole layer to see who lied, the claimant or the source, with consequences as in
-  /// verify(). Fault::corrupt as well when there is no dispute.
+  /// verify(). Done when that was just done; Fault::corrupt as well when there is no dispute.
   util::Outcome<util::Done> settle(const Content& content);
   /// Inflates a layer that has no random access into its space, and gives the bytes of `wanted`
   /// seen in passing.
@@ -65,6 +65,8 @@ class LayerLibrary {
   using Opened = util::Outcome<std::shared_ptr<Content>>;
   using Settled = util::Outcome<util::Done>;
 
+  static constexpr const char* kMismatch = "does not match its digest";
+
   Opened build(const chunk::LayerRef& ref);
   std::shared_ptr<Content> known(const util::Digest& digest);
   std::shared_ptr<Content> assemble(const chunk::LayerRef& ref, layer::LayerIndex index,
@@ -75,6 +77,7 @@ class LayerLibrary {
   // Claims (claims.cpp)
   std::shared_ptr<Content> open_claimed(const chunk::LayerRef& ref);
   Settled settle_now(const Content& content);
+  util::Outcome<LayerPass> pass_without_peers(const Content& content);
   Settled conclude(const Content& content, LayerPass pass);
   util::Failure refute(const Content& content, const std::string& why);
   void blame(const std::string& claimant, const util::Digest& layer, const std::string& why);

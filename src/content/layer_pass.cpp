@@ -41,9 +41,9 @@ class PatientIndexer {
 }  // namespace
 
 util::Outcome<LayerPass> pass_over(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer,
-                                   chunk::Class cls, bool with_index) {
-  LayerStream stream(fetcher, std::move(layer), cls);
-  PatientIndexer indexer(with_index);
+                                   PassOptions options) {
+  LayerStream stream(fetcher, std::move(layer), options.cls, options.no_peers);
+  PatientIndexer indexer(options.with_index);
   util::Sha256 hash;
   chunk::HashTreeBuilder tree;
   for (;;) {

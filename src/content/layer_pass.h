@@ -21,8 +21,14 @@ struct LayerPass {
   std::string no_index;  ///< why the bytes are no archive; empty with an index or unasked
 };
 
+struct PassOptions {
+  chunk::Class cls = chunk::Class::pull;
+  bool with_index = true;
+  bool no_peers = false;  ///< only the cache and the registry may supply the bytes
+};
+
 /// Blocking; one thread. A failure is one of fetching.
 util::Outcome<LayerPass> pass_over(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer,
-                                   chunk::Class cls, bool with_index);
+                                   PassOptions options);
 
 }  // namespace swarmfs::content

@@ -148,15 +148,21 @@ void Brain::write_back(const FlightPtr& flight, bool all, Actions& actions) {
 
 void Brain::on_written(const FlightPtr& flight, ByteRange range,
                        const Outcome<util::Done>& outcome) {
-  const std::lock_guard hold(mutex);
-  // The store takes what it is given for checked.
-  const ByteRange doubtful = overlap(range, {flight->range.offset, flight->unproven});
-  if (!doubtful.empty()) flight->layer->stored().suspect(chunk::blocks_covering(doubtful));
-  forget_blocks(*flight, range);
-  --flight->writes;
-  if (!outcome && flight->bulk && flight->context.cls == Class::backfill)
-    flight->bulk->failure = outcome.failure();
-  written.notify_all();
+  Actions actions;
+  {
+    const std::lock_guard hold(mutex);
+    // The store takes what it is given for checked.
+    const ByteRange doubtful = overlap(range, {flight->range.offset, flight->unproven});
+    if (!doubtful.empty()) flight->layer->stored().suspect(chunk::blocks_covering(doubtful));
+    forget_blocks(*flight, range);
+    --flight->writes;
+    if (!outcome && flight->bulk && flight->context.cls == Class::backfill)
+      flight->bulk->failure = outcome.failure();
+    written.notify_all();
+    // It may have been the last that a bring_in() was waiting for.
+    if (flight->layer->state_->by_block.empty()) pump(actions);
+  }
+  run(actions);
 }
 
 void Brain::forget_blocks(const Flight& flight, ByteRange range) {

@@ -65,7 +65,8 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
     }
     start_bulk_flight(bulk, run, actions);
   }
-  if (bulk->in_flight == 0 && (bulk->failure || bulk->cursor == count)) end_bulk(bulk, actions);
+  const bool all = bulk->cursor == count && bulk->layer->state_->by_block.empty();
+  if (bulk->in_flight == 0 && (bulk->failure || all)) end_bulk(bulk, actions);
 }
 
 BlockRange Brain::next_run(Bulk& bulk) const {

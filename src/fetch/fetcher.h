@@ -113,8 +113,9 @@ class Fetcher {
   /// thread, or inside read(), and must be short.
   [[nodiscard]] util::Operation read(std::shared_ptr<Layer> layer, util::ByteRange range,
                                      chunk::FetchContext context, OnRead on_read);
-  /// Brings in all that is missing, in order, as class pull or backfill. Fault::no_space when the
-  /// quota does not allow it. The operation stops it.
+  /// Brings in all that is missing, in order, as class pull or backfill; done when no block of the
+  /// layer is on its way any more and all that came is in the store. Fault::no_space when the quota
+  /// does not allow it. The operation stops it.
   [[nodiscard]] util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls,
                                          OnDone on_done);
   /// Blocks on their way from the registry, ascending: who asks for them for a peer joins.

@@ -188,7 +188,7 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
     write_back(flight, true, actions);
     forget_blocks(*flight, flight->rest());
   }
-  if (flight->bulk) pump(actions);
+  if (flight->bulk || flight->layer->state_->by_block.empty()) pump(actions);
 }
 
 void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge, Actions& actions) {

@@ -374,6 +374,38 @@ TEST_F(ContentTest, a_registry_that_contradicts_an_honest_claim_is_not_believed)
   EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
 }
 
+TEST_F(ContentTest, a_read_under_a_lying_root_gets_the_true_bytes_and_the_lie_is_settled) {
+  start(layer_);
+  auto lie = claim_of("liar");
+  lie.tree = tree_of(damaged(layer_, 300'000));
+  claims_.offers = {lie};
+  const auto content = open();
+  expect_true_bytes(content);
+  served([&] {
+    reader_.reset();  // waits for what it started
+    return true;
+  });
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+  EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
+  EXPECT_FALSE(content->standing->claimed());
+}
+
+TEST_F(ContentTest, a_span_that_the_disk_lost_without_a_crash_is_fetched_again) {
+  start(layer_);
+  open();
+  stop();
+  const auto file = directory_.path() / "layers" / (ref_.digest.hex() + ".bytes");
+  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(200'000)
+      .write(std::string(5000, '!').data(), 5000);
+  start(layer_);
+  const auto content = library_->open_known(ref_);
+  const auto bytes = read(content, "big", {0, 900'000});
+  ASSERT_TRUE(bytes) << bytes.failure().message;
+  EXPECT_TRUE(*bytes == kFile);
+  EXPECT_EQ(failures("cache"), 1);
+}
+
 TEST_F(ContentTest, a_dispute_lays_the_claim_aside_until_the_whole_layer_has_decided) {
   start(layer_);
   auto lie = claim_of("liar");

@@ -91,6 +91,30 @@ TEST_F(FetchTest, backfill_brings_everything_and_yields_to_a_fault) {
   EXPECT_EQ(source_.requests(), requests);
 }
 
+TEST_F(FetchTest, a_layer_was_brought_in_when_all_of_it_is_stored) {
+  start();
+  for (const bool fault_is_last : {false, true}) {
+    layer_->stored().discard();
+    auto fault = read({kSize - 100, 100});
+    const auto faulting = source_.requests() - 1;
+    std::promise<bool> stored;
+    const auto operation =
+        fetcher_->bring_in(layer_, Class::pull, [&](const Outcome<util::Done>& outcome) {
+          stored.set_value(outcome && layer_->stored().has(chunk::blocks_covering({0, kSize})));
+        });
+    if (!fault_is_last) source_.answer(faulting, UINT64_MAX);
+    auto future = stored.get_future();
+    for (auto id = faulting + 1; future.wait_for(milliseconds(0)) != std::future_status::ready;) {
+      if (id < source_.requests())
+        source_.answer(id++, UINT64_MAX);
+      else if (source_.open() == 1)
+        source_.answer(faulting, UINT64_MAX);
+    }
+    EXPECT_TRUE(future.get());
+    expect_bytes(fault, {kSize - 100, 100});
+  }
+}
+
 TEST_F(FetchTest, sequential_faults_read_ahead) {
   start();
   for (uint64_t at = 0; at < 2 << 20; at += 65'536) {
