@@ -52,20 +52,21 @@ Duration median_owner(std::span<const Candidate> all) {
   return *middle;
 }
 
-bool is_slow_beside(const Candidate& candidate, size_t peers, Duration median) {
-  if (peers < 2) return as_owner(candidate) > milliseconds(1'000);
-  return as_owner(candidate) > milliseconds(100) && as_owner(candidate) > 4 * median;
+/// Above which an owner is slow.
+Duration slowness(std::span<const Candidate> peers, Duration registry) {
+  if (peers.size() < 2) return std::max<Duration>(milliseconds(1'000), 4 * registry);
+  return std::max<Duration>(milliseconds(500), 8 * median_owner(peers));
 }
 
-/// Members that may own a share: us, and the peers that are known by id and keep up.
+/// Members that may own a share: us, and the peers that are known by id and keep up. Indices into
+/// question.peers, its size for us.
 std::vector<size_t> able_owners(const Question& question, size_t count) {
   std::vector<std::string> members{question.self};
   std::vector<size_t> peer_of{question.peers.size()};
-  const size_t count_peers = question.peers.size();
-  const Duration median = count_peers ? median_owner(question.peers) : Duration();
-  for (size_t i = 0; i < count_peers; ++i) {
+  const Duration slow = slowness(question.peers, question.registry);
+  for (size_t i = 0; i < question.peers.size(); ++i) {
     const Candidate& peer = question.peers[i];
-    if (peer.node_id.empty() || is_slow_beside(peer, count_peers, median)) continue;
+    if (peer.node_id.empty() || as_owner(peer) > slow) continue;
     if (!question.cross_zone && peer.zone != question.zone) continue;
     members.push_back(peer.node_id);
     peer_of.push_back(i);
@@ -115,25 +116,26 @@ std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_vi
   return result;
 }
 
-Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it) {
+Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it, Duration registry) {
   if (!is_fault(cls)) {
     if (has_it) return milliseconds(500);
-    return std::clamp<Duration>(4 * peer.relay, milliseconds(2'000), milliseconds(20'000));
+    return std::clamp<Duration>(4 * std::max(peer.relay, registry), milliseconds(1'000),
+                                milliseconds(20'000));
   }
   const Duration patience = peer.p95 + peer.p95 / 4;
   const Duration delay = std::clamp<Duration>(patience, milliseconds(20), milliseconds(50));
   return has_it ? delay : delay + milliseconds(150);
 }
 
-bool is_slow(const Candidate& candidate, std::span<const Candidate> all) {
-  return is_slow_beside(candidate, all.size(), median_owner(all));
+bool is_slow(const Candidate& candidate, std::span<const Candidate> all, Duration registry) {
+  return as_owner(candidate) > slowness(all, registry);
 }
 
 std::vector<Step> steps(const Question& question) {
   std::vector<Step> result;
   const auto ask = [&](size_t peer, bool has_it) {
-    const Duration hedge = hedge_delay(question.cls, question.peers[peer], has_it);
-    result.push_back({peer, hedge});
+    result.push_back(
+        {peer, hedge_delay(question.cls, question.peers[peer], has_it, question.registry)});
   };
   std::vector<Candidate> holding;
   std::vector<size_t> index;
@@ -145,12 +147,17 @@ std::vector<Step> steps(const Question& question) {
   for (const size_t i : choose(holding, question.zone))
     if (result.size() < kHolders) ask(index[i], true);
   // A reader does not wait for a chain of peers; bulk does, to spare the registry.
-  const size_t most_owners = !is_fault(question.cls) ? 2 : result.empty() ? 1 : 0;
+  const bool fault = is_fault(question.cls);
+  const size_t most_owners = !fault ? 2 : result.empty() ? 1 : 0;
+  bool second = false;
   for (const size_t owner : able_owners(question, most_owners)) {
     if (owner == question.peers.size()) break;
     const bool asked = std::any_of(result.begin(), result.end(),
                                    [&](const Step& step) { return step.peer == owner; });
     if (!asked) ask(owner, false);
+    // Behind the second owner stands the registry, for everybody at once.
+    if (second && !asked) result.back().hedge *= 4;
+    second = true;
   }
   result.push_back({std::nullopt, Duration::max()});
   return result;
@@ -178,6 +185,12 @@ bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, 
   if (load.requests >= limits.requests || load.of_this_peer >= limits.per_peer) return false;
   if (!is_fault(cls) && load.bulk_requests >= limits.bulk_requests) return false;
   return load.requests == 0 || load.bytes + length <= limits.bytes;
+}
+
+Serve how_to_serve(bool admitted, bool here, bool elsewhere) {
+  if (!here && elsewhere) return Serve::refer;
+  if (!admitted) return Serve::busy;
+  return here ? Serve::send : Serve::relay;
 }
 
 TokenBucket::TokenBucket(uint64_t bytes_per_second, util::SteadyTime now)

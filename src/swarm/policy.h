@@ -45,8 +45,10 @@ std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_vi
 /// How long to wait for the first byte before the next is asked as well: for a fault a little more
 /// than the peer's p95, 20–50 ms, and 150 ms on top where it must go to the registry first. Bulk
 /// has time, and must not ask a registry that is slow already for the same bytes again: 0.5 s, and
-/// 2–20 s (four times what it took before) where the registry comes first.
-util::Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it);
+/// 1–20 s (four times what the registry takes it, or us) where the registry comes first.
+/// `registry`: see Question.
+util::Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it,
+                           util::Duration registry);
 
 /// Whom to ask, in order; each step's `hedge` is the time without a byte after which the next step
 /// is tried as well (max(): never).
@@ -64,7 +66,9 @@ struct Question {
   /// Peers that may be asked: members of the layer's swarm (they have or want it).
   std::span<const Candidate> peers;
   std::vector<size_t> holders;  ///< indices into peers: known to have the chunk, or to have it soon
-  bool cross_zone = true;       ///< false: the budget for other zones is used up
+  /// What such a request takes from the registry by ourselves, smoothed; zero: not measured.
+  util::Duration registry{};
+  bool cross_zone = true;  ///< false: the budget for other zones is used up
 };
 /// Holders first, by choose(), at most three. Then the owner, for a fault only where nobody is
 /// known to hold the chunk, for bulk the next owner as well, so that a late owner costs the
@@ -73,10 +77,11 @@ struct Question {
 /// last step, always.
 std::vector<Step> steps(const Question& question);
 
-/// Too slow to own a share: needs (with the way to the registry) over 100 ms and more than four
-/// times the median; one that is alone with us, over a second. A crowd that is slow together is not
-/// slow in this sense: everybody at the registry instead would be slower.
-bool is_slow(const Candidate& candidate, std::span<const Candidate> all);
+/// Too slow to own a share: needs (with the way to the registry) over half a second and more than
+/// eight times the median; one that is alone with us, over a second and more than four times what
+/// the registry takes us. A crowd that is slow together is not slow in this sense: everybody at the
+/// registry instead would be slower.
+bool is_slow(const Candidate& candidate, std::span<const Candidate> all, util::Duration registry);
 
 /// How an answer comes along.
 struct Progress {
@@ -109,9 +114,21 @@ struct ServeLoad {
   unsigned of_this_peer = 0;
   uint64_t bytes = 0;
 };
-/// Whether one more request of `length` bytes is served; otherwise the answer is "busy" and the
-/// asker goes elsewhere.
+/// Whether one more request of `length` bytes is within the limits.
 bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length);
+
+/// How a request of another node is answered.
+enum class Serve {
+  send,   ///< it is here, or on its way from the registry
+  relay,  ///< fetched from the registry (never from a peer) and passed on as it comes
+  refer,  ///< "ask those": we have it not, but know who has; the asker notes them as holders
+  busy,   ///< "later": see pause_when_busy
+};
+/// `here`: present, or coming from the registry. `elsewhere`: we know a holder, other than the
+/// asker; the shares of those who came late may long have been fetched by others.
+/// After so many referrals for one request the asker goes to its next step.
+inline constexpr unsigned kMostReferrals = 2;
+Serve how_to_serve(bool admitted, bool here, bool elsewhere);
 
 /// Bytes per second with a burst of one second's worth; rate 0 = unlimited. Not thread-safe.
 class TokenBucket {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 
+#include "swarm/latency.h"
 #include "util/digest.h"
 
 namespace swarmfs::swarm {
@@ -34,6 +35,7 @@ struct Ask {
   size_t next = 0;
   bool done = false;
   unsigned busy = 0;
+  unsigned referred = 0;
   std::vector<std::shared_ptr<Try>> tries;
 };
 
@@ -58,8 +60,10 @@ struct Node {
                Node& peer);
   void check_lag(const std::shared_ptr<Ask>& ask, const std::shared_ptr<Ask::Try>& attempt);
   void got(const std::shared_ptr<Ask>& ask);
-  /// As the demand server does: sent at once, or after the registry gave it. Empty: busy.
-  std::shared_ptr<void> serve(uint64_t chunk, std::function<void()> ready);
+  /// As the demand server does. `slot` is held for as long as it is busy with it.
+  Serve serve(const Node& asker, uint64_t chunk, std::shared_ptr<void>& slot,
+              std::function<void()> ready);
+  [[nodiscard]] std::vector<size_t> holders(uint64_t chunk, const Node& but) const;
   void from_registry(uint64_t chunk, std::function<void()> then);
   void have(uint64_t chunk);
   void vanish();
@@ -80,6 +84,7 @@ struct Node {
   std::vector<bool> has;
   std::vector<std::vector<bool>> offered;  ///< by each other node, as of when it told
   std::map<uint64_t, RegistryFlight> flights;
+  Latency registry;  ///< of its own requests
   uint64_t cursor = 0;
   size_t wanted = 0;
   size_t missing = 0;
@@ -177,7 +182,13 @@ void Node::want(uint64_t chunk) {
 
 void Node::plan(Ask& ask) const {
   ask.peers = table.candidates(length(ask.chunk));
-  Question question{herd.layer, ask.chunk, chunk::Class::pull, id, "", ask.peers, {}, true};
+  Question question;
+  question.layer = herd.layer;
+  question.chunk = ask.chunk;
+  question.cls = chunk::Class::pull;
+  question.self = id;
+  question.peers = ask.peers;
+  question.registry = registry.mean();
   for (size_t i = 0; i < ask.peers.size(); ++i)
     if (offered[herd.node_at(ask.peers[i].endpoint).index][ask.chunk])
       question.holders.push_back(i);
@@ -213,13 +224,17 @@ void Node::ask_peer(const std::shared_ptr<Ask>& ask, const Step& step) {
   herd.world.after(2 * herd.options.hop, [this, ask, attempt, fail, &peer] {
     if (ask->done || gone) return;
     if (peer.gone) return herd.world.after(kConnectTimeout, fail);
-    attempt->slot = peer.serve(ask->chunk, [this, ask, attempt, &peer] {
+    const Serve answer = peer.serve(*this, ask->chunk, attempt->slot, [this, ask, attempt, &peer] {
       if (!ask->done && attempt->attempt && !gone) receive(ask, attempt, peer);
     });
     if (attempt->slot) return;
     attempt->attempt->declined();
     attempt->attempt.reset();
-    busy(ask);
+    if (answer == Serve::busy) return busy(ask);
+    if (ask->referred++ >= kMostReferrals) return next_step(ask);
+    for (const size_t holder : peer.holders(ask->chunk, *this)) offered[holder][ask->chunk] = true;
+    plan(*ask);
+    next_step(ask);
   });
   const size_t following = ask->next;
   herd.world.after(step.hedge, [this, ask, attempt, following] {
@@ -283,12 +298,26 @@ void Node::got(const std::shared_ptr<Ask>& ask) {
   pump();
 }
 
-std::shared_ptr<void> Node::serve(uint64_t chunk, std::function<void()> ready) {
+Serve Node::serve(const Node& asker, uint64_t chunk, std::shared_ptr<void>& slot,
+                  std::function<void()> ready) {
   const ServeLoad load{serving, serving, 0, serving * herd.options.chunk};
-  if (!admits({}, load, chunk::Class::pull, length(chunk))) return {};
+  const bool admitted = admits({}, load, chunk::Class::pull, length(chunk));
+  const bool here = has[chunk] || flights.contains(chunk);
+  const Serve answer = how_to_serve(admitted, here, !holders(chunk, asker).empty());
+  if (answer == Serve::busy || answer == Serve::refer) return answer;
   serving++;
+  slot = {this, [this](void*) { serving--; }};
   from_registry(chunk, [this, ready] { herd.world.after(herd.options.hop, ready); });
-  return {this, [this](void*) { serving--; }};
+  return answer;
+}
+
+std::vector<size_t> Node::holders(uint64_t chunk, const Node& but) const {
+  std::vector<size_t> result;
+  for (const Candidate& peer : table.candidates(length(chunk))) {
+    const size_t other = herd.node_at(peer.endpoint).index;
+    if (offered[other][chunk] && other != but.index) result.push_back(other);
+  }
+  return result;
 }
 
 void Node::from_registry(uint64_t chunk, std::function<void()> then) {
@@ -296,11 +325,13 @@ void Node::from_registry(uint64_t chunk, std::function<void()> then) {
   RegistryFlight& flight = flights[chunk];
   flight.waiters.push_back(std::move(then));
   if (flight.waiters.size() > 1) return;
-  herd.world.after(herd.options.registry_delay, [this, chunk] {
+  const util::SteadyTime began = herd.world.now();
+  herd.world.after(herd.options.registry_delay, [this, chunk, began] {
     if (gone) return;
     const auto bytes = static_cast<double>(length(chunk));
     flights[chunk].flow =
-        std::make_unique<Flow>(herd.world, herd.registry, down, bytes, [this, chunk, bytes] {
+        std::make_unique<Flow>(herd.world, herd.registry, down, bytes, [this, chunk, began, bytes] {
+          registry.add(herd.world.now() - began);
           herd.registry_bytes += bytes;
           const auto waiters = std::move(flights[chunk].waiters);
           have(chunk);
