@@ -244,13 +244,14 @@ TEST_F(PeerTest, gives_answers_under_way_their_grace_at_the_end) {
       [&](const PeerRequest&, PeerServer::Respond respond) { asked.set_value(std::move(respond)); },
       options);
   const auto idle = member();
-  const auto client = member();
+  auto client = member();
   client->say(kGet);
   const auto respond = asked.get_future().get();
   auto ended = std::async(std::launch::async, [&] { server_.reset(); });
   EXPECT_EQ(idle->hear(), "");
   respond({200, {}, {bytes("whole")}});
   EXPECT_TRUE(client->hear_all().ends_with("\r\n\r\nwhole"));
+  client.reset();
   ended.get();
 }
 
