@@ -22,7 +22,8 @@ using util::Fault;
 
 namespace {
 
-/// Below this a read goes through the page cache, so that small repeated reads need no disk.
+/// Below this a read goes through the page cache, so that small repeated reads need no disk. From
+/// it on the bytes go to the kernel's cache of our own mount: a second copy would be a waste.
 constexpr uint64_t kDirectFrom = 128 * 1024;
 constexpr uint64_t kPage = io::BufferPool::kAlignment;
 
@@ -141,6 +142,8 @@ uint64_t CachedLayer::bytes_present() const {
 bool CachedLayer::try_read_now(ByteRange range, std::byte* into) {
   assert(range.end() <= size_);
   if (range.empty()) return true;
+  // Asked without waiting, the kernel still starts its own read-ahead: a second read of the disk.
+  if (range.length >= kDirectFrom) return false;
   const Lease lease(shared_from_this(), range);
   const BlockRange blocks = chunk::blocks_covering(range);
   if (!has(blocks) || !suspects_.check_of(blocks).empty()) return false;
@@ -153,6 +156,23 @@ bool CachedLayer::try_read_now(ByteRange range, std::byte* into) {
 void CachedLayer::read(ByteRange range, OnRead on_read) {
   assert(range.end() <= size_);
   if (range.empty()) return on_read(util::SharedBytes());
+  if (range.length < kDirectFrom) return read_from_disk(range, std::move(on_read));
+  const auto answer = lookahead_.on_read(range, size_);
+  if (answer.hit)
+    answer.hit->wait(std::move(on_read));
+  else
+    read_from_disk(range, std::move(on_read));
+  for (const auto& entry : answer.wanted) read_ahead(entry);
+}
+
+void CachedLayer::read_ahead(const Lookahead::EntryPtr& entry) {
+  if (queue_.buffers().scarce()) return entry->arrive(Failure{Fault::not_found, "not read ahead"});
+  read_from_disk(entry->range(), [entry](util::Outcome<util::SharedBytes> outcome) {
+    entry->arrive(std::move(outcome));
+  });
+}
+
+void CachedLayer::read_from_disk(ByteRange range, OnRead on_read) {
   auto lease = std::make_shared<Lease>(shared_from_this(), range);
   const BlockRange blocks = chunk::blocks_covering(range);
   if (!has(blocks)) return on_read(Failure{Fault::not_found, "not in the cache"});
@@ -222,10 +242,13 @@ bool CachedLayer::pass(const Suspects::Check& check, ByteRange range, util::Byte
 void CachedLayer::trust(std::shared_ptr<const chunk::HashTree> tree) {
   assert(!tree || tree->size() == size_);
   suspects_.trust(std::move(tree));
+  lookahead_.clear();
 }
 
 void CachedLayer::suspect(BlockRange blocks) {
   for (uint64_t i = blocks.first; i < blocks.end(); ++i) suspects_.add(i);
+  // What was read ahead was not checked.
+  lookahead_.clear();
 }
 
 struct CachedLayer::Write {

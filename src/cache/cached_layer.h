@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cache/layer_files.h"
+#include "cache/lookahead.h"
 #include "cache/suspects.h"
 #include "chunk/store.h"
 #include "io/queue.h"
@@ -93,6 +94,8 @@ class CachedLayer final : public chunk::StoredLayer,
   void read_suspects(util::ByteRange range, std::shared_ptr<Lease> lease, Suspects::Check check,
                      OnRead on_read);
   bool pass(const Suspects::Check& check, util::ByteRange range, util::ByteView bytes);
+  void read_from_disk(util::ByteRange range, OnRead on_read);
+  void read_ahead(const Lookahead::EntryPtr& entry);
   void start_write(std::shared_ptr<Write> write);
   void end_write(Write& write);
   void clear_extents(const std::vector<size_t>& extents, std::vector<size_t>& cleared,
@@ -111,6 +114,7 @@ class CachedLayer final : public chunk::StoredLayer,
   std::atomic<bool> pinned_{false};
   std::atomic<bool> dirty_{false};
   int buffered_, direct_;
+  Lookahead lookahead_;
   util::Sync<LayerFiles> files_;  ///< leaf lock; held over disk syncs
 };
 

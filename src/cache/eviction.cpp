@@ -78,6 +78,7 @@ void CachedLayer::discard() {
     evict(rest);
     std::this_thread::yield();
   }
+  lookahead_.clear();
   pinned_ = was_pinned;
 }
 

@@ -63,7 +63,7 @@ Daemon::Daemon(const Config& config)
       library_(fetcher_, cache_, metrics_),
       reader_(fetcher_, library_, workers_, config.span_cache),
       manifests_(registry_),
-      images_(library_, fetcher_, cache_, manifests_, {config.backfill}),
+      images_(library_, fetcher_, cache_, manifests_, timers_, {config.backfill}),
       mediator_(images_, cache_, fetcher_, metrics_, config.mount_point),
       api_(mediator_) {
   front_ =

@@ -44,18 +44,18 @@ class Daemon {
   util::Metrics metrics_;
   util::Timers timers_;
   util::Workers workers_;
-  cache::ChunkCache cache_;                       // needs timers, workers, metrics
-  http::Client http_;                             // needs nothing
-  registry::RegistryClient registry_;             // needs http, timers, metrics
-  registry::RegistrySource source_;               // needs registry
-  fetch::Fetcher fetcher_;                        // needs cache, source, timers, metrics
-  content::LayerLibrary library_;                 // needs fetcher, cache
-  content::DataReader reader_;                    // needs fetcher, library, workers
-  RegistryManifests manifests_;                   // needs registry
-  image::ImageLibrary images_;                    // needs library, fetcher, cache, manifests
-  std::unique_ptr<fuse::Front> front_;            // needs images, reader, fetcher
-  Mediator mediator_;                             // needs images, cache, fetcher
-  control::Api api_;                              // needs mediator
+  cache::ChunkCache cache_;             // needs timers, workers, metrics
+  http::Client http_;                   // needs nothing
+  registry::RegistryClient registry_;   // needs http, timers, metrics
+  registry::RegistrySource source_;     // needs registry
+  fetch::Fetcher fetcher_;              // needs cache, source, timers, metrics
+  content::LayerLibrary library_;       // needs fetcher, cache
+  content::DataReader reader_;          // needs fetcher, library, workers
+  RegistryManifests manifests_;         // needs registry
+  image::ImageLibrary images_;          // needs library, fetcher, cache, manifests, timers
+  std::unique_ptr<fuse::Front> front_;  // needs images, reader, fetcher
+  Mediator mediator_;                   // needs images, cache, fetcher
+  control::Api api_;                    // needs mediator
   std::unique_ptr<http::Server> control_server_;  // needs api
   std::unique_ptr<http::Server> metrics_server_;  // needs api
 };

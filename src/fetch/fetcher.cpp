@@ -11,6 +11,7 @@ Layer::Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored,
              std::shared_ptr<LayerState> state, std::weak_ptr<Brain> brain)
     : ref_(std::move(ref)),
       stored_(std::move(stored)),
+      touch_log_(ref_.size),
       state_(std::move(state)),
       brain_(std::move(brain)) {}
 Layer::~Layer() = default;
@@ -52,12 +53,14 @@ std::shared_ptr<Layer> Fetcher::open(const chunk::LayerRef& ref, chunk::Form for
 
 bool Fetcher::try_read_now(Layer& layer, util::ByteRange range, std::byte* into) {
   if (!layer.stored().try_read_now(range, into)) return false;
+  layer.touch_log().note(range);
   brain_->count(layer, chunk::SourceKind::cache, chunk::Class::fault, range.length);
   return true;
 }
 
 util::Operation Fetcher::read(std::shared_ptr<Layer> layer, util::ByteRange range,
                               chunk::FetchContext context, OnRead on_read) {
+  if (context.cls == chunk::Class::fault) layer->touch_log().note(range);
   return brain_->read(std::move(layer), range, std::move(context), std::move(on_read));
 }
 

@@ -17,6 +17,7 @@
 #include "chunk/layer_ref.h"
 #include "chunk/source.h"
 #include "chunk/store.h"
+#include "fetch/touch_log.h"
 #include "util/metrics.h"
 #include "util/operation.h"
 #include "util/outcome.h"
@@ -54,6 +55,8 @@ class Layer {
   /// Bytes given to readers or brought in, since start, by source. Of a sealed layer only those
   /// that were right.
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;
+  /// What readers wait for, and in which order.
+  [[nodiscard]] TouchLog& touch_log() { return touch_log_; }
 
   /// From here on the layer's blocks must match `tree`, of the layer's size. What came while it was
   /// provisional is made good before this returns: peers' blocks that are wrong are never read
@@ -78,14 +81,15 @@ class Layer {
   const chunk::LayerRef ref_;
   const std::shared_ptr<chunk::StoredLayer> stored_;
   std::array<std::atomic<uint64_t>, 3> by_source_{};
+  TouchLog touch_log_;
   const std::shared_ptr<LayerState> state_;  ///< shared by all Layers of the digest and form
   const std::weak_ptr<Brain> brain_;
 };
 
 /// The brain: whom to ask for bytes, in which order, each byte once. One flight per block; classes
-/// fault > pull > prefetch > backfill: while a fault waits, prefetch and backfill stand still.
-/// Of the sources the first that can (chunk::Source::plan) is asked; the next one after a failure,
-/// wrong bytes or, beside it, a silence; the first whole block decides. Asked for a peer
+/// fault > pull > prefetch > backfill: while a fault waits, backfill stands still. Of the
+/// sources the first that can (chunk::Source::plan) is asked; the next one after a failure, wrong
+/// bytes or, beside it, a silence; the first whole block decides. Asked for a peer
 /// (FetchContext::for_peer) it neither asks peers nor waits for what they bring. Every read ends in
 /// data or a Failure within its deadline. Any thread.
 class Fetcher {

@@ -28,11 +28,13 @@ std::string document_name(const std::string& encoded) {
 }  // namespace
 
 ImageLibrary::ImageLibrary(content::LayerLibrary& library, fetch::Fetcher& fetcher,
-                           chunk::Store& store, ManifestSource& manifests, Options options)
+                           chunk::Store& store, ManifestSource& manifests, util::Timers& timers,
+                           Options options)
     : library_(library),
       fetcher_(fetcher),
       store_(store),
       manifests_(manifests),
+      timers_(timers),
       options_(options),
       slots_(store) {}
 
@@ -44,11 +46,12 @@ ImageLibrary::~ImageLibrary() {
 }
 
 void ImageLibrary::stop() {
-  std::vector<util::Operation> backfills;
+  for (const auto& image : images()) save_profile(*image);
+  std::vector<util::Operation> fillings;
   auto state = state_.lock();
   state->stopping = true;
   for (auto& [encoded, known] : state->images)
-    for (auto& operation : known.backfills) backfills.push_back(std::move(operation));
+    for (auto& operation : known.fillings) fillings.push_back(std::move(operation));
   state.unlock();
 }
 
@@ -176,7 +179,7 @@ std::shared_ptr<Job> ImageLibrary::mount(const oci::Reference& reference,
     if (!image) return image.failure();
     publish(*image, {directory, pin});
     save((*image)->encoded, *resolved, mounts()[(*image)->encoded]);
-    if (options_.backfill) backfill(*image, 0);
+    fill(*image);
     return std::nullopt;
   });
 }
@@ -194,39 +197,6 @@ void ImageLibrary::publish(const std::shared_ptr<Image>& image, const Mount& mou
     known.mounts.push_back(mount);
   }
   if (on_change_) on_change_(image->encoded);
-}
-
-void ImageLibrary::check_later(const std::shared_ptr<content::Content>& content, bool corrupt) {
-  auto state = state_.lock();
-  if (state->stopping) return;
-  run_beside(*state, [this, content, corrupt] {
-    const auto outcome = corrupt ? library_.settle(*content) : library_.verify(*content);
-    if (!outcome) util::log::warning("{}", outcome.failure().message);
-  });
-}
-
-void ImageLibrary::backfill(const std::shared_ptr<const Image>& image, size_t at) {
-  if (at >= image->contents.size()) {
-    util::log::info("{}: all its layers are here", image->reference.to_string());
-    return;
-  }
-  const std::weak_ptr<const Image> weak = image;
-  auto operation = fetcher_.bring_in(
-      image->contents[at]->bytes, chunk::Class::backfill,
-      [this, weak, at](Outcome<util::Done> outcome) {
-        const auto still = weak.lock();
-        if (!still) return;
-        const bool corrupt = !outcome && outcome.failure().fault == Fault::corrupt;
-        if (outcome || corrupt) check_later(still->contents[at], corrupt);
-        if (!outcome)
-          util::log::info("{}: backfill of layer {} ended: {}", still->reference.to_string(),
-                          still->layers[at].digest.short_hex(), outcome.failure().message);
-        if (outcome || outcome.failure().fault != Fault::no_space) backfill(still, at + 1);
-      });
-  auto state = state_.lock();
-  const auto known = state->images.find(image->encoded);
-  if (known != state->images.end() && known->second.image == image && !state->stopping)
-    known->second.backfills.push_back(std::move(operation));
 }
 
 std::shared_ptr<Job> ImageLibrary::pull(const oci::Reference& reference,
@@ -261,7 +231,7 @@ std::optional<Failure> ImageLibrary::bring_all(const Image& image) {
 
 Outcome<util::Done> ImageLibrary::umount(const std::string& directory) {
   std::shared_ptr<const Image> gone;
-  std::vector<util::Operation> backfills;
+  std::vector<util::Operation> fillings;
   std::string encoded;
   std::vector<Mount> left;
   {
@@ -277,11 +247,12 @@ Outcome<util::Done> ImageLibrary::umount(const std::string& directory) {
     if (left.empty()) {
       auto& known = state->images[encoded];
       gone = known.image;
-      backfills.swap(known.backfills);
+      fillings.swap(known.fillings);
       state->images.erase(encoded);
     }
   }
-  backfills.clear();
+  fillings.clear();
+  if (gone) save_profile(*gone);
   if (gone)
     for (const auto& content : gone->contents) content->bytes->stored().set_pinned(false);
   if (const auto record = load(encoded)) save(encoded, record->resolved, left);
@@ -342,7 +313,7 @@ std::map<std::string, std::string> ImageLibrary::restore() {
       publish(*image, mount);
       restored[mount.directory] = (*image)->encoded;
     }
-    if (options_.backfill) backfill(*image, 0);
+    fill(*image);
   }
   return restored;
 }

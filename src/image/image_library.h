@@ -14,11 +14,13 @@
 #include <vector>
 
 #include "content/layer_library.h"
+#include "image/access_profile.h"
 #include "image/job.h"
 #include "image/merged_tree.h"
 #include "image/slot_table.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "util/timers.h"
 
 namespace swarmfs::image {
 
@@ -59,12 +61,14 @@ class ImageLibrary {
   struct Options {
     bool backfill = true;
     std::chrono::seconds resolve_timeout{60};
+    std::chrono::seconds learn{30};  ///< after a mount: how long its reads make the access profile
   };
 
   ImageLibrary(content::LayerLibrary& library, fetch::Fetcher& fetcher, chunk::Store& store,
-               ManifestSource& manifests, Options options);
+               ManifestSource& manifests, util::Timers& timers, Options options);
   ~ImageLibrary();
-  /// Ends the backfills and refuses new jobs; the fetcher must be ended before the destructor.
+  /// Saves what was learned, ends the backfills and refuses new jobs; the fetcher must be ended
+  /// before the destructor.
   void stop();
 
   std::shared_ptr<Job> mount(const oci::Reference& reference, const std::string& directory,
@@ -92,7 +96,7 @@ class ImageLibrary {
   struct Known {
     std::shared_ptr<const Image> image;
     std::vector<Mount> mounts;
-    std::vector<util::Operation> backfills;
+    std::vector<util::Operation> fillings;
   };
   struct Running {
     std::thread thread;
@@ -116,7 +120,15 @@ class ImageLibrary {
   util::Outcome<Resolved> resolve(const oci::Reference& reference, const oci::Platform& platform);
   std::optional<util::Failure> open_layers(Image& image, Job* job);
   void publish(const std::shared_ptr<Image>& image, const Mount& mount);
+  // How the bytes of a mounted image come in behind its reads (filling.cpp).
+  void fill(const std::shared_ptr<const Image>& image);
+  void hold(const std::shared_ptr<const Image>& image, util::Operation operation);
+  void prefetch_known(const std::shared_ptr<const Image>& image);
   void backfill(const std::shared_ptr<const Image>& image, size_t layer);
+  /// What follows when all bytes of a layer came, or sources gave nothing but wrong ones.
+  void check_later(const std::shared_ptr<content::Content>& content, bool corrupt);
+  [[nodiscard]] AccessProfile load_profile(const Image& image) const;
+  void save_profile(const Image& image);
   std::optional<util::Failure> bring_all(const Image& image);
   void save(const std::string& encoded, const Resolved& resolved, const std::vector<Mount>& mounts);
   struct Record {
@@ -125,13 +137,12 @@ class ImageLibrary {
     std::vector<Mount> mounts;
   };
   std::optional<Record> load(const std::string& encoded);
-  /// What follows when all bytes of a layer came, or sources gave nothing but wrong ones.
-  void check_later(const std::shared_ptr<content::Content>& content, bool corrupt);
 
   content::LayerLibrary& library_;
   fetch::Fetcher& fetcher_;
   chunk::Store& store_;
   ManifestSource& manifests_;
+  util::Timers& timers_;
   const Options options_;
   SlotTable slots_;
   std::function<void(const std::string&)> on_change_;

@@ -35,6 +35,8 @@ class BufferPool {
 
   /// At least `size` bytes, given back when the last owner goes.
   [[nodiscard]] std::shared_ptr<Buffer> take(size_t size);
+  /// Few registered buffers are left: not the time to read what nobody asked for yet.
+  [[nodiscard]] bool scarce() const { return free_.lock()->size() <= all_.size() / 4; }
   [[nodiscard]] const std::vector<std::byte*>& registered() const { return all_; }
 
  private:

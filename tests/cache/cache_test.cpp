@@ -269,6 +269,25 @@ TEST_F(CacheTest, discards_a_layer_that_lied) {
   EXPECT_EQ(read(*layer, {0, 10}).failure().fault, util::Fault::not_found);
 }
 
+TEST_F(CacheTest, a_sequential_reader_gets_right_bytes_also_after_the_layer_was_replaced) {
+  const uint64_t size = (5 << 20) + 321, step = 256 * 1024;
+  open();
+  const auto layer = cache_->open(kOne, size, Form::bytes);
+  for (const unsigned seed : {1u, 2u}) {
+    const auto all = some_bytes(size, seed);
+    ASSERT_TRUE(write(*layer, 0, all));
+    // Stops in the middle: what was read ahead must not outlive discard().
+    const uint64_t end = seed == 1 ? size / 2 : size;
+    for (uint64_t at = 0; at < end; at += step) {
+      const auto range = util::ByteRange{at, step}.clamp(size);
+      const auto got = read(*layer, range);
+      ASSERT_TRUE(got) << got.failure().message;
+      ASSERT_TRUE(std::equal(got->begin(), got->end(), all.begin() + static_cast<long>(at))) << at;
+    }
+    if (seed == 1) layer->discard();
+  }
+}
+
 TEST_F(CacheTest, refuses_a_second_daemon) {
   open();
   EXPECT_THROW(ChunkCache(CacheOptions{directory_.path()}, timers_, workers_, metrics_),
