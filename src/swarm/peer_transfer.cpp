@@ -169,7 +169,8 @@ void PeerTransfer::set_hedge(size_t step, util::Duration hedge) {
 
 bool PeerTransfer::on_headers(const TryPtr& one, const http::Response& response) {
   const bool fresh = source_->client.met(one->endpoint, response);
-  if (response.status == 403 && fresh) one->with_proof = true;
+  one->again = response.status == 403 && fresh;
+  one->busy = response.status == 503;
   const auto known = response.peer.substr(0, 12);
   const std::lock_guard hold(mutex_);
   one->supplier = fmt::format("{} (node {})", one->endpoint.to_string(), known);
@@ -212,18 +213,32 @@ void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outco
 
 void PeerTransfer::on_done(const TryPtr& one, const Outcome<http::Response>& outcome) {
   judge(one, outcome);
-  bool whole = false;
+  bool whole = false, first = false;
   {
     const std::lock_guard hold(mutex_);
     if (ended_) return;
     live_.remove(one);
     if (winner_ == one) winner_.reset();
     whole = delivered_ == order_.range.length;
-    if (!whole && one->with_proof && delivered_ == 0) next_step_ = one->step;
     if (!whole && winner_) return;
+    first = delivered_ == 0 && live_.empty();
   }
   if (whole) return finish(util::Done{});
+  if (first && (one->again || one->busy)) return ask_again(one);
   ask_next();
+}
+
+void PeerTransfer::ask_again(const TryPtr& one) {
+  std::optional<util::Duration> pause = util::Duration();
+  {
+    const std::lock_guard hold(mutex_);
+    if (one->busy) pause = pause_when_busy(order_.context.cls, pauses_++);
+    if (pause) next_step_ = one->step;
+  }
+  if (!pause || *pause == util::Duration()) return ask_next();
+  source_->timers.post(*pause, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->ask_next();
+  });
 }
 
 void PeerTransfer::finish(Outcome<util::Done> outcome) {

@@ -78,7 +78,8 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
     std::unique_ptr<http::Exchange> exchange;
     std::string supplier;
     bool same_zone = true;
-    bool with_proof = false;  ///< it was made again, after the peer told who it is
+    bool again = false;  ///< the peer told who it is: worth asking again, with a proof
+    bool busy = false;   ///< the peer sends us away
   };
   using TryPtr = std::shared_ptr<Try>;
   using Exchanges = std::vector<std::unique_ptr<http::Exchange>>;
@@ -87,6 +88,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void pause(bool paused);
   [[nodiscard]] std::string supplier() const;
   void ask_next();
+  void ask_again(const TryPtr& one);
   bool ask(size_t step);
   void launch(const TryPtr& made);
   void set_hedge(size_t step, util::Duration hedge);
@@ -103,6 +105,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   util::CallbackGate gate_;
   mutable std::mutex mutex_;  ///< guards all below; a leaf
   size_t next_step_ = 0;
+  unsigned pauses_ = 0;  ///< before a busy peer
   uint64_t delivered_ = 0;
   std::list<TryPtr> live_;
   TryPtr winner_;
