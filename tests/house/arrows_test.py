@@ -17,9 +17,10 @@ ROOMS = {
 # A library enters through the rooms named here; fmt may be used anywhere.
 LIBRARIES = {
     r"liburing\.h": "io", r"curl/": "http", r"boost/": "http", r"(zlib|zstd)": "layer", r"fuse_|fuse\.h|fuse3": "fuse",
-    r"spdlog/|prometheus/": "util", r"openssl/": "util cluster", r"toml\+\+/|systemd/": "daemon", r"CLI/": "cli",
+    # http: TLS of the peer server, and the name in a peer's certificate, which curl does not tell.
+    r"spdlog/|prometheus/": "util", r"openssl/": "util cluster http", r"toml\+\+/|systemd/": "daemon", r"CLI/": "cli",
     r"libtorrent/": "swarm",
-    r"nlohmann/": "cluster oci registry control image swarm cli", r"fmt/": " ".join(ROOMS),
+    r"nlohmann/": "cluster oci registry control image swarm daemon cli", r"fmt/": " ".join(ROOMS),
 }
 # nlohmann's header is large: of the headers only cli's, a program of its own, may bring it in.
 HEAVY_IN_HEADERS = {"nlohmann/": "cli"}
