@@ -62,7 +62,9 @@ Daemon::Daemon(const Config& config)
       fetcher_(cache_, {&source_}, fetch_options(config), timers_, metrics_),
       library_(fetcher_, cache_, metrics_),
       reader_(fetcher_, library_, workers_, config.span_cache),
-      manifests_(registry_),
+      inquiries_(registry_),
+      catalog_(cache_, inquiries_, clock_, !config.cluster.listen.empty()),
+      manifests_(registry_, catalog_),
       images_(library_, fetcher_, cache_, manifests_, timers_, {config.backfill}),
       mediator_(images_, cache_, fetcher_, metrics_, config.mount_point),
       api_(mediator_) {

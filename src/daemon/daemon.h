@@ -9,8 +9,10 @@
 #include "content/data_reader.h"
 #include "content/layer_library.h"
 #include "control/api.h"
+#include "daemon/catalog.h"
 #include "daemon/config.h"
 #include "daemon/mediator.h"
+#include "daemon/registry_inquiries.h"
 #include "daemon/registry_manifests.h"
 #include "fetch/fetcher.h"
 #include "fuse/front.h"
@@ -51,7 +53,10 @@ class Daemon {
   fetch::Fetcher fetcher_;              // needs cache, source, timers, metrics
   content::LayerLibrary library_;       // needs fetcher, cache
   content::DataReader reader_;          // needs fetcher, library, workers
-  RegistryManifests manifests_;         // needs registry
+  util::SteadyClock clock_;             // needs nothing
+  RegistryInquiries inquiries_;         // needs registry
+  Catalog catalog_;                     // needs cache, inquiries, clock
+  RegistryManifests manifests_;         // needs registry, catalog
   image::ImageLibrary images_;          // needs library, fetcher, cache, manifests, timers
   std::unique_ptr<fuse::Front> front_;  // needs images, reader, fetcher
   Mediator mediator_;                   // needs images, cache, fetcher

@@ -11,6 +11,13 @@ constexpr std::chrono::seconds kPatience{20};
 
 util::Outcome<image::Resolved> RegistryManifests::resolve(const oci::Reference& reference,
                                                           const oci::Platform& platform) {
+  auto found = ask(reference, platform);
+  if (found) catalog_.resolved(reference, platform, *found);
+  return found;
+}
+
+util::Outcome<image::Resolved> RegistryManifests::ask(const oci::Reference& reference,
+                                                      const oci::Platform& platform) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   oci::Reference target = reference;
   // An index may name an index, but nobody nests them deeper.

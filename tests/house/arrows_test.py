@@ -19,7 +19,8 @@ LIBRARIES = {
     r"liburing\.h": "io", r"curl/": "http", r"boost/": "http", r"(zlib|zstd)": "layer", r"fuse_|fuse\.h|fuse3": "fuse",
     r"spdlog/|prometheus/": "util", r"openssl/": "util cluster", r"toml\+\+/|systemd/": "daemon", r"CLI/": "cli",
     r"libtorrent/": "swarm",
-    r"nlohmann/": "cluster oci registry control image swarm cli", r"fmt/": " ".join(ROOMS),
+    # daemon: the catalog's documents.
+    r"nlohmann/": "cluster oci registry control image swarm daemon cli", r"fmt/": " ".join(ROOMS),
 }
 # nlohmann's header is large: of the headers only cli's, a program of its own, may bring it in.
 HEAVY_IN_HEADERS = {"nlohmann/": "cli"}
