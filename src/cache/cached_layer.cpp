@@ -10,7 +10,6 @@
 #include <cassert>
 #include <chrono>
 #include <cstring>
-#include <thread>
 
 #include "util/log.h"
 
@@ -66,13 +65,14 @@ class CachedLayer::Lease {
   size_t first_, last_;
 };
 
-CachedLayer::CachedLayer(LayerFiles files, io::Queue& queue, Budget& budget)
+CachedLayer::CachedLayer(LayerFiles files, io::Queue& queue, Budget& budget, bool suspect)
     : digest_(files.facts().digest),
       form_(files.facts().form),
       size_(files.facts().size),
       queue_(queue),
       budget_(budget),
       bits_(files.facts().bits.size()),
+      suspects_(chunk::block_count(size_)),
       extents_((size_ + kExtent - 1) / kExtent),
       verified_(files.facts().verified),
       pinned_(files.facts().pinned),
@@ -84,6 +84,8 @@ CachedLayer::CachedLayer(LayerFiles files, io::Queue& queue, Budget& budget)
     bits_[i] = locked->facts().bits[i];
     present_ += static_cast<uint64_t>(std::popcount(locked->facts().bits[i]));
   }
+  for (uint64_t i = 0; suspect && i < chunk::block_count(size_); ++i)
+    if (is_set(i)) suspects_.add(i);
   // Read-ahead would cache the zeros of holes that a direct write fills later.
   ::posix_fadvise(buffered_, 0, 0, POSIX_FADV_RANDOM);
 }
@@ -143,7 +145,8 @@ bool CachedLayer::try_read_now(ByteRange range, std::byte* into) {
   // Asked without waiting, the kernel still starts its own read-ahead: a second read of the disk.
   if (range.length >= kDirectFrom) return false;
   const Lease lease(shared_from_this(), range);
-  if (!has(chunk::blocks_covering(range))) return false;
+  const BlockRange blocks = chunk::blocks_covering(range);
+  if (!has(blocks) || !suspects_.check_of(blocks).empty()) return false;
   iovec vector{into, range.length};
   const ssize_t got =
       ::preadv2(buffered_, &vector, 1, static_cast<off_t>(range.offset), RWF_NOWAIT);
@@ -171,8 +174,14 @@ void CachedLayer::read_ahead(const Lookahead::EntryPtr& entry) {
 
 void CachedLayer::read_from_disk(ByteRange range, OnRead on_read) {
   auto lease = std::make_shared<Lease>(shared_from_this(), range);
-  if (!has(chunk::blocks_covering(range)))
-    return on_read(Failure{Fault::not_found, "not in the cache"});
+  const BlockRange blocks = chunk::blocks_covering(range);
+  if (!has(blocks)) return on_read(Failure{Fault::not_found, "not in the cache"});
+  auto check = suspects_.check_of(blocks);
+  if (check.empty()) return start_read(range, std::move(lease), std::move(on_read));
+  read_suspects(range, std::move(lease), std::move(check), std::move(on_read));
+}
+
+void CachedLayer::start_read(ByteRange range, std::shared_ptr<Lease> lease, OnRead on_read) {
   const bool direct = range.length >= kDirectFrom;
   const uint64_t start = direct ? range.offset / kPage * kPage : range.offset;
   const uint64_t end = direct ? (range.end() + kPage - 1) / kPage * kPage : range.end();
@@ -189,6 +198,57 @@ void CachedLayer::read_from_disk(ByteRange range, OnRead on_read) {
         }
         on_read(util::SharedBytes(buffer, {buffer->data + skip, range.length}));
       });
+}
+
+void CachedLayer::read_suspects(ByteRange range, std::shared_ptr<Lease> lease,
+                                Suspects::Check check, OnRead on_read) {
+  const ByteRange whole = chunk::bytes_of(chunk::blocks_covering(range), size_);
+  auto checked = [this, range, whole, lease, check = std::move(check),
+                  on_read](const util::SharedBytes& bytes) {
+    if (!pass(check, whole, bytes.view()))
+      return on_read(Failure{Fault::not_found, "the cached bytes were wrong"});
+    on_read(bytes.slice(range.offset - whole.offset, range.length));
+  };
+  start_read(whole, std::move(lease),
+             [this, checked = std::move(checked), on_read](util::Outcome<util::SharedBytes> bytes) {
+               if (!bytes) return on_read(std::move(bytes));
+               budget_.check([checked, bytes = *bytes] { checked(bytes); });
+             });
+}
+
+bool CachedLayer::pass(const Suspects::Check& check, ByteRange range, util::ByteView bytes) {
+  uint64_t wrong = 0;
+  for (const uint64_t block : check.blocks) {
+    const ByteRange place = chunk::bytes_of({block, 1}, size_);
+    if (check.tree->matches(chunk::BlockIndex{block},
+                            bytes.subspan(place.offset - range.offset, place.length))) {
+      suspects_.clear(block);
+      continue;
+    }
+    ++wrong;
+    if (!clear(block)) continue;
+    --present_;
+    verified_ = false;
+    dirty_ = true;
+    budget_.give_back(chunk::kBlockSize);
+  }
+  if (wrong == 0) return true;
+  util::log::error("cache: {} blocks of layer {} at {} are wrong on disk and were dropped", wrong,
+                   digest_.short_hex(), range.offset);
+  budget_.count_wrong(wrong);
+  return false;
+}
+
+void CachedLayer::trust(std::shared_ptr<const chunk::HashTree> tree) {
+  assert(!tree || tree->size() == size_);
+  suspects_.trust(std::move(tree));
+  lookahead_.clear();
+}
+
+void CachedLayer::suspect(BlockRange blocks) {
+  for (uint64_t i = blocks.first; i < blocks.end(); ++i) suspects_.add(i);
+  // What was read ahead was not checked.
+  lookahead_.clear();
 }
 
 struct CachedLayer::Write {
@@ -247,7 +307,10 @@ void CachedLayer::start_write(std::shared_ptr<Write> write) {
 
 void CachedLayer::end_write(Write& write) {
   uint64_t fresh = 0;
-  for (uint64_t i = write.blocks.first; i < write.blocks.end(); ++i) fresh += set(i);
+  for (uint64_t i = write.blocks.first; i < write.blocks.end(); ++i) {
+    suspects_.clear(i);
+    fresh += set(i);
+  }
   present_ += fresh;
   dirty_ = true;
   budget_.give_back(write.reserved - fresh * chunk::kBlockSize);
@@ -266,6 +329,7 @@ void CachedLayer::sync() {
   const auto bits = snapshot();
   files->sync_data();
   files->facts().bits = bits;
+  files->facts().verified &= verified_;
   files->save_bits(bits);
 }
 
@@ -274,6 +338,7 @@ void CachedLayer::mark_verified() {
   auto files = files_.lock();
   files->facts().verified = true;
   verified_ = true;
+  suspects_.clear_all();
   files->save_bits(files->facts().bits);
 }
 
@@ -286,76 +351,6 @@ void CachedLayer::set_pinned(bool pinned) {
 
 BlockRange CachedLayer::blocks_of(size_t extent) const {
   return chunk::blocks_covering(ByteRange{extent * kExtent, kExtent}.clamp(size_));
-}
-
-std::vector<CachedLayer::Candidate> CachedLayer::candidates() const {
-  std::vector<Candidate> found;
-  if (pinned_) return found;
-  for (size_t i = 0; i < extents_.size(); ++i) {
-    const BlockRange blocks = blocks_of(i);
-    bool any = false;
-    for (uint64_t block = blocks.first; block < blocks.end() && !any; ++block) any = is_set(block);
-    if (any && extents_[i].leases == 0) found.push_back({extents_[i].last_use, i});
-  }
-  return found;
-}
-
-void CachedLayer::clear_extents(const std::vector<size_t>& extents, std::vector<size_t>& cleared,
-                                uint64_t& blocks) {
-  for (const size_t index : extents) {
-    Extent& extent = extents_[index];
-    extent.evicting = true;
-    std::vector<uint64_t> gone;
-    if (extent.leases == 0) {
-      const BlockRange range = blocks_of(index);
-      for (uint64_t block = range.first; block < range.end(); ++block)
-        if (clear(block)) gone.push_back(block);
-      if (extent.leases != 0) {
-        for (const uint64_t block : gone) set(block);
-        gone.clear();
-      }
-    }
-    if (gone.empty()) {
-      extent.evicting = false;
-      continue;
-    }
-    present_ -= gone.size();
-    blocks += gone.size();
-    cleared.push_back(index);
-  }
-}
-
-uint64_t CachedLayer::evict(const std::vector<size_t>& extents) {
-  if (pinned_) return 0;
-  auto files = files_.lock();
-  std::vector<size_t> cleared;
-  uint64_t blocks = 0;
-  clear_extents(extents, cleared, blocks);
-  if (cleared.empty()) return 0;
-  // Only what was durable before and is still there: the rest waits for its own sync.
-  auto& durable = files->facts().bits;
-  for (size_t i = 0; i < durable.size(); ++i) durable[i] &= bits_[i];
-  if (verified_) files->facts().verified = verified_ = false;
-  files->save_bits(durable);
-  for (const size_t index : cleared) {
-    const ByteRange bytes{index * kExtent, kExtent};
-    files->punch(bytes.offset, bytes.length);
-    extents_[index].evicting = false;
-  }
-  budget_.give_back(blocks * chunk::kBlockSize);
-  return blocks * chunk::kBlockSize;
-}
-
-void CachedLayer::discard() {
-  std::vector<size_t> rest;
-  for (size_t i = 0; i < extents_.size(); ++i) rest.push_back(i);
-  const bool was_pinned = pinned_.exchange(false);
-  while (bytes_present() > 0) {
-    evict(rest);
-    std::this_thread::yield();
-  }
-  lookahead_.clear();
-  pinned_ = was_pinned;
 }
 
 }  // namespace swarmfs::cache

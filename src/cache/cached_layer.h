@@ -9,6 +9,7 @@
 
 #include "cache/layer_files.h"
 #include "cache/lookahead.h"
+#include "cache/suspects.h"
 #include "chunk/store.h"
 #include "io/queue.h"
 #include "util/sync.h"
@@ -22,6 +23,10 @@ class Budget {
   /// Takes `bytes` from the quota, or refuses; starts eviction when it runs short.
   virtual bool reserve(uint64_t bytes, chunk::Class cls) = 0;
   virtual void give_back(uint64_t bytes) = 0;
+  /// Runs `job` on a worker before those that can wait.
+  virtual void check(std::function<void()> job) = 0;
+  /// Blocks that the disk gives back wrong.
+  virtual void count_wrong(uint64_t blocks) = 0;
 };
 
 /// One layer of the chunk cache.
@@ -35,7 +40,8 @@ class CachedLayer final : public chunk::StoredLayer,
  public:
   static constexpr uint64_t kExtent = 1 << 20;
 
-  CachedLayer(LayerFiles files, io::Queue& queue, Budget& budget);
+  /// `suspect`: what is present must be checked before use (see chunk::StoredLayer::trust).
+  CachedLayer(LayerFiles files, io::Queue& queue, Budget& budget, bool suspect = false);
 
   const util::Digest& digest() const override { return digest_; }
   uint64_t size() const override { return size_; }
@@ -46,6 +52,8 @@ class CachedLayer final : public chunk::StoredLayer,
   void read(util::ByteRange range, OnRead on_read) override;
   void write(chunk::BlockIndex first, util::SharedBytes bytes, chunk::Class cls,
              OnWritten on_written) override;
+  void trust(std::shared_ptr<const chunk::HashTree> tree) override;
+  void suspect(chunk::BlockRange blocks) override;
   bool verified() const override { return verified_; }
   void mark_verified() override;
   void discard() override;
@@ -55,6 +63,7 @@ class CachedLayer final : public chunk::StoredLayer,
   /// Bytes that its present blocks take from the quota.
   [[nodiscard]] uint64_t cost() const { return present_ * chunk::kBlockSize; }
   [[nodiscard]] bool pinned() const { return pinned_; }
+  [[nodiscard]] bool has_suspects() const { return suspects_.count() > 0; }
   /// Blocking: makes what was written durable, then its bits. Throws util::SysError.
   void sync();
 
@@ -81,6 +90,10 @@ class CachedLayer final : public chunk::StoredLayer,
   bool clear(uint64_t block);
   [[nodiscard]] chunk::BlockRange blocks_of(size_t extent) const;
   [[nodiscard]] std::vector<uint64_t> snapshot() const;
+  void start_read(util::ByteRange range, std::shared_ptr<Lease> lease, OnRead on_read);
+  void read_suspects(util::ByteRange range, std::shared_ptr<Lease> lease, Suspects::Check check,
+                     OnRead on_read);
+  bool pass(const Suspects::Check& check, util::ByteRange range, util::ByteView bytes);
   void read_from_disk(util::ByteRange range, OnRead on_read);
   void read_ahead(const Lookahead::EntryPtr& entry);
   void start_write(std::shared_ptr<Write> write);
@@ -94,6 +107,7 @@ class CachedLayer final : public chunk::StoredLayer,
   io::Queue& queue_;
   Budget& budget_;
   std::vector<std::atomic<uint64_t>> bits_;
+  Suspects suspects_;
   std::vector<Extent> extents_;
   std::atomic<uint64_t> present_{0};  ///< blocks
   std::atomic<bool> verified_{false};

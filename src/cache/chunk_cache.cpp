@@ -8,15 +8,21 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
+#include <sstream>
 
 #include "util/error.h"
+#include "util/file.h"
 #include "util/log.h"
 
 namespace swarmfs::cache {
 
 namespace fs = std::filesystem;
+using Urgency = util::Workers::Urgency;
 
 namespace {
+
+constexpr const char* kCleanMarker = "clean";
 
 fs::path made(const fs::path& directory) {
   fs::create_directories(directory);
@@ -33,27 +39,31 @@ ChunkCache::ChunkCache(CacheOptions options, util::Timers& timers, util::Workers
       bytes_gauge_(metrics.gauge("swarmfs_cache_bytes", "Bytes of layers in the chunk cache")),
       evicted_counter_(metrics.counter("swarmfs_cache_evicted_bytes_total",
                                        "Bytes evicted from the chunk cache")),
+      wrong_counter_(metrics.counter("swarmfs_verification_failures_total",
+                                     "Bytes that did not match their digest or hash tree",
+                                     {{"source", "cache"}})),
       documents_(made(options_.directory) / "docs"),
       queue_(std::make_unique<io::Queue>()) {
   metrics.gauge("swarmfs_cache_quota_bytes", "Limit for swarmfs_cache_bytes")
       .set(static_cast<double>(options_.quota));
   lock_directory();
+  take_clean_marker();
   made(options_.directory / "layers");
   load();
   if (used_ > high()) evict_to_low_watermark(true);
   tick_ = timers_.every(options_.sync_interval, [this] {
-    if (!syncing_.exchange(true)) post([this] { sync(); });
+    if (!syncing_.exchange(true)) post(Urgency::normal, [this] { sync(); });
   });
 }
 
 ChunkCache::~ChunkCache() {
   tick_.cancel();
-  auto jobs = jobs_.lock();
-  jobs.wait(jobs_changed_, [&] { return *jobs == 0; });
-  jobs.unlock();
+  wait_for_jobs();
   queue_.reset();
+  wait_for_jobs();  // the queue's last reads may have had to be checked
   try {
     sync();
+    leave_clean_marker();
   } catch (const std::exception& error) {
     util::log::error("cache: the last sync failed: {}", error.what());
   }
@@ -68,7 +78,24 @@ void ChunkCache::lock_directory() {
                       " is in use by another swarmfsd; stop it or set [cache] directory");
 }
 
+void ChunkCache::take_clean_marker() {
+  const fs::path file = options_.directory / kCleanMarker;
+  const auto names = util::read_text(file);
+  if (!names) return;
+  std::istringstream lines(*names);
+  suspect_.emplace(std::istream_iterator<std::string>(lines), std::istream_iterator<std::string>());
+  util::remove_file_durably(file);
+}
+
+void ChunkCache::leave_clean_marker() {
+  std::string names;
+  for (const auto& layer : snapshot(true))
+    if (layer->has_suspects()) names += layer->digest().hex() + "\n";
+  util::write_file_durably(options_.directory / kCleanMarker, util::as_bytes(names), 0600);
+}
+
 void ChunkCache::load() {
+  size_t suspects = 0;
   auto layers = layers_.lock();
   for (const auto& entry : fs::directory_iterator(options_.directory / "layers")) {
     if (entry.path().extension() != ".bits") continue;
@@ -79,18 +106,38 @@ void ChunkCache::load() {
       fs::remove(fs::path(entry.path()).replace_extension(".bytes"));
       continue;
     }
+    // Space has no tree; it can be inflated again, but offline that would be no help.
+    const bool suspect =
+        facts->form == chunk::Form::bytes && (!suspect_ || suspect_->contains(facts->digest.hex()));
     auto layer = std::make_shared<CachedLayer>(
         LayerFiles(options_.directory / "layers", facts->digest, facts->form, facts->size), *queue_,
-        static_cast<Budget&>(*this));
+        static_cast<Budget&>(*this), suspect);
+    suspects += layer->has_suspects();
     used_ += layer->cost();
     layers->emplace(Key{facts->digest, facts->form}, std::move(layer));
   }
   bytes_gauge_.set(static_cast<double>(used_));
+  if (suspects && !suspect_)
+    util::log::warning("cache: the last stop was not clean; {} layers are checked when read",
+                       suspects);
 }
 
-void ChunkCache::post(std::function<void()> job) {
+void ChunkCache::check(std::function<void()> job) {
+  post(Urgency::urgent, std::move(job));
+}
+
+void ChunkCache::count_wrong(uint64_t blocks) {
+  wrong_counter_.add(static_cast<double>(blocks));
+}
+
+void ChunkCache::wait_for_jobs() {
+  auto jobs = jobs_.lock();
+  jobs.wait(jobs_changed_, [&] { return *jobs == 0; });
+}
+
+void ChunkCache::post(Urgency urgency, std::function<void()> job) {
   ++*jobs_.lock();
-  workers_.post(util::Workers::Urgency::normal, [this, job = std::move(job)] {
+  workers_.post(urgency, [this, job = std::move(job)] {
     try {
       job();
     } catch (const std::exception& error) {
@@ -176,7 +223,7 @@ void ChunkCache::give_back(uint64_t bytes) {
 
 void ChunkCache::start_eviction(bool open_layers_too) {
   if (evicting_.exchange(true)) return;
-  post([this, open_layers_too] {
+  post(Urgency::normal, [this, open_layers_too] {
     evict_to_low_watermark(open_layers_too);
     evicting_ = false;
   });

@@ -7,6 +7,9 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
+#include <string>
 
 #include "cache/cached_layer.h"
 #include "cache/documents.h"
@@ -28,7 +31,9 @@ struct CacheOptions {
 };
 
 /// The chunk cache: a Store on disk. Data is durable before its bit is: what was written is synced
-/// every `sync_interval`, then its bits; a crash loses at most that interval and never lies.
+/// every `sync_interval`, then its bits; a crash loses at most that interval and never lies. What a
+/// disk lost in spite of that is found out: a file "clean" is there only while no daemon runs and
+/// the last one ended well; without it every block is suspect (see chunk::StoredLayer::trust).
 /// Threads: handlers on the io queue's thread, syncs and eviction on workers.
 /// Locks: layers_ → (nothing); CachedLayer::files_ is a leaf held over disk syncs.
 class ChunkCache final : public chunk::Store, private Budget {
@@ -59,9 +64,14 @@ class ChunkCache final : public chunk::Store, private Budget {
 
   bool reserve(uint64_t bytes, chunk::Class cls) override;
   void give_back(uint64_t bytes) override;
+  void check(std::function<void()> job) override;
+  void count_wrong(uint64_t blocks) override;
   void lock_directory();
   void load();
-  void post(std::function<void()> job);
+  void take_clean_marker();
+  void leave_clean_marker();
+  void post(util::Workers::Urgency urgency, std::function<void()> job);
+  void wait_for_jobs();
   void start_eviction(bool open_layers_too);
   void evict_to_low_watermark(bool open_layers_too);
   uint64_t evict_oldest(uint64_t wanted, bool open_layers_too);
@@ -74,7 +84,10 @@ class ChunkCache final : public chunk::Store, private Budget {
   util::Workers& workers_;
   util::Metrics::Gauge& bytes_gauge_;
   util::Metrics::Counter& evicted_counter_;
+  util::Metrics::Counter& wrong_counter_;
   util::UniqueFd directory_lock_;
+  /// Names of layers whose blocks are suspect; empty: all.
+  std::optional<std::set<std::string>> suspect_;
   Documents documents_;
   std::atomic<uint64_t> used_{0};
   std::atomic<uint64_t> evicted_{0};

@@ -5,10 +5,12 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "chunk/fetch_context.h"
 #include "chunk/layer_ref.h"
+#include "util/clock.h"
 #include "util/outcome.h"
 #include "util/units.h"
 
@@ -22,6 +24,19 @@ class Transfer {
   /// Stop and go on reading from the wire: how bulk yields to a fault. Any thread; idempotent.
   virtual void pause() = 0;
   virtual void resume() = 0;
+  /// Whom to blame for what came last: "registry", "10.0.0.3:7946 (node 3fa4…)". Any thread, also
+  /// inside its callbacks; may be called under the caller's lock: calls nothing back, waits for
+  /// nothing.
+  [[nodiscard]] virtual std::string supplier() const = 0;
+};
+
+/// How a source would serve a range.
+struct Plan {
+  /// Bytes: how much of the beginning of the range one request should cover, > 0. Rounded to whole
+  /// blocks by the caller.
+  uint64_t length = 0;
+  /// Without a byte for so long, the next source is asked as well; max(): never.
+  util::Duration hedge = util::Duration::max();
 };
 
 /// Who can supply bytes of layers: a registry, peers.
@@ -36,6 +51,16 @@ class Source {
   [[nodiscard]] virtual SourceKind kind() const = 0;
   /// For logs and metrics: "registry".
   [[nodiscard]] virtual std::string name() const = 0;
+  /// Whether and how the range (not empty, from a block's start) can be supplied now. Empty: it
+  /// cannot, ask the next source. Any thread, cheap, no I/O; called under the caller's lock: calls
+  /// nothing back.
+  [[nodiscard]] virtual std::optional<Plan> plan(const LayerRef& layer, util::ByteRange range,
+                                                 const FetchContext& context) = 0;
+  /// Bytes of the layer that `supplier` (as Transfer::supplier says) gave were wrong. Any thread,
+  /// no lock held.
+  virtual void blame(const LayerRef& layer, const std::string& supplier, const std::string& why) {
+    static_cast<void>(layer), static_cast<void>(supplier), static_cast<void>(why);
+  }
   /// Any thread. Callbacks run on the source's own thread and must be short; never inside fetch().
   /// The range lies inside the layer. The source retries by itself within context.deadline and
   /// resumes where it stopped; each byte is delivered once.

@@ -11,6 +11,7 @@
 
 #include "chunk/block.h"
 #include "chunk/fetch_context.h"
+#include "chunk/hash_tree.h"
 #include "util/digest.h"
 #include "util/outcome.h"
 #include "util/shared_bytes.h"
@@ -44,8 +45,9 @@ class StoredLayer {
   [[nodiscard]] virtual bool try_read_now(util::ByteRange range, std::byte* into) = 0;
 
   /// Reads present bytes through io_uring under a lease. Fault::not_found when a block is absent
-  /// (evicted meanwhile): fetch it again. `on_read` runs on the store's I/O thread, must be short,
-  /// and may run inside read() on an early failure. A bad disk is Fault::unavailable.
+  /// (evicted meanwhile, or suspect and wrong): fetch it again. `on_read` runs on the store's I/O
+  /// thread or a worker, must be short, and may run inside read() on an early failure. A bad disk
+  /// is Fault::unavailable.
   virtual void read(util::ByteRange range, OnRead on_read) = 0;
 
   /// A transaction: the whole blocks of `bytes` (starting at block `first`; only the layer's last
@@ -55,8 +57,18 @@ class StoredLayer {
   virtual void write(BlockIndex first, util::SharedBytes bytes, Class cls,
                      OnWritten on_written) = 0;
 
+  /// The tree that the layer's blocks must match; null takes it away. Blocks written from now on
+  /// were checked by the writer. Those that are *suspect* - all that were present at start when the
+  /// last stop was not clean, and those of suspect() - are checked by read() before it hands them
+  /// out: a wrong one is dropped, logged and counted. try_read_now() is false for them. Without a
+  /// tree suspect blocks are read like others, and stay suspect, also across a restart.
+  virtual void trust(std::shared_ptr<const HashTree> tree) = 0;
+  /// Check these blocks before they are read again.
+  virtual void suspect(BlockRange blocks) = 0;
+
   /// The whole layer matched its digest (true) or it did not and all bytes were dropped (discard).
   [[nodiscard]] virtual bool verified() const = 0;
+  /// Ends all suspicion.
   virtual void mark_verified() = 0;
   /// Drops all bytes, now and durably. Readers under lease finish first.
   virtual void discard() = 0;

@@ -47,6 +47,7 @@ ByteRange overlap(ByteRange a, ByteRange b) {
 struct DataReader::Gather {
   std::shared_ptr<const Content> content;
   chunk::FetchContext context;
+  bool claimed = false;  ///< when it began: a dispute may be over before all its parts have failed
   std::shared_ptr<util::Bytes> out;
   std::atomic<size_t> lacking{1};  ///< parts, and one for the starter
   util::Sync<std::optional<Failure>> failure;
@@ -73,6 +74,10 @@ struct DataReader::Gather {
         call(SharedBytes(out, *out));
     });
   }
+  /// The claim that vouches for index and bytes may be a lie; see LayerLibrary::dispute().
+  [[nodiscard]] bool disputable(const Outcome<SharedBytes>& bytes, int attempt) const {
+    return attempt == 0 && claimed && !bytes && bytes.failure().fault == Fault::corrupt;
+  }
   void hold(util::Operation operation) { operations.lock()->push_back(std::move(operation)); }
 };
 
@@ -97,6 +102,7 @@ void DataReader::post(util::Workers& workers, std::function<void()> job) {
 
 bool DataReader::try_read_now(const Content& content, layer::InodeIndex file, ByteRange range,
                               std::byte* into) {
+  if (content.standing->refuted()) return false;
   const auto& index = *content.index;
   const auto pieces = pieces_of(index.files.inode(file), range);
   uint64_t covered = 0;
@@ -108,7 +114,8 @@ bool DataReader::try_read_now(const Content& content, layer::InodeIndex file, By
       if (!content.space->try_read_now(piece.space, into + piece.at)) return false;
     } else {
       for (const auto& span : index.spans(piece.space)) {
-        const auto bytes = spans_.find({content.ref().digest, span.index});
+        const auto bytes =
+            spans_.find({content.ref().digest, content.standing->generation(), span.index});
         if (!bytes) return false;
         const ByteRange part = overlap(span.space, piece.space);
         std::memcpy(into + piece.at + (part.offset - piece.space.offset),
@@ -129,9 +136,14 @@ bool DataReader::try_read_now(const Content& content, layer::InodeIndex file, By
 
 util::Operation DataReader::read(std::shared_ptr<const Content> content, layer::InodeIndex file,
                                  ByteRange range, chunk::FetchContext context, OnRead on_read) {
+  if (content->standing->refuted()) {
+    on_read(Failure{Fault::corrupt, "the index of this layer was wrong; mount its images anew"});
+    return {};
+  }
   auto gather = std::make_shared<Gather>();
   gather->content = std::move(content);
   gather->context = std::move(context);
+  gather->claimed = gather->content->standing->claimed();
   gather->out = std::make_shared<util::Bytes>(range.length);
   gather->on_read = std::move(on_read);
   const auto& index = *gather->content->index;
@@ -148,15 +160,33 @@ util::Operation DataReader::read(std::shared_ptr<const Content> content, layer::
   return util::Operation([gather] { gather->gate.close(); });
 }
 
-void DataReader::gather_bytes(const std::shared_ptr<Gather>& gather, ByteRange space, uint64_t at) {
+void DataReader::settle(const GatherPtr& gather, std::function<void(bool)> go_on) {
+  post(fills_, [this, gather, go_on = std::move(go_on)] {
+    const bool disputed = library_.dispute(*gather->content);
+    go_on(disputed || !gather->content->standing->claimed());
+  });
+  post(fills_, [this, gather] {
+    if (!gather->content->standing->claimed()) return;
+    if (const auto settled = library_.settle(*gather->content); !settled)
+      util::log::error("{}", settled.failure().message);
+  });
+}
+
+void DataReader::gather_bytes(const GatherPtr& gather, ByteRange space, uint64_t at, int attempt) {
   ++gather->lacking;
   gather->hold(fetcher_.read(gather->content->bytes, space, gather->context,
-                             [gather, at, space](Outcome<SharedBytes> bytes) {
-                               gather->put(bytes, {0, space.length}, at);
+                             [this, gather, at, space, attempt](Outcome<SharedBytes> bytes) {
+                               if (!gather->disputable(bytes, attempt))
+                                 return gather->put(bytes, {0, space.length}, at);
+                               settle(gather, [this, gather, space, at, bytes](bool again) {
+                                 if (!again) return gather->put(bytes, {0, space.length}, at);
+                                 gather_bytes(gather, space, at, 1);
+                                 gather->part_done();
+                               });
                              }));
 }
 
-void DataReader::gather_space(const std::shared_ptr<Gather>& gather, ByteRange space, uint64_t at) {
+void DataReader::gather_space(const GatherPtr& gather, ByteRange space, uint64_t at) {
   ++gather->lacking;
   gather->content->space->read(space, [this, gather, space, at](Outcome<SharedBytes> bytes) {
     if (bytes || bytes.failure().fault != Fault::not_found)
@@ -167,45 +197,59 @@ void DataReader::gather_space(const std::shared_ptr<Gather>& gather, ByteRange s
   });
 }
 
-void DataReader::gather_span(const std::shared_ptr<Gather>& gather, const layer::Span& span,
-                             ByteRange space, uint64_t at) {
+void DataReader::gather_span(const GatherPtr& gather, const layer::Span& span, ByteRange space,
+                             uint64_t at) {
   const ByteRange part = overlap(span.space, space);
   const ByteRange from{part.offset - span.space.offset, part.length};
   const uint64_t to = at + (part.offset - space.offset);
   ++gather->lacking;
+  const SpanCache::Key key{gather->content->ref().digest, gather->content->standing->generation(),
+                           span.index};
   const auto join = spans_.join(
-      {gather->content->ref().digest, span.index},
-      [gather, from, to](const Outcome<SharedBytes>& bytes) { gather->put(bytes, from, to); });
+      key, [gather, from, to](const Outcome<SharedBytes>& bytes) { gather->put(bytes, from, to); });
   if (join.hit)
     gather->put(*join.hit, from, to);
   else if (join.first)
-    bring_span(gather, span, 0);
+    bring_span(gather, key, 0);
 }
 
-void DataReader::bring_span(const std::shared_ptr<Gather>& gather, const layer::Span& span,
-                            int attempt) {
+void DataReader::bring_span(const GatherPtr& gather, const SpanCache::Key& key, int attempt) {
   gather->hold(fetcher_.read(
-      gather->content->bytes, span.bytes, gather->context,
-      [this, gather, span, attempt](Outcome<SharedBytes> compressed) {
-        if (!compressed)
-          return spans_.finish({gather->content->ref().digest, span.index}, compressed.failure());
-        post(workers_, [this, gather, span, attempt, bytes = *compressed] {
-          inflate(gather, span, attempt, bytes);
+      gather->content->bytes, gather->content->index->span(key.span).bytes, gather->context,
+      [this, gather, key, attempt](Outcome<SharedBytes> compressed) {
+        if (compressed)
+          return post(workers_, [this, gather, key, attempt, bytes = *compressed] {
+            inflate(gather, key, attempt, bytes);
+          });
+        if (!gather->disputable(compressed, attempt))
+          return spans_.finish(key, compressed.failure());
+        settle(gather, [this, gather, key, failure = compressed.failure()](bool again) {
+          if (!again) return spans_.finish(key, failure);
+          bring_span(gather, key, 1);
         });
       }));
 }
 
-void DataReader::inflate(const std::shared_ptr<Gather>& gather, const layer::Span& span,
-                         int attempt, SharedBytes compressed) {
+void DataReader::inflate(const GatherPtr& gather, const SpanCache::Key& key, int attempt,
+                         SharedBytes compressed) {
   auto& content = *gather->content;
-  auto inflated = content.index->inflate(span, compressed.view());
-  if (inflated)
-    return spans_.finish({content.ref().digest, span.index}, SharedBytes::of(std::move(*inflated)));
-  util::log::error("layer {}: {}; its cached bytes are dropped", content.ref().digest.short_hex(),
-                   inflated.failure().message);
-  content.bytes->stored().discard();
-  if (attempt == 0) return bring_span(gather, span, 1);
-  spans_.finish({content.ref().digest, span.index}, inflated.failure());
+  auto inflated = content.index->inflate(content.index->span(key.span), compressed.view());
+  if (inflated) return spans_.finish(key, SharedBytes::of(std::move(*inflated)));
+  const auto& why = inflated.failure();
+  if (gather->disputable(why, attempt))
+    return settle(gather, [this, gather, key, why](bool again) {
+      if (!again) return spans_.finish(key, why);
+      bring_span(gather, key, 1);
+    });
+  util::log::error("layer {}: {}; its cached bytes are not trusted any more",
+                   content.ref().digest.short_hex(), why.message);
+  // Under a tree only the disk can have lost them.
+  if (content.bytes->sealed())
+    content.bytes->stored().suspect(chunk::blocks_covering(content.index->span(key.span).bytes));
+  else
+    content.bytes->discard(why.message);
+  if (attempt == 0) return bring_span(gather, key, 1);
+  spans_.finish(key, why);
 }
 
 }  // namespace swarmfs::content

@@ -33,16 +33,18 @@ class DataReader {
 
  private:
   struct Gather;
+  using GatherPtr = std::shared_ptr<Gather>;
   struct Jobs {
     size_t count = 0;
   };
-  void gather_bytes(const std::shared_ptr<Gather>& gather, util::ByteRange space, uint64_t at);
-  void gather_space(const std::shared_ptr<Gather>& gather, util::ByteRange space, uint64_t at);
-  void gather_span(const std::shared_ptr<Gather>& gather, const layer::Span& span,
-                   util::ByteRange space, uint64_t at);
-  void bring_span(const std::shared_ptr<Gather>& gather, const layer::Span& span, int attempt);
-  void inflate(const std::shared_ptr<Gather>& gather, const layer::Span& span, int attempt,
+  void gather_bytes(const GatherPtr& gather, util::ByteRange space, uint64_t at, int attempt = 0);
+  void gather_space(const GatherPtr& gather, util::ByteRange space, uint64_t at);
+  void gather_span(const GatherPtr& gather, const layer::Span& span, util::ByteRange space,
+                   uint64_t at);
+  void bring_span(const GatherPtr& gather, const SpanCache::Key& key, int attempt);
+  void inflate(const GatherPtr& gather, const SpanCache::Key& key, int attempt,
                util::SharedBytes compressed);
+  void settle(const GatherPtr& gather, std::function<void(bool again)> go_on);
   void post(util::Workers& workers, std::function<void()> job);
 
   fetch::Fetcher& fetcher_;

@@ -4,7 +4,9 @@
 #include "content/layer_library.h"
 
 #include <cstring>
+#include <future>
 
+#include "content/document_names.h"
 #include "content/layer_stream.h"
 #include "layer/bad_layer.h"
 #include "layer/indexer.h"
@@ -19,9 +21,8 @@ using util::Outcome;
 
 namespace {
 
-std::string document_name(const util::Digest& digest) {
-  return "index/" + digest.hex();
-}
+constexpr const char* kFailures = "swarmfs_verification_failures_total";
+constexpr const char* kFailuresHelp = "Bytes that did not match their digest or hash tree";
 
 /// Writes the data space to its store in 1 MiB pieces, and keeps what somebody waits for.
 class SpaceWriter {
@@ -29,13 +30,18 @@ class SpaceWriter {
   SpaceWriter(std::shared_ptr<chunk::StoredLayer> space, util::ByteRange wanted)
       : space_(std::move(space)), wanted_(wanted), kept_(wanted.length) {}
 
+  /// Throws BadLayer when more comes than the space holds.
   void feed(util::ByteView bytes) {
+    if (bytes.size() > space_->size() - written_ - piece_.size())
+      throw layer::BadLayer("more data than its index says");
     keep(bytes);
     piece_.insert(piece_.end(), bytes.begin(), bytes.end());
     if (piece_.size() >= kPiece) flush(piece_.size() / chunk::kBlockSize * chunk::kBlockSize);
   }
+  /// Throws BadLayer when too little came.
   util::Bytes finish() {
     flush(piece_.size());
+    if (written_ != space_->size()) throw layer::BadLayer("less data than its index says");
     return std::move(kept_);
   }
 
@@ -73,104 +79,129 @@ class SpaceWriter {
 
 }  // namespace
 
-LayerLibrary::LayerLibrary(fetch::Fetcher& fetcher, chunk::Store& store, util::Metrics& metrics)
+LayerLibrary::LayerLibrary(fetch::Fetcher& fetcher, chunk::Store& store, util::Metrics& metrics,
+                           ClaimSource* claims)
     : fetcher_(fetcher),
       store_(store),
-      mismatches_(metrics.counter("swarmfs_verification_failures_total",
-                                  "Bytes that did not match their digest",
-                                  {{"source", "registry"}})) {}
+      claims_(claims),
+      mismatches_(metrics.counter(kFailures, kFailuresHelp, {{"source", "registry"}})),
+      lies_(metrics.counter(kFailures, kFailuresHelp, {{"source", "peer"}})) {}
 
-std::shared_ptr<Content> LayerLibrary::assemble(const chunk::LayerRef& ref,
-                                                layer::LayerIndex index) {
+std::shared_ptr<Content> LayerLibrary::known(const util::Digest& digest) {
+  auto known = known_.lock();
+  const auto found = known->find(digest);
+  auto content = found == known->end() ? nullptr : found->second.lock();
+  return content && !content->standing->refuted() ? content : nullptr;
+}
+
+std::shared_ptr<Content> LayerLibrary::assemble(const chunk::LayerRef& ref, layer::LayerIndex index,
+                                                Standing::Document document) {
   auto made = std::make_shared<Content>();
   made->bytes = fetcher_.open(ref);
+  if (document) made->bytes->seal(document->tree);
   if (!index.seekable())
     made->space = store_.open(ref.digest, index.space_size, chunk::Form::space);
   made->index = std::make_shared<const layer::LayerIndex>(std::move(index));
-  (*known_.lock())[ref.digest] = made;
+  made->standing = std::make_shared<Standing>(std::move(document), ++generations_);
+  // All readers of a layer must share one standing.
+  auto known = known_.lock();
+  auto& slot = (*known)[ref.digest];
+  if (auto other = slot.lock(); other && !other->standing->refuted()) return other;
+  slot = made;
   return made;
 }
 
-std::shared_ptr<Content> LayerLibrary::open_known(const chunk::LayerRef& ref) {
-  {
-    auto known = known_.lock();
-    if (auto content = (*known)[ref.digest].lock()) return content;
-  }
-  const auto document = store_.load_document(document_name(ref.digest));
-  if (!document) return nullptr;
-  auto index = layer::LayerIndex::parse(*document);
-  if (index && index->layer_size == ref.size) return assemble(ref, std::move(*index));
-  util::log::warning("layer {}: {}; it is made again", ref.digest.short_hex(),
-                     index ? "the index is of another size" : index.failure().message);
+Standing::Document LayerLibrary::load_tree(const util::Digest& digest, util::ByteView index) {
+  const auto stored = store_.load_document(tree_name(digest));
+  if (!stored) return nullptr;
+  auto document = TreeDocument::parse(*stored);
+  // Another index: a crash came between the two documents.
+  if (document && document->index == util::Sha256::of(index))
+    return std::make_shared<const TreeDocument>(std::move(*document));
+  util::log::warning(
+      "layer {}: {}; it is made again", digest.short_hex(),
+      document ? "the hash tree belongs to another index" : document.failure().message);
   return nullptr;
+}
+
+std::shared_ptr<Content> LayerLibrary::open_known(const chunk::LayerRef& ref) {
+  if (auto content = known(ref.digest)) return content;
+  const auto stored = store_.load_document(index_name(ref.digest));
+  if (!stored) return nullptr;
+  auto index = layer::LayerIndex::parse(*stored);
+  if (!index || index->layer_size != ref.size) {
+    util::log::warning("layer {}: {}; it is made again", ref.digest.short_hex(),
+                       index ? "the index is of another size" : index.failure().message);
+    return nullptr;
+  }
+  auto document = load_tree(ref.digest, *stored);
+  if (document && document->tree->size() != ref.size) document = nullptr;
+  return assemble(ref, std::move(*index), std::move(document));
 }
 
 LayerLibrary::Opened LayerLibrary::open(const chunk::LayerRef& ref) {
   if (auto content = open_known(ref)) return content;
-  std::promise<Opened> promise;
-  std::shared_future<Opened> future;
-  bool mine = false;
-  {
-    auto building = building_.lock();
-    const auto found = building->find(ref.digest);
-    mine = found == building->end();
-    future = mine ? promise.get_future().share() : found->second;
-    if (mine) building->emplace(ref.digest, future);
-  }
-  if (!mine) return future.get();
-  Opened outcome = Failure{Fault::unavailable, ""};
-  try {
-    outcome = build(ref);
-  } catch (const std::exception& error) {
-    outcome = Failure{Fault::unavailable,
-                      "while indexing layer " + ref.digest.short_hex() + ": " + error.what()};
-  }
-  building_.lock()->erase(ref.digest);
-  promise.set_value(outcome);
-  return outcome;
+  return building_.run(ref.digest, "indexing", [&]() -> Opened {
+    if (auto content = open_claimed(ref)) return content;
+    return build(ref);
+  });
 }
 
 Failure LayerLibrary::drop(fetch::Layer& layer, const std::string& why) {
-  layer.stored().discard();
+  layer.discard(why);
   mismatches_.add();
-  Failure failure{Fault::corrupt, "layer " + layer.ref().digest.to_string() +
-                                      " from the registry " + why + "; its bytes were dropped"};
+  Failure failure{Fault::corrupt, "layer " + layer.ref().digest.to_string() + " " + why +
+                                      "; its bytes were dropped"};
   util::log::error("{}", failure.message);
   return failure;
 }
 
+Standing::Document LayerLibrary::keep(fetch::Layer& layer, util::ByteView index,
+                                      TreeDocument document) {
+  document.index = util::Sha256::of(index);
+  store_.save_document(index_name(layer.ref().digest), index);
+  store_.save_document(tree_name(layer.ref().digest), document.serialize());
+  layer.seal(document.tree);
+  return std::make_shared<const TreeDocument>(std::move(document));
+}
+
 LayerLibrary::Opened LayerLibrary::build(const chunk::LayerRef& ref) {
   auto bytes = fetcher_.open(ref);
-  LayerStream stream(fetcher_, bytes, Class::pull);
-  layer::Indexer indexer;
-  util::Sha256 hash;
-  std::optional<std::string> bad;
-  for (;;) {
-    auto piece = stream.next();
-    if (!piece) return piece.failure();
-    if (piece->size() == 0) break;
-    hash.update(piece->view());
-    try {
-      if (!bad) indexer.feed(piece->view());
-    } catch (const layer::BadLayer& error) {
-      bad = error.what();
-    }
+  auto pass = pass_over(fetcher_, bytes, {});
+  if (pass && pass->digest != ref.digest && bytes->bytes_by_source()["peer"] > 0) {
+    // It may have been a peer.
+    bytes->discard(kMismatch);
+    pass = pass_over(fetcher_, bytes, {.no_peers = true});
   }
+  if (!pass) return pass.failure();
   // The digest decides whether the registry lied or the image is broken.
-  if (hash.finish() != ref.digest) return drop(*bytes, "does not match its digest");
+  if (pass->digest != ref.digest) return drop(*bytes, kMismatch);
   bytes->stored().mark_verified();
-  try {
-    if (bad) throw layer::BadLayer(*bad);
-    layer::LayerIndex index = indexer.finish();
-    store_.save_document(document_name(ref.digest), index.serialize());
-    auto content = assemble(ref, std::move(index));
-    if (content->space)
-      if (const auto filled = fill_space(*content, {}); !filled) return filled.failure();
-    return content;
-  } catch (const layer::BadLayer& error) {
+  if (!pass->index)
     return Failure{Fault::invalid,
-                   "layer " + ref.digest.to_string() + " is no usable archive: " + error.what()};
-  }
+                   "layer " + ref.digest.to_string() + " is no usable archive: " + pass->no_index};
+  auto document = keep(*bytes, pass->index->serialize(), {pass->tree, {}, {}, {}});
+  auto content = assemble(ref, std::move(*pass->index), std::move(document));
+  if (content->space)
+    if (const auto filled = fill_space(*content, {}); !filled) return filled.failure();
+  return content;
+}
+
+std::optional<Published> LayerLibrary::published(const util::Digest& digest) {
+  if (!claims_) return std::nullopt;
+  auto index = store_.load_document(index_name(digest));
+  if (!index) return std::nullopt;
+  const auto content = known(digest);
+  if (content && content->standing->dispute() == Standing::Dispute::open) return std::nullopt;
+  const auto document = content ? content->standing->document() : load_tree(digest, *index);
+  if (!document || document->index != util::Sha256::of(*index)) return std::nullopt;
+  const auto& tree = *document->tree;
+  std::string claim = document->claimed()
+                          ? document->claim
+                          : claims_->sign(digest, tree.size(), tree.root(), document->index);
+  if (claim.empty()) return std::nullopt;
+  return Published{std::move(*index), tree.leaf_bytes(), std::move(claim), tree.root(),
+                   tree.size()};
 }
 
 Outcome<util::SharedBytes> LayerLibrary::fill_space(const Content& content,
@@ -187,29 +218,10 @@ Outcome<util::SharedBytes> LayerLibrary::fill_space(const Content& content,
       if (piece->size() == 0) break;
       inflater.feed(piece->view());
     }
+    return util::SharedBytes::of(writer.finish());
   } catch (const layer::BadLayer& error) {
     return drop(*content.bytes, std::string("cannot be inflated (") + error.what() + ")");
   }
-  return util::SharedBytes::of(writer.finish());
-}
-
-Outcome<util::Done> LayerLibrary::verify(const Content& content) {
-  auto& stored = content.bytes->stored();
-  if (stored.verified()) return util::Done{};
-  if (!stored.has(chunk::blocks_covering({0, stored.size()})))
-    return Failure{Fault::not_found, "bytes are missing"};
-  LayerStream stream(fetcher_, content.bytes, Class::backfill);
-  util::Sha256 hash;
-  for (;;) {
-    auto piece = stream.next();
-    if (!piece) return piece.failure();
-    if (piece->size() == 0) break;
-    hash.update(piece->view());
-  }
-  if (hash.finish() != content.ref().digest)
-    return drop(*content.bytes, "does not match its digest");
-  stored.mark_verified();
-  return util::Done{};
 }
 
 }  // namespace swarmfs::content

@@ -3,47 +3,94 @@
 
 #pragma once
 
-#include <future>
+#include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "chunk/store.h"
+#include "content/claim_source.h"
 #include "content/content.h"
+#include "content/layer_pass.h"
+#include "content/once.h"
 #include "fetch/fetcher.h"
 #include "util/metrics.h"
 #include "util/sync.h"
 
 namespace swarmfs::content {
 
-/// Layers by digest, with their indexes: from memory, from the store's document "index/<hex>", or
-/// made by streaming the layer once. Any thread; calls block (a caller brings a thread of its own).
+/// What this node can tell others of a layer.
+struct Published {
+  util::Bytes index;   ///< the layer index document
+  util::Bytes leaves;  ///< of the hash tree, 32 bytes per block
+  std::string claim;   ///< this node's own, or the one that it believed
+  util::Digest root;
+  uint64_t size = 0;  ///< of the layer
+};
+
+/// Layers by digest, with their indexes and hash trees: from memory, from the store's documents
+/// "index/<hex>" and "tree/<hex>", from another node's claim, or made by streaming the layer once.
+/// Any thread; calls block (a caller brings a thread of its own).
 class LayerLibrary {
  public:
-  LayerLibrary(fetch::Fetcher& fetcher, chunk::Store& store, util::Metrics& metrics);
+  /// `claims` may be null: no cluster. It must outlive the library.
+  LayerLibrary(fetch::Fetcher& fetcher, chunk::Store& store, util::Metrics& metrics,
+               ClaimSource* claims = nullptr);
 
   /// Fault::corrupt when the whole layer does not match its digest, or is not an archive; its bytes
   /// are dropped then. Callers for the same layer share one pass.
   util::Outcome<std::shared_ptr<Content>> open(const chunk::LayerRef& ref);
   /// Only what needs no source; empty when there is no usable index.
   std::shared_ptr<Content> open_known(const chunk::LayerRef& ref);
-  /// Compares a layer of which every byte is present with its digest, unless that was done.
-  /// Fault::corrupt: it does not match and was dropped. Fault::not_found: bytes are missing.
+  /// Compares a layer of which every byte is present with its digest, and what was claimed of it
+  /// with what it is, unless that was done; makes the hash tree where there is none. A liar is
+  /// blamed. Fault::corrupt: the bytes did not match and were dropped, or the index that `content`
+  /// has is a lie (open() gives the true one). Fault::not_found: bytes are missing.
   util::Outcome<util::Done> verify(const Content& content);
+  /// Whether a Fault::corrupt of this content's bytes may be the fault of a claim. The claimed tree
+  /// and all bytes under it are laid aside then: reads go on as in a provisional layer, and
+  /// settle() must be called.
+  bool dispute(const Content& content);
+  /// Streams the whole layer to see who lied, the claimant or the source, with consequences as in
+  /// verify(). Done when that was just done; Fault::corrupt as well when there is no dispute.
+  util::Outcome<util::Done> settle(const Content& content);
   /// Inflates a layer that has no random access into its space, and gives the bytes of `wanted`
   /// seen in passing.
   util::Outcome<util::SharedBytes> fill_space(const Content& content, util::ByteRange wanted);
+  /// Empty: no cluster, no hash tree, or a claim in dispute.
+  std::optional<Published> published(const util::Digest& digest);
 
  private:
   using Opened = util::Outcome<std::shared_ptr<Content>>;
+  using Settled = util::Outcome<util::Done>;
+
+  static constexpr const char* kMismatch = "does not match its digest";
+
   Opened build(const chunk::LayerRef& ref);
-  std::shared_ptr<Content> assemble(const chunk::LayerRef& ref, layer::LayerIndex index);
+  std::shared_ptr<Content> known(const util::Digest& digest);
+  std::shared_ptr<Content> assemble(const chunk::LayerRef& ref, layer::LayerIndex index,
+                                    Standing::Document document);
+  Standing::Document load_tree(const util::Digest& digest, util::ByteView index);
+  Standing::Document keep(fetch::Layer& layer, util::ByteView index, TreeDocument document);
   util::Failure drop(fetch::Layer& layer, const std::string& why);
+  // Claims (claims.cpp)
+  std::shared_ptr<Content> open_claimed(const chunk::LayerRef& ref);
+  Settled settle_now(const Content& content);
+  util::Outcome<LayerPass> pass_without_peers(const Content& content);
+  Settled conclude(const Content& content, LayerPass pass);
+  util::Failure refute(const Content& content, const std::string& why);
+  void blame(const std::string& claimant, const util::Digest& layer, const std::string& why);
 
   fetch::Fetcher& fetcher_;
   chunk::Store& store_;
+  ClaimSource* const claims_;
   util::Metrics::Counter& mismatches_;
+  util::Metrics::Counter& lies_;
+  std::atomic<uint64_t> generations_{0};
   util::Sync<std::map<util::Digest, std::weak_ptr<Content>>> known_;
-  util::Sync<std::map<util::Digest, std::shared_future<Opened>>> building_;
+  Once<std::shared_ptr<Content>> building_;
+  Once<util::Done> settling_;
 };
 
 }  // namespace swarmfs::content

@@ -7,12 +7,15 @@ namespace swarmfs::content {
 
 namespace {
 constexpr uint64_t kPiece = 1 << 20;
-constexpr size_t kWindow = 6;
+/// Layers are streamed side by side, and by many nodes at once: more would only queue.
+constexpr size_t kWindow = 3;
 }  // namespace
 
 LayerStream::LayerStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer,
-                         chunk::Class cls)
-    : fetcher_(fetcher), layer_(std::move(layer)), cls_(cls) {}
+                         chunk::Class cls, bool no_peers)
+    : fetcher_(fetcher),
+      layer_(std::move(layer)),
+      context_{cls, util::SteadyTime::max(), "index", no_peers} {}
 
 void LayerStream::fill() {
   while (pending_.size() < kWindow && asked_ < layer_->ref().size) {
@@ -21,7 +24,7 @@ void LayerStream::fill() {
     Pending made;
     made.promise = std::make_shared<std::promise<util::Outcome<util::SharedBytes>>>();
     made.operation =
-        fetcher_.read(layer_, range, {cls_, util::SteadyTime::max(), "index"},
+        fetcher_.read(layer_, range, context_,
                       [promise = made.promise](util::Outcome<util::SharedBytes> outcome) {
                         promise->set_value(std::move(outcome));
                       });

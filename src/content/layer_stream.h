@@ -14,7 +14,9 @@ namespace swarmfs::content {
 /// Reads a layer's bytes in order, keeping several requests under way. Blocking; one thread.
 class LayerStream {
  public:
-  LayerStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer, chunk::Class cls);
+  /// `no_peers`: only the cache and the registry may supply it.
+  LayerStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer, chunk::Class cls,
+              bool no_peers = false);
   /// The next piece; empty at the end.
   util::Outcome<util::SharedBytes> next();
 
@@ -27,7 +29,7 @@ class LayerStream {
 
   fetch::Fetcher& fetcher_;
   std::shared_ptr<fetch::Layer> layer_;
-  chunk::Class cls_;
+  const chunk::FetchContext context_;
   uint64_t asked_ = 0;
   std::deque<Pending> pending_;
 };

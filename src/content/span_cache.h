@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <compare>
 #include <functional>
 #include <list>
 #include <map>
@@ -19,7 +20,12 @@ namespace swarmfs::content {
 /// Inflated spans in memory, least recently used out first, with one flight per span. Any thread.
 class SpanCache {
  public:
-  using Key = std::pair<util::Digest, size_t>;
+  struct Key {
+    util::Digest layer;
+    uint64_t generation = 0;  ///< see Standing::generation()
+    size_t span = 0;
+    auto operator<=>(const Key&) const = default;
+  };
   using OnSpan = std::function<void(const util::Outcome<util::SharedBytes>&)>;
 
   explicit SpanCache(uint64_t capacity) : capacity_(capacity) {}

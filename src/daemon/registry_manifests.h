@@ -3,27 +3,22 @@
 
 #pragma once
 
-#include "daemon/catalog.h"
 #include "image/image_library.h"
 #include "registry/registry_client.h"
 
 namespace swarmfs::daemon {
 
-/// image::ManifestSource filled by the registry: an index is followed to the platform's manifest.
-/// The catalog takes note.
-class RegistryManifests final : public image::ManifestSource {
+/// What the registry says a reference stands for: an index is followed to the platform's manifest.
+class RegistryManifests {
  public:
-  RegistryManifests(registry::RegistryClient& client, Catalog& catalog)
-      : client_(client), catalog_(catalog) {}
+  explicit RegistryManifests(registry::RegistryClient& client) : client_(client) {}
+  /// Blocking, for `patience` at most.
   util::Outcome<image::Resolved> resolve(const oci::Reference& reference,
-                                         const oci::Platform& platform) override;
+                                         const oci::Platform& platform,
+                                         std::chrono::milliseconds patience);
 
  private:
-  util::Outcome<image::Resolved> ask(const oci::Reference& reference,
-                                     const oci::Platform& platform);
-
   registry::RegistryClient& client_;
-  Catalog& catalog_;
 };
 
 }  // namespace swarmfs::daemon

@@ -3,76 +3,20 @@
 
 #pragma once
 
-#include <atomic>
+#include <condition_variable>
 #include <list>
 #include <mutex>
-#include <unordered_map>
+#include <set>
 
-#include "fetch/fetcher.h"
-#include "fetch/read_ahead.h"
+#include "fetch/flight.h"
 
 namespace swarmfs::fetch {
-
-/// A read that waits. Its bytes are collected in `out`.
-struct Waiter {
-  util::ByteRange range;
-  chunk::Class cls = chunk::Class::fault;
-  std::shared_ptr<util::Bytes> out;
-  uint64_t lacking = 0;  ///< bytes; guarded by the brain's lock
-  bool ended = false;    ///< guarded by the brain's lock
-  util::SteadyTime started;
-  Fetcher::OnRead on_read;
-  util::CallbackGate gate;
-  util::Operation timer;
-};
-
-/// What one waiter wants of one flight.
-struct Part {
-  std::shared_ptr<Waiter> waiter;
-  util::ByteRange range;
-};
-
-struct Bulk;
-
-/// A range on its way. Blocks stay in the layer's flight table until they are in the store.
-struct Flight {
-  std::shared_ptr<Layer> layer;
-  util::ByteRange range;  ///< from a block's start to a block's end or the layer's
-  chunk::Class cls = chunk::Class::fault;
-  std::shared_ptr<util::Bytes> buffer;
-  uint64_t arrived = 0;
-  uint64_t written = 0;  ///< handed to the store
-  bool ended = false;
-  bool paused = false;
-  size_t source = 0;
-  util::SteadyTime deadline;
-  std::vector<Part> parts;
-  std::shared_ptr<Bulk> bulk;  ///< of backfill and pull
-  std::unique_ptr<chunk::Transfer> transfer;
-};
-
-/// One bring_in().
-struct Bulk {
-  std::shared_ptr<Layer> layer;
-  chunk::Class cls = chunk::Class::backfill;
-  uint64_t cursor = 0;  ///< block
-  unsigned in_flight = 0;
-  bool ended = false;
-  std::optional<util::Failure> failure;
-  Fetcher::OnDone on_done;
-  util::CallbackGate gate;
-};
-
-struct Layer::Flights {
-  std::unordered_map<uint64_t, std::shared_ptr<Flight>> by_block;
-  ReadAhead read_ahead;
-};
 
 /// Fetcher's inside, shared with the callbacks under way. One lock; what must happen without it
 /// (starting and dropping transfers, callbacks, store writes) is put into Actions and done after.
 struct Brain : std::enable_shared_from_this<Brain> {
   using Actions = std::vector<std::function<void()>>;
-  using FlightPtr = std::shared_ptr<Flight>;
+  using Tree = std::shared_ptr<const chunk::HashTree>;
 
   Brain(chunk::Store& store, std::vector<chunk::Source*> sources, FetchOptions options,
         util::Timers& timers, util::Metrics& metrics);
@@ -81,32 +25,86 @@ struct Brain : std::enable_shared_from_this<Brain> {
   util::Operation read(std::shared_ptr<Layer> layer, util::ByteRange range,
                        chunk::FetchContext context, Fetcher::OnRead on_read);
   util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls, Fetcher::OnDone on_done);
+  std::vector<chunk::BlockRange> coming(const Layer& layer);
+  void seal(Layer& layer, Tree tree);
+  void discard(Layer& layer, const std::string& why);
   void stop();
   void count(Layer& layer, chunk::SourceKind source, chunk::Class cls, uint64_t bytes);
 
-  // Reads (brain.cpp)
-  void read_missing(const std::shared_ptr<Layer>& layer, const std::shared_ptr<Waiter>& waiter,
-                    util::SteadyTime deadline);
-  void read_stored(const std::shared_ptr<Layer>& layer, const std::shared_ptr<Waiter>& waiter,
-                   util::ByteRange part, util::SteadyTime deadline);
-  FlightPtr joinable(Layer& layer, uint64_t block, chunk::Class cls);
-  void join(const FlightPtr& flight, const std::shared_ptr<Waiter>& waiter, util::ByteRange part,
+  // Reads (read.cpp)
+  void read_missing(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter);
+  void read_stored(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter,
+                   util::ByteRange part, unsigned round);
+  void cover(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, uint64_t ahead,
+             Actions& actions);
+  void fly(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, chunk::BlockRange run,
+           Actions& actions);
+  void begin_again(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, Actions& actions);
+  FlightPtr joinable(const Layer& layer, uint64_t block, const chunk::FetchContext& context) const;
+  void join(const FlightPtr& flight, const WaiterPtr& waiter, util::ByteRange part,
             Actions& actions);
-  void deliver(Waiter& waiter, util::ByteRange part, const std::byte* bytes, Actions& actions,
-               const std::shared_ptr<Waiter>& self);
-  void end_waiter(const std::shared_ptr<Waiter>& waiter, std::optional<util::Failure> failure,
-                  Actions& actions);
-  // Flights (brain.cpp)
+  void deliver(const WaiterPtr& waiter, util::ByteRange part, const std::byte* bytes,
+               Actions& actions);
+  void set_deadline(const WaiterPtr& waiter);
+  void end_waiter(const WaiterPtr& waiter, std::optional<util::Failure> failure, Actions& actions);
+
+  // Flights and whom they ask (flight.cpp)
+  struct Choice {
+    size_t source = 0;
+    uint64_t length = 0;
+    util::Duration hedge{};
+  };
   FlightPtr make_flight(const std::shared_ptr<Layer>& layer, chunk::BlockRange blocks,
-                        chunk::Class cls, util::SteadyTime deadline, Actions& actions);
-  void launch(const FlightPtr& flight);
-  void on_data(const FlightPtr& flight, util::ByteView bytes);
-  void on_done(const FlightPtr& flight, util::Outcome<util::Done> outcome);
+                        chunk::FetchContext context, Actions& actions);
+  [[nodiscard]] std::optional<Choice> choose(const Flight& flight) const;
+  [[nodiscard]] bool asks_peer(const Flight& flight) const;
+  [[nodiscard]] chunk::SourceKind kind_of(const Attempt& attempt) const {
+    return sources[attempt.source]->kind();
+  }
+  void ask(const FlightPtr& flight, const Choice& choice, Actions& actions);
+  void ask_next(const FlightPtr& flight, Actions& actions);
+  void launch(const AttemptPtr& attempt);
+  void drop(const AttemptPtr& attempt, Actions& actions);
+  /// Takes it out of the air; returns what was waited for.
+  std::vector<Part> retire(const FlightPtr& flight, Actions& actions);
+  void end_flight(const FlightPtr& flight, Actions& actions);
+  void set_hedge(const FlightPtr& flight, util::Duration hedge, Actions& actions);
+  void look_at_hedge(const FlightPtr& flight);
+  /// A fault waits for bulk now: it is hedged as a fault's.
+  void hurry(const FlightPtr& flight, chunk::FetchContext context, Actions& actions);
+  void set_paused(const FlightPtr& flight, bool paused, Actions& actions);
+
+  // What arrives (arrival.cpp)
+  void on_data(AttemptPtr attempt, util::ByteView bytes);
+  void on_done(AttemptPtr attempt, util::Outcome<util::Done> outcome);
+  bool take(const AttemptPtr& attempt, const Block& block);
+  void accept(const AttemptPtr& attempt, const Block& block, bool sealed,
+              const std::optional<util::Digest>& leaf, Actions& actions);
+  void refuse(const AttemptPtr& attempt, const std::string& why, Actions& actions);
+  void failed(const AttemptPtr& attempt, util::Failure failure, Actions& actions);
   void write_back(const FlightPtr& flight, bool all, Actions& actions);
-  void forget_blocks(Flight& flight, util::ByteRange range);
+  void on_written(const FlightPtr& flight, util::ByteRange range,
+                  const util::Outcome<util::Done>& outcome);
+  void forget_blocks(const Flight& flight, util::ByteRange range);
+
+  // Trust (trust.cpp)
+  [[nodiscard]] std::set<FlightPtr> flights_of(const LayerState& state) const;
+  /// What came before the seal is checked when it is read, lies are never stored and readers that
+  /// had them begin again. Returns the flights of the lies.
+  std::set<FlightPtr> doubt(Layer& layer, const std::vector<Provenance::Lie>& lies,
+                            Actions& actions);
+  void await_writes(const std::set<FlightPtr>& of);
+  /// Logs, counts and, where it is certain that this supplier lied, tells the source.
+  void accuse(const chunk::LayerRef& ref, const Supplier& supplier, const std::string& why,
+              bool certain, Actions& actions);
+
   // Bulk (bulk.cpp)
   void pump(Actions& actions);
   void pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions);
+  /// What to fetch next: from the cursor, which it moves on, to what is there or on its way.
+  chunk::BlockRange next_run(Bulk& bulk) const;
+  void start_bulk_flight(const std::shared_ptr<Bulk>& bulk, chunk::BlockRange run,
+                         Actions& actions);
   void end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions);
   void hold_back(Actions& actions);
   void let_go(Actions& actions);
@@ -120,8 +118,10 @@ struct Brain : std::enable_shared_from_this<Brain> {
   util::Metrics& metrics;
   util::Metrics::Histogram& fault_seconds;
   std::array<std::array<util::Metrics::Counter*, chunk::kClasses>, 3> counters{};
+  std::array<util::Metrics::Counter*, 3> wrong{};  ///< by kind of source
 
   std::mutex mutex;
+  std::condition_variable written;  ///< a flight's write in the store has ended
   bool stopping = false;
   std::map<std::pair<util::Digest, chunk::Form>, std::weak_ptr<Layer>> layers;
   std::list<FlightPtr> flights;
@@ -134,6 +134,12 @@ struct Brain : std::enable_shared_from_this<Brain> {
 inline void run(Brain::Actions& actions) {
   for (auto& action : actions) action();
   actions.clear();
+}
+
+/// For what must not die under the lock: its destructor may wait for a callback that wants it.
+template <class T>
+void bury(T thing, Brain::Actions& actions) {
+  actions.push_back([old = std::make_shared<T>(std::move(thing))] {});
 }
 
 }  // namespace swarmfs::fetch

@@ -13,6 +13,13 @@ using chunk::kBlockSize;
 using util::Failure;
 using util::Fault;
 
+namespace {
+
+/// However short the plans are: no more flights than so many in the place of one.
+constexpr uint64_t kMostCuts = 16;
+
+}  // namespace
+
 util::Operation Brain::bring_in(std::shared_ptr<Layer> layer, Class cls, Fetcher::OnDone on_done) {
   auto bulk = std::make_shared<Bulk>();
   bulk->layer = std::move(layer);
@@ -44,30 +51,48 @@ void Brain::pump(Actions& actions) {
 
 void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   const bool yields = bulk->cls != Class::pull;
-  const unsigned limit = yields ? options.backfill_transfers : options.pull_transfers;
+  const uint64_t limit =
+      options.request_size * (yields ? options.backfill_transfers : options.pull_transfers);
   const uint64_t count = chunk::block_count(bulk->layer->ref().size);
-  while (!bulk->ended && !bulk->failure && bulk->in_flight < limit && bulk->cursor < count) {
+  while (!bulk->ended && !bulk->failure && bulk->in_flight < limit) {
     if (yields && held_back) return;
-    auto& table = bulk->layer->flights_->by_block;
-    while (bulk->cursor < count &&
-           (bulk->layer->stored().has({bulk->cursor, 1}) || table.contains(bulk->cursor)))
-      ++bulk->cursor;
-    if (bulk->cursor == count) break;
-    uint64_t end = bulk->cursor + 1;
-    const uint64_t most = std::min(count, bulk->cursor + options.request_size / kBlockSize);
-    while (end < most && !bulk->layer->stored().has({end, 1}) && !table.contains(end)) ++end;
-    if (!store.may_hold((end - bulk->cursor) * kBlockSize, bulk->cls)) {
+    const BlockRange run = next_run(*bulk);
+    if (run.empty()) break;
+    if (!store.may_hold(run.count * kBlockSize, bulk->cls)) {
       bulk->failure =
           Failure{Fault::no_space, "the cache quota is full; the rest is fetched when it is read"};
       break;
     }
-    auto flight = make_flight(bulk->layer, {bulk->cursor, end - bulk->cursor}, bulk->cls,
-                              std::chrono::steady_clock::now() + options.bulk_timeout, actions);
-    flight->bulk = bulk;
-    ++bulk->in_flight;
-    bulk->cursor = end;
+    start_bulk_flight(bulk, run, actions);
   }
-  if (bulk->in_flight == 0 && (bulk->failure || bulk->cursor == count)) end_bulk(bulk, actions);
+  const bool all = bulk->cursor == count && bulk->layer->state_->by_block.empty();
+  if (bulk->in_flight == 0 && (bulk->failure || all)) end_bulk(bulk, actions);
+}
+
+BlockRange Brain::next_run(Bulk& bulk) const {
+  const auto& stored = bulk.layer->stored();
+  const auto& table = bulk.layer->state_->by_block;
+  const uint64_t count = chunk::block_count(bulk.layer->ref().size);
+  const auto lacks = [&](uint64_t block) {
+    return !stored.has({block, 1}) && !table.contains(block);
+  };
+  while (bulk.cursor < count && !lacks(bulk.cursor)) ++bulk.cursor;
+  const uint64_t most = std::min(count, bulk.cursor + options.request_size / kBlockSize);
+  uint64_t end = bulk.cursor;
+  while (end < most && lacks(end)) ++end;
+  return {bulk.cursor, end - bulk.cursor};
+}
+
+void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, BlockRange run, Actions& actions) {
+  const auto deadline = std::chrono::steady_clock::now() + options.bulk_timeout;
+  const auto flight = make_flight(bulk->layer, run, {bulk->cls, deadline, "", false}, actions);
+  const uint64_t blocks = chunk::blocks_covering(flight->range).count;
+  flight->bulk = bulk;
+  flight->weight = blocks < run.count
+                       ? std::max(flight->range.length, options.request_size / kMostCuts)
+                       : options.request_size;
+  bulk->in_flight += flight->weight;
+  bulk->cursor = run.first + blocks;
 }
 
 void Brain::end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
@@ -108,53 +133,36 @@ void Brain::hold_back(Actions& actions) {
   held_back = true;
   for (const auto& flight : flights) {
     // Prefetch is what the next faults will ask for, and little at a time: it goes on.
-    const bool yields = flight->cls == Class::backfill;
+    const bool yields = flight->context.cls == Class::backfill;
     const bool awaited =
         std::any_of(flight->parts.begin(), flight->parts.end(),
-                    [](const Part& part) { return part.waiter->cls == Class::fault; });
-    if (!yields || awaited || flight->paused) continue;
-    flight->paused = true;
-    actions.push_back([this, flight] {
-      const std::lock_guard hold(mutex);
-      if (flight->paused && flight->transfer) flight->transfer->pause();
-    });
+                    [](const Part& part) { return part.waiter->context.cls == Class::fault; });
+    if (yields && !awaited && !flight->paused) set_paused(flight, true, actions);
   }
 }
 
 void Brain::let_go(Actions& actions) {
   held_back = false;
-  for (const auto& flight : flights) {
-    if (!std::exchange(flight->paused, false)) continue;
-    actions.push_back([this, flight] {
-      const std::lock_guard hold(mutex);
-      if (!flight->paused && flight->transfer) flight->transfer->resume();
-    });
-  }
+  for (const auto& flight : flights)
+    if (flight->paused) set_paused(flight, false, actions);
   pump(actions);
 }
 
 void Brain::stop() {
   Actions actions;
-  std::list<FlightPtr> dropped;
-  std::vector<std::unique_ptr<chunk::Transfer>> transfers;
-  util::Operation timer;
   {
     const std::lock_guard hold(mutex);
     stopping = true;
-    dropped.swap(flights);
-    timer = std::move(quiet_timer);
-    for (const auto& flight : dropped) {
-      flight->ended = true;
-      transfers.push_back(std::move(flight->transfer));
-      for (auto& part : flight->parts)
-        end_waiter(part.waiter, Failure{Fault::cancelled, "the daemon stops"}, actions);
-      flight->parts.clear();
-      forget_blocks(*flight, flight->range);
-    }
     for (const auto& bulk : bulks) bulk->ended = true;
     bulks.clear();
+    const auto dropped = flights;
+    for (const auto& flight : dropped) {
+      for (const auto& part : retire(flight, actions))
+        end_waiter(part.waiter, Failure{Fault::cancelled, "the daemon stops"}, actions);
+      forget_blocks(*flight, flight->range);
+    }
+    bury(std::move(quiet_timer), actions);
   }
-  transfers.clear();
   run(actions);
 }
 

@@ -7,12 +7,26 @@
 
 namespace swarmfs::fetch {
 
-Layer::Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored)
+Layer::Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored,
+             std::shared_ptr<LayerState> state, std::weak_ptr<Brain> brain)
     : ref_(std::move(ref)),
       stored_(std::move(stored)),
       touch_log_(ref_.size),
-      flights_(std::make_unique<Flights>()) {}
+      state_(std::move(state)),
+      brain_(std::move(brain)) {}
 Layer::~Layer() = default;
+
+void Layer::seal(std::shared_ptr<const chunk::HashTree> tree) {
+  if (const auto brain = brain_.lock()) brain->seal(*this, std::move(tree));
+}
+
+std::shared_ptr<const chunk::HashTree> Layer::tree() const {
+  return *state_->tree.lock();
+}
+
+void Layer::discard(const std::string& why) {
+  if (const auto brain = brain_.lock()) brain->discard(*this, why);
+}
 
 std::map<std::string, uint64_t> Layer::bytes_by_source() const {
   std::map<std::string, uint64_t> made;
@@ -52,6 +66,10 @@ util::Operation Fetcher::read(std::shared_ptr<Layer> layer, util::ByteRange rang
 
 util::Operation Fetcher::bring_in(std::shared_ptr<Layer> layer, chunk::Class cls, OnDone on_done) {
   return brain_->bring_in(std::move(layer), cls, std::move(on_done));
+}
+
+std::vector<chunk::BlockRange> Fetcher::coming(const Layer& layer) const {
+  return brain_->coming(layer);
 }
 
 std::map<std::string, uint64_t> Fetcher::bytes_by_source() const {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "chunk/fetch_context.h"
+#include "chunk/hash_tree.h"
 #include "chunk/layer_ref.h"
 #include "chunk/source.h"
 #include "chunk/store.h"
@@ -30,42 +31,73 @@ struct FetchOptions {
   std::chrono::milliseconds bulk_timeout{120'000};  ///< of one bulk request, retries included
   std::chrono::milliseconds quiet{200};  ///< after the last fault, before backfill goes on
   uint64_t request_size = 2 << 20;       ///< of backfill
+  /// How many of `request_size` are under way at once; of those that a source's plan cut short, as
+  /// many more as are as many bytes.
   unsigned backfill_transfers = 3;
   unsigned pull_transfers = 6;
 };
 
 struct Brain;
+struct LayerState;
 
 /// A layer that is being read. Made by Fetcher::open(), one per digest and form. Thread-safe.
+///
+/// Provisional at first: bytes are taken as a source gives them, and it is remembered which peer
+/// gave which. Sealed once a tree is trusted: every block that comes is checked before anybody sees
+/// it; a wrong one is its supplier's blame, and another source is asked.
 class Layer {
  public:
-  Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored);
+  Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored,
+        std::shared_ptr<LayerState> state, std::weak_ptr<Brain> brain);
   ~Layer();
   [[nodiscard]] const chunk::LayerRef& ref() const { return ref_; }
   [[nodiscard]] chunk::StoredLayer& stored() const { return *stored_; }
-  /// Bytes given to readers or brought in, since start, by source.
+  /// Bytes given to readers or brought in, since start, by source. Of a sealed layer only those
+  /// that were right.
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;
   /// What readers wait for, and in which order.
   [[nodiscard]] TouchLog& touch_log() { return touch_log_; }
 
+  /// From here on the layer's blocks must match `tree`, of the layer's size. What came while it was
+  /// provisional is made good before this returns: peers' blocks that are wrong are never read
+  /// again and their suppliers are blamed; the registry's are checked when they are next read
+  /// (StoredLayer::suspect), unless the stored layer is verified: mark it so first where it was
+  /// hashed here. Blocks of an earlier run of the program are taken as they are: who seals with a
+  /// tree that was not kept beside them suspects them as well. Null: the tree was wrong, the layer
+  /// is provisional again. Waits for a disk write at most; not on a source's, the store's or the
+  /// timer's thread.
+  void seal(std::shared_ptr<const chunk::HashTree> tree);
+  [[nodiscard]] bool sealed() const { return tree() != nullptr; }
+  /// Null while provisional.
+  [[nodiscard]] std::shared_ptr<const chunk::HashTree> tree() const;
+  /// The bytes do not match the layer's digest: drops them all and the tree; provisional again.
+  /// Peers that gave some of them are named in log and metric; a single one is blamed, of several
+  /// the next seal() tells who lied, and until then only the registry is asked. Reads under way
+  /// begin again. Blocking, as StoredLayer::discard; threads as of seal().
+  void discard(const std::string& why);
+
  private:
   friend struct Brain;
-  struct Flights;
   const chunk::LayerRef ref_;
   const std::shared_ptr<chunk::StoredLayer> stored_;
   std::array<std::atomic<uint64_t>, 3> by_source_{};
   TouchLog touch_log_;
-  std::unique_ptr<Flights> flights_;  ///< guarded by the brain's lock
+  const std::shared_ptr<LayerState> state_;  ///< shared by all Layers of the digest and form
+  const std::weak_ptr<Brain> brain_;
 };
 
 /// The brain: whom to ask for bytes, in which order, each byte once. One flight per block; classes
-/// fault > pull > prefetch > backfill: while a fault waits, backfill stands still.
-/// Every read ends in data or a Failure within its deadline. Any thread.
+/// fault > pull > prefetch > backfill: while a fault waits, backfill stands still. Of the
+/// sources the first that can (chunk::Source::plan) is asked; the next one after a failure, wrong
+/// bytes or, beside it, a silence; the first whole block decides. Asked for a peer
+/// (FetchContext::for_peer) it neither asks peers nor waits for what they bring. Every read ends in
+/// data or a Failure within its deadline. Any thread.
 class Fetcher {
  public:
   using OnRead = std::function<void(util::Outcome<util::SharedBytes>)>;
   using OnDone = std::function<void(util::Outcome<util::Done>)>;
 
+  /// `sources` in the order of preference; they outlive the transfers, so stop() before they go.
   Fetcher(chunk::Store& store, std::vector<chunk::Source*> sources, FetchOptions options,
           util::Timers& timers, util::Metrics& metrics);
   ~Fetcher();
@@ -81,10 +113,13 @@ class Fetcher {
   /// thread, or inside read(), and must be short.
   [[nodiscard]] util::Operation read(std::shared_ptr<Layer> layer, util::ByteRange range,
                                      chunk::FetchContext context, OnRead on_read);
-  /// Brings in all that is missing, in order, as class pull or backfill. Fault::no_space when the
-  /// quota does not allow it. The operation stops it.
+  /// Brings in all that is missing, in order, as class pull or backfill; done when no block of the
+  /// layer is on its way any more and all that came is in the store. Fault::no_space when the quota
+  /// does not allow it. The operation stops it.
   [[nodiscard]] util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls,
                                          OnDone on_done);
+  /// Blocks on their way from the registry, ascending: who asks for them for a peer joins.
+  [[nodiscard]] std::vector<chunk::BlockRange> coming(const Layer& layer) const;
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;
 
  private:

@@ -75,10 +75,13 @@ void ImageLibrary::save_profile(const Image& image) {
   store_.save_document(profile_name(image), util::as_bytes(text));
 }
 
-void ImageLibrary::verify_later(const std::shared_ptr<content::Content>& content) {
+void ImageLibrary::check_later(const std::shared_ptr<content::Content>& content, bool corrupt) {
   auto state = state_.lock();
   if (state->stopping) return;
-  run_beside(*state, [this, content] { (void)library_.verify(*content); });
+  run_beside(*state, [this, content, corrupt] {
+    const auto outcome = corrupt ? library_.settle(*content) : library_.verify(*content);
+    if (!outcome) util::log::warning("{}", outcome.failure().message);
+  });
 }
 
 void ImageLibrary::backfill(const std::shared_ptr<const Image>& image, size_t at) {
@@ -92,9 +95,9 @@ void ImageLibrary::backfill(const std::shared_ptr<const Image>& image, size_t at
       [this, weak, at](Outcome<util::Done> outcome) {
         const auto still = weak.lock();
         if (!still) return;
-        if (outcome)
-          verify_later(still->contents[at]);
-        else
+        const bool corrupt = !outcome && outcome.failure().fault == Fault::corrupt;
+        if (outcome || corrupt) check_later(still->contents[at], corrupt);
+        if (!outcome)
           util::log::info("{}: backfill of layer {} ended: {}", still->reference.to_string(),
                           still->layers[at].digest.short_hex(), outcome.failure().message);
         if (outcome || outcome.failure().fault != Fault::no_space) backfill(still, at + 1);

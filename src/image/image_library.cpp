@@ -222,8 +222,8 @@ std::optional<Failure> ImageLibrary::bring_all(const Image& image) {
     while (future.wait_for(std::chrono::milliseconds(200)) != std::future_status::ready)
       if (state_.lock()->stopping) return Failure{Fault::cancelled, "the daemon stops"};
     const auto outcome = future.get();
-    if (!outcome) return outcome.failure();
-    const auto verified = library_.verify(*content);
+    if (!outcome && outcome.failure().fault != Fault::corrupt) return outcome.failure();
+    const auto verified = outcome ? library_.verify(*content) : library_.settle(*content);
     if (!verified && verified.failure().fault != Fault::not_found) return verified.failure();
   }
   return std::nullopt;

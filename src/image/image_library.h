@@ -125,7 +125,8 @@ class ImageLibrary {
   void hold(const std::shared_ptr<const Image>& image, util::Operation operation);
   void prefetch_known(const std::shared_ptr<const Image>& image);
   void backfill(const std::shared_ptr<const Image>& image, size_t layer);
-  void verify_later(const std::shared_ptr<content::Content>& content);
+  /// What follows when all bytes of a layer came, or sources gave nothing but wrong ones.
+  void check_later(const std::shared_ptr<content::Content>& content, bool corrupt);
   [[nodiscard]] AccessProfile load_profile(const Image& image) const;
   void save_profile(const Image& image);
   std::optional<util::Failure> bring_all(const Image& image);

@@ -260,6 +260,8 @@ LayerIndex read_body(ByteView body) {
   index.compression = static_cast<Compression>(compression);
   index.layer_size = in.number();
   index.space_size = in.number();
+  if (index.compression == Compression::none && index.space_size > index.layer_size)
+    throw BadLayer("more data than bytes");
   index.files = read_files(in, index.space_size);
   read_checkpoints(in, index);
   if (!in.at_end()) throw BadLayer("bytes after its end");
@@ -290,10 +292,13 @@ Bytes LayerIndex::serialize() const {
   return document;
 }
 
+bool LayerIndex::recognises(ByteView document) {
+  return document.size() >= kMagic.size() && util::as_text(document.first(kMagic.size())) == kMagic;
+}
+
 util::Outcome<LayerIndex> LayerIndex::parse(ByteView document) {
   try {
-    if (document.size() < kMagic.size() + kDigestSize ||
-        util::as_text(document.first(kMagic.size())) != kMagic)
+    if (document.size() < kMagic.size() + kDigestSize || !recognises(document))
       throw BadLayer("another version or not an index");
     const ByteView checked = document.first(document.size() - kDigestSize);
     const auto digest = util::Sha256::of(checked);

@@ -68,10 +68,16 @@ struct LayerIndex {
   [[nodiscard]] util::Outcome<util::Bytes> inflate(const Span& span,
                                                    util::ByteView compressed) const;
 
+  /// The same bytes give the same index on every node, so that one can be held against another:
+  /// whatever changes what Indexer makes is a new version.
+  bool operator==(const LayerIndex&) const = default;
+
   /// Version 1: "swfsidx1", zstd of the body, SHA-256 of both.
   [[nodiscard]] util::Bytes serialize() const;
   /// Fault::corrupt on anything odd: another version, a wrong checksum, numbers out of bounds.
   static util::Outcome<LayerIndex> parse(util::ByteView document);
+  /// Whether the document is of the version that parse() reads (it may still be damaged).
+  static bool recognises(util::ByteView document);
 };
 
 }  // namespace swarmfs::layer

@@ -40,6 +40,7 @@ class RegistryTransfer final : public chunk::Transfer {
   ~RegistryTransfer() override { talk_->stop(); }
   void pause() override { talk_->pause(); }
   void resume() override { talk_->resume(); }
+  std::string supplier() const override { return "registry"; }
 
  private:
   std::shared_ptr<Conversation> talk_;

@@ -23,7 +23,8 @@ namespace swarmfs::swarm {
 /// A layer as this node has it, for other nodes.
 struct HeldLayer {
   uint64_t size = 0;
-  bool wanted = false;                      ///< incomplete, and being brought in or read
+  bool complete = false;                    ///< every block is here
+  bool sealed = false;                      ///< published() has a claim
   std::vector<chunk::BlockRange> presence;  ///< blocks here, or on their way from the registry
 };
 
@@ -56,7 +57,7 @@ class Holdings {
   /// Whether a manifest of the repository that names the layer was resolved here (or by a member).
   [[nodiscard]] virtual bool belongs(const util::Digest& layer, const std::string& repository) = 0;
   [[nodiscard]] virtual Access access(const std::string& repository) = 0;
-  /// Empty: nothing is here of it, and nobody wants it here.
+  /// Empty: nothing is known of it here.
   [[nodiscard]] virtual std::optional<HeldLayer> held(const util::Digest& layer) = 0;
   /// Bytes for a peer. `fetch`: from the registry where they are not here (or on their way); else
   /// absent bytes are Fault::not_found. `on_read` runs on any thread, once, unless the operation

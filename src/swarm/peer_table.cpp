@@ -44,6 +44,7 @@ Duration time_for(uint64_t bytes, double rate) {
 struct Entry {
   Peer peer;
   std::array<Latency, 2> first_bytes;  ///< of small and of large requests
+  Latency relays;                      ///< first bytes that had to come from the registry
   SteadyTime measured;
   SteadyTime failed_at;
   bool probing = false;
@@ -61,12 +62,16 @@ struct Entry {
     return std::min(first, kUnmeasured) + time_for(length, std::max(rate, kUnmeasuredRate));
   }
 
+  [[nodiscard]] Duration relay(SteadyTime now) const {
+    return now - measured < kStale ? relays.mean() : Duration();
+  }
+
   [[nodiscard]] bool askable(SteadyTime now) const {
     return peer.banned.empty() && (peer.failures == 0 || (now >= peer.silent_until && !probing));
   }
 
-  void measure_first_byte(uint64_t length, Duration took, SteadyTime now) {
-    first_bytes[length > kSmall].add(took);
+  void measure_first_byte(uint64_t length, bool has_it, Duration took, SteadyTime now) {
+    (has_it ? first_bytes[length > kSmall] : relays).add(took);
     measured = now;
   }
 
@@ -147,15 +152,14 @@ struct PeerTable::Attempt::Data {
   }
 
   void measure(Entry& entry, SteadyTime now) const {
-    if (has_it) entry.measure_first_byte(length, first_byte - began, now);
+    entry.measure_first_byte(length, has_it, first_byte - began, now);
     if (arrived >= kWorthMeasuring) entry.measure_rate(arrived, now - first_byte, now);
   }
 
   void gave_up(Entry& entry, SteadyTime now) const {
     if (now - began <= expected) return;
     if (arrived > 0) return measure(entry, now);
-    if (has_it) return entry.measure_first_byte(length, now - began, now);
-    entry.measure_rate(length, now - began, now);
+    entry.measure_first_byte(length, has_it, now - began, now);
   }
 };
 
@@ -262,7 +266,7 @@ std::optional<PeerTable::Attempt> PeerTable::attempt(const Endpoint& endpoint, u
   data->length = length;
   data->has_it = has_it;
   data->began = now;
-  data->expected = entry->expected(length, now);
+  data->expected = entry->expected(length, now) + (has_it ? Duration() : entry->relay(now));
   return Attempt(std::move(data));
 }
 
@@ -297,7 +301,7 @@ std::vector<Candidate> PeerTable::candidates(uint64_t length) const {
     const Peer& peer = entry.peer;
     if (!entry.askable(now) || peer.node_id == state_->self) continue;
     result.push_back({endpoint, peer.node_id, peer.zone, entry.expected(length, now),
-                      entry.latency(length).p95(), peer.in_flight});
+                      entry.latency(length).p95(), entry.relay(now), peer.in_flight});
   }
   return result;
 }

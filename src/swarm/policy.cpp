@@ -40,21 +40,33 @@ bool is_fault(chunk::Class cls) {
   return cls == chunk::Class::fault;
 }
 
-Duration median_expected(std::span<const Candidate> all) {
+Duration as_owner(const Candidate& candidate) {
+  return candidate.expected + candidate.relay;
+}
+
+Duration median_owner(std::span<const Candidate> all) {
   std::vector<Duration> times;
-  for (const Candidate& candidate : all) times.push_back(candidate.expected);
+  for (const Candidate& candidate : all) times.push_back(as_owner(candidate));
   const auto middle = times.begin() + static_cast<ptrdiff_t>((times.size() - 1) / 2);
   std::nth_element(times.begin(), middle, times.end());
   return *middle;
 }
 
-/// Members that may own a share: us, and the peers that are known by id and keep up.
+/// Above which an owner is slow.
+Duration slowness(std::span<const Candidate> peers, Duration registry) {
+  if (peers.size() < 2) return std::max<Duration>(milliseconds(1'000), 4 * registry);
+  return std::max<Duration>(milliseconds(500), 8 * median_owner(peers));
+}
+
+/// Members that may own a share: us, and the peers that are known by id and keep up. Indices into
+/// question.peers, its size for us.
 std::vector<size_t> able_owners(const Question& question, size_t count) {
   std::vector<std::string> members{question.self};
   std::vector<size_t> peer_of{question.peers.size()};
+  const Duration slow = slowness(question.peers, question.registry);
   for (size_t i = 0; i < question.peers.size(); ++i) {
     const Candidate& peer = question.peers[i];
-    if (peer.node_id.empty() || is_slow(peer, question.peers)) continue;
+    if (peer.node_id.empty() || as_owner(peer) > slow) continue;
     if (!question.cross_zone && peer.zone != question.zone) continue;
     members.push_back(peer.node_id);
     peer_of.push_back(i);
@@ -104,25 +116,26 @@ std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_vi
   return result;
 }
 
-Duration hedge_delay(chunk::Class cls, Duration p95, bool has_it) {
-  const Duration patience = p95 + p95 / 4;
-  if (is_fault(cls)) {
-    const Duration delay = std::clamp<Duration>(patience, milliseconds(20), milliseconds(50));
-    return has_it ? delay : delay + milliseconds(150);
+Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it, Duration registry) {
+  if (!is_fault(cls)) {
+    if (has_it) return milliseconds(500);
+    return std::clamp<Duration>(4 * std::max(peer.relay, registry), milliseconds(1'000),
+                                milliseconds(20'000));
   }
-  const Duration delay = std::clamp<Duration>(patience, milliseconds(100), milliseconds(500));
-  return has_it ? delay : delay + milliseconds(500);
+  const Duration patience = peer.p95 + peer.p95 / 4;
+  const Duration delay = std::clamp<Duration>(patience, milliseconds(20), milliseconds(50));
+  return has_it ? delay : delay + milliseconds(150);
 }
 
-bool is_slow(const Candidate& candidate, std::span<const Candidate> all) {
-  return candidate.expected > milliseconds(100) && candidate.expected > 4 * median_expected(all);
+bool is_slow(const Candidate& candidate, std::span<const Candidate> all, Duration registry) {
+  return as_owner(candidate) > slowness(all, registry);
 }
 
 std::vector<Step> steps(const Question& question) {
   std::vector<Step> result;
   const auto ask = [&](size_t peer, bool has_it) {
-    const Duration hedge = hedge_delay(question.cls, question.peers[peer].p95, has_it);
-    result.push_back({peer, hedge});
+    result.push_back(
+        {peer, hedge_delay(question.cls, question.peers[peer], has_it, question.registry)});
   };
   std::vector<Candidate> holding;
   std::vector<size_t> index;
@@ -134,30 +147,50 @@ std::vector<Step> steps(const Question& question) {
   for (const size_t i : choose(holding, question.zone))
     if (result.size() < kHolders) ask(index[i], true);
   // A reader does not wait for a chain of peers; bulk does, to spare the registry.
-  const size_t most_owners = !is_fault(question.cls) ? 2 : result.empty() ? 1 : 0;
+  const bool fault = is_fault(question.cls);
+  const size_t most_owners = !fault ? 2 : result.empty() ? 1 : 0;
+  bool second = false;
   for (const size_t owner : able_owners(question, most_owners)) {
     if (owner == question.peers.size()) break;
     const bool asked = std::any_of(result.begin(), result.end(),
                                    [&](const Step& step) { return step.peer == owner; });
     if (!asked) ask(owner, false);
+    // Behind the second owner stands the registry, for everybody at once.
+    if (second && !asked) result.back().hedge *= 4;
+    second = true;
   }
   result.push_back({std::nullopt, Duration::max()});
   return result;
 }
 
-bool lags(chunk::Class cls, uint64_t arrived, uint64_t asked, Duration elapsed, Duration expected) {
-  const Duration grace = is_fault(cls) ? milliseconds(50) : milliseconds(500);
-  if (arrived >= asked || elapsed < grace || elapsed < 2 * expected) return false;
-  const double rest = static_cast<double>(asked - arrived);
-  const double needs = static_cast<double>(elapsed.count()) * rest /
-                       static_cast<double>(std::max<uint64_t>(arrived, 1));
-  return needs > static_cast<double>(expected.count());
+bool lags(chunk::Class cls, const Progress& progress) {
+  const bool fault = is_fault(cls);
+  if (progress.arrived == 0 || progress.arrived >= progress.asked) return false;
+  if (progress.silent >= (fault ? milliseconds(100) : milliseconds(1'000))) return true;
+  const Duration grace =
+      std::max<Duration>(fault ? milliseconds(50) : milliseconds(2'000), 2 * progress.expected);
+  if (progress.elapsed < grace) return false;
+  const double rest = static_cast<double>(progress.asked - progress.arrived);
+  const double needs =
+      static_cast<double>(progress.elapsed.count()) * rest / static_cast<double>(progress.arrived);
+  return needs > static_cast<double>(grace.count());
+}
+
+std::optional<Duration> pause_when_busy(chunk::Class cls, unsigned times) {
+  if (is_fault(cls) || times >= 20) return {};
+  return std::min<Duration>(milliseconds(400), milliseconds(50) * (1 + times));
 }
 
 bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length) {
   if (load.requests >= limits.requests || load.of_this_peer >= limits.per_peer) return false;
   if (!is_fault(cls) && load.bulk_requests >= limits.bulk_requests) return false;
   return load.requests == 0 || load.bytes + length <= limits.bytes;
+}
+
+Serve how_to_serve(bool admitted, bool here, bool elsewhere) {
+  if (!here && elsewhere) return Serve::refer;
+  if (!admitted) return Serve::busy;
+  return here ? Serve::send : Serve::relay;
 }
 
 TokenBucket::TokenBucket(uint64_t bytes_per_second, util::SteadyTime now)

@@ -48,6 +48,11 @@ void write_all(int fd, ByteView content, const std::string& name) {
   }
 }
 
+void sync_directory_of(const std::filesystem::path& path) {
+  const UniqueFd directory(::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory) ::fsync(directory.get());
+}
+
 }  // namespace
 
 std::optional<Bytes> read_file(const std::filesystem::path& path) {
@@ -72,8 +77,12 @@ void write_file_durably(const std::filesystem::path& path, ByteView content, uns
     ::unlink(temporary.c_str());
     throw;
   }
-  const UniqueFd directory(::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory) ::fsync(directory.get());
+  sync_directory_of(path);
+}
+
+void remove_file_durably(const std::filesystem::path& path) {
+  if (::unlink(path.c_str()) && errno != ENOENT) throw SysError("remove " + path.string());
+  sync_directory_of(path);
 }
 
 }  // namespace swarmfs::util

@@ -20,4 +20,8 @@ std::optional<std::string> read_text(const std::filesystem::path& path);
 /// file, fdatasync, rename, fsync of the directory. Throws SysError.
 void write_file_durably(const std::filesystem::path& path, ByteView content, unsigned mode = 0644);
 
+/// Removes `path`, which stays removed after a crash. Nothing happens where it does not exist.
+/// Throws SysError.
+void remove_file_durably(const std::filesystem::path& path);
+
 }  // namespace swarmfs::util

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <fstream>
 #include <future>
 #include <optional>
@@ -121,6 +122,158 @@ TEST_F(CacheTest, drops_a_layer_whose_bitmap_is_damaged) {
   std::fstream(bits, std::ios::in | std::ios::out | std::ios::binary).seekp(50).put('!');
   open();
   EXPECT_FALSE(cache_->open(kOne, 1 << 20, Form::bytes)->has({0, 1}));
+}
+
+/// A layer of 8 blocks and a bit that lies in a cache whose daemon did not stop cleanly.
+class SuspectTest : public CacheTest {
+ protected:
+  static constexpr uint64_t kSize = 8 * kBlockSize + 100;
+
+  void fill() {
+    open();
+    const auto layer = cache_->open(kOne, kSize, Form::bytes);
+    ASSERT_TRUE(write(*layer, 0, all_));
+    cache_->sync();
+  }
+  void crash() {
+    close();
+    std::filesystem::remove(directory_.path() / "clean");
+  }
+  void damage(uint64_t at) const {
+    const auto file = directory_.path() / "layers" / (kOne.hex() + ".bytes");
+    std::fstream(file, std::ios::in | std::ios::out | std::ios::binary)
+        .seekp(static_cast<std::streamoff>(at))
+        .put('!');
+  }
+  std::shared_ptr<chunk::StoredLayer> reopen() {
+    open();
+    return cache_->open(kOne, kSize, Form::bytes);
+  }
+  void expect_bytes(chunk::StoredLayer& layer, util::ByteRange range) const {
+    const auto bytes = read(layer, range);
+    ASSERT_TRUE(bytes) << bytes.failure().message;
+    ASSERT_EQ(bytes->size(), range.length);
+    EXPECT_TRUE(
+        std::equal(bytes->begin(), bytes->end(), all_.begin() + static_cast<long>(range.offset)));
+  }
+  [[nodiscard]] std::shared_ptr<const chunk::HashTree> tree() const {
+    chunk::HashTreeBuilder builder;
+    builder.feed(all_);
+    return std::make_shared<const chunk::HashTree>(builder.finish());
+  }
+  double wrong() {
+    return metrics_.counter("swarmfs_verification_failures_total", "", {{"source", "cache"}})
+        .value();
+  }
+
+  const util::Bytes all_ = some_bytes(kSize, 5);
+};
+
+TEST_F(SuspectTest, a_block_that_rotted_before_an_unclean_stop_is_never_read) {
+  fill();
+  crash();
+  damage(3 * kBlockSize + 7);
+  damage(kSize - 1);
+  const auto layer = reopen();
+  layer->trust(tree());
+  expect_bytes(*layer, {kBlockSize + 5, kBlockSize});
+  EXPECT_EQ(read(*layer, {3 * kBlockSize, 10}).failure().fault, util::Fault::not_found);
+  EXPECT_EQ(read(*layer, {kSize - 3, 2}).failure().fault, util::Fault::not_found);
+  EXPECT_EQ(layer->missing({0, 9}), (std::vector<chunk::BlockRange>{{3, 1}, {8, 1}}));
+  EXPECT_EQ(layer->bytes_present(), 7 * kBlockSize);
+  EXPECT_EQ(cache_->usage().bytes, 7 * kBlockSize);
+  EXPECT_EQ(wrong(), 2);
+
+  const auto third = all_.begin() + 3 * kBlockSize;
+  ASSERT_TRUE(write(*layer, 3, {third, third + kBlockSize}));
+  expect_bytes(*layer, {0, 8 * kBlockSize});
+}
+
+TEST_F(SuspectTest, a_suspect_block_is_no_hit_until_it_was_checked) {
+  fill();
+  crash();
+  const auto layer = reopen();
+  layer->trust(tree());
+  std::array<std::byte, 100> into{};
+  EXPECT_FALSE(layer->try_read_now({kBlockSize, 100}, into.data()));
+  expect_bytes(*layer, {kBlockSize, 100});
+  EXPECT_TRUE(layer->try_read_now({kBlockSize, 100}, into.data()));
+  EXPECT_TRUE(std::equal(into.begin(), into.end(), all_.begin() + kBlockSize));
+  EXPECT_FALSE(layer->try_read_now({2 * kBlockSize, 100}, into.data()));
+}
+
+TEST_F(SuspectTest, the_loss_of_a_wrong_block_is_durable_and_ends_the_whole_layers_verification) {
+  fill();
+  reopen()->mark_verified();
+  crash();
+  damage(0);
+  {
+    const auto layer = reopen();
+    EXPECT_TRUE(layer->verified());
+    layer->trust(tree());
+    EXPECT_FALSE(read(*layer, {0, 10}));
+  }
+  const auto layer = reopen();
+  EXPECT_FALSE(layer->verified());
+  EXPECT_EQ(layer->missing({0, 9}), (std::vector<chunk::BlockRange>{{0, 1}}));
+}
+
+TEST_F(SuspectTest, after_a_clean_stop_nothing_is_suspect) {
+  fill();
+  const auto layer = reopen();
+  layer->trust(tree());
+  std::byte one{};
+  expect_bytes(*layer, {0, 10});  // into the page cache
+  EXPECT_TRUE(layer->try_read_now({0, 1}, &one));
+  EXPECT_FALSE(std::filesystem::exists(directory_.path() / "clean")) << "while a daemon runs";
+}
+
+TEST_F(SuspectTest, suspicion_outlives_a_clean_stop) {
+  fill();
+  crash();
+  damage(5 * kBlockSize);
+  EXPECT_TRUE(read(*reopen(), {0, 10})) << "without a tree there is nothing to check against";
+  const auto layer = reopen();
+  layer->trust(tree());
+  EXPECT_FALSE(read(*layer, {0, kSize}));
+  EXPECT_EQ(layer->missing({0, 9}), (std::vector<chunk::BlockRange>{{5, 1}}));
+}
+
+TEST_F(SuspectTest, a_layer_that_matched_its_digest_is_above_suspicion) {
+  fill();
+  crash();
+  reopen()->mark_verified();
+  const auto layer = reopen();
+  layer->trust(tree());
+  std::byte one{};
+  expect_bytes(*layer, {0, 10});
+  EXPECT_TRUE(layer->try_read_now({0, 1}, &one));
+}
+
+TEST_F(SuspectTest, blocks_can_be_put_under_suspicion) {
+  fill();
+  damage(kBlockSize);
+  const auto layer = cache_->open(kOne, kSize, Form::bytes);
+  layer->trust(tree());
+  layer->suspect({1, 2});
+  EXPECT_FALSE(read(*layer, {kBlockSize, 2 * kBlockSize}));
+  EXPECT_EQ(layer->missing({0, 9}), (std::vector<chunk::BlockRange>{{1, 1}}));
+}
+
+TEST_F(SuspectTest, what_was_read_ahead_before_the_suspicion_is_not_handed_out) {
+  open();
+  constexpr uint64_t kStep = 128 * 1024;
+  const auto all = some_bytes(1 << 20, 8);
+  chunk::HashTreeBuilder builder;
+  builder.feed(all);
+  const auto layer = cache_->open(kOne, all.size(), Form::bytes);
+  ASSERT_TRUE(write(*layer, 0, all));
+  layer->trust(std::make_shared<const chunk::HashTree>(builder.finish()));
+  EXPECT_TRUE(read(*layer, {0, kStep}));
+  EXPECT_TRUE(read(*layer, {kStep, kStep}));  // the next two are read ahead
+  damage(2 * kStep + 5);
+  layer->suspect({0, 64});
+  EXPECT_EQ(read(*layer, {2 * kStep, kStep}).failure().fault, util::Fault::not_found);
 }
 
 TEST_F(CacheTest, discards_a_layer_that_lied) {

@@ -1,79 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
-#include <gtest/gtest.h>
+#include "fetch_fixture.h"
 
-#include <future>
-#include <optional>
-
-#include "cache/chunk_cache.h"
-#include "fetch/fetcher.h"
 #include "fetch/read_ahead.h"
-#include "support/fake_source.h"
-#include "support/tar_maker.h"
-#include "support/temporary_directory.h"
 
 namespace swarmfs::fetch {
 namespace {
 
 using chunk::Class;
 using std::chrono::milliseconds;
-using util::ByteRange;
 using util::Outcome;
-
-constexpr uint64_t kSize = (8 << 20) + 123;
-
-/// A fetcher over a real cache and a source that answers when it is told to.
-class FetchTest : public testing::Test {
- protected:
-  void start(FetchOptions options = {}, uint64_t quota = 1 << 30) {
-    cache_.emplace(cache::CacheOptions{directory_.path(), quota}, timers_, workers_, metrics_);
-    fetcher_.emplace(*cache_, std::vector<chunk::Source*>{&source_}, options, timers_, metrics_);
-    layer_ = fetcher_->open({util::Sha256::of(util::as_bytes(content_)), kSize, {}});
-  }
-  ~FetchTest() override {
-    if (fetcher_) fetcher_->stop();
-    layer_.reset();
-    fetcher_.reset();
-  }
-
-  struct Read {
-    std::future<Outcome<std::string>> answer;
-    util::Operation operation;
-    [[nodiscard]] bool is_ready() const {
-      return answer.wait_for(milliseconds(0)) == std::future_status::ready;
-    }
-  };
-  Read read(ByteRange range, Class cls = Class::fault) {
-    auto promise = std::make_shared<std::promise<Outcome<std::string>>>();
-    Read made{promise->get_future(), {}};
-    made.operation =
-        fetcher_->read(layer_, range, {cls, util::SteadyTime::max(), ""},
-                       [promise](Outcome<util::SharedBytes> outcome) {
-                         if (outcome)
-                           promise->set_value(std::string(util::as_text(outcome->view())));
-                         else
-                           promise->set_value(outcome.failure());
-                       });
-    return made;
-  }
-  void expect_bytes(Read& read, ByteRange range) {
-    ASSERT_EQ(read.answer.wait_for(std::chrono::seconds(10)), std::future_status::ready);
-    const auto outcome = read.answer.get();
-    ASSERT_TRUE(outcome) << outcome.failure().message;
-    EXPECT_TRUE(*outcome == content_.substr(range.offset, range.length));
-  }
-
-  const std::string content_ = support::noise(kSize, 11);
-  support::TemporaryDirectory directory_;
-  util::Metrics metrics_;
-  util::Timers timers_;
-  util::Workers workers_{2};
-  support::FakeSource source_{content_};
-  std::optional<cache::ChunkCache> cache_;
-  std::optional<Fetcher> fetcher_;
-  std::shared_ptr<Layer> layer_;
-};
 
 TEST_F(FetchTest, many_readers_of_one_block_are_one_request) {
   start();
@@ -152,6 +89,30 @@ TEST_F(FetchTest, backfill_brings_everything_and_yields_to_a_fault) {
   auto all = read({0, kSize});
   expect_bytes(all, {0, kSize});
   EXPECT_EQ(source_.requests(), requests);
+}
+
+TEST_F(FetchTest, a_layer_was_brought_in_when_all_of_it_is_stored) {
+  start();
+  for (const bool fault_is_last : {false, true}) {
+    layer_->stored().discard();
+    auto fault = read({kSize - 100, 100});
+    const auto faulting = source_.requests() - 1;
+    std::promise<bool> stored;
+    const auto operation =
+        fetcher_->bring_in(layer_, Class::pull, [&](const Outcome<util::Done>& outcome) {
+          stored.set_value(outcome && layer_->stored().has(chunk::blocks_covering({0, kSize})));
+        });
+    if (!fault_is_last) source_.answer(faulting, UINT64_MAX);
+    auto future = stored.get_future();
+    for (auto id = faulting + 1; future.wait_for(milliseconds(0)) != std::future_status::ready;) {
+      if (id < source_.requests())
+        source_.answer(id++, UINT64_MAX);
+      else if (source_.open() == 1)
+        source_.answer(faulting, UINT64_MAX);
+    }
+    EXPECT_TRUE(future.get());
+    expect_bytes(fault, {kSize - 100, 100});
+  }
 }
 
 TEST_F(FetchTest, sequential_faults_read_ahead) {

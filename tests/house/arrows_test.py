@@ -17,7 +17,8 @@ ROOMS = {
 # A library enters through the rooms named here; fmt may be used anywhere.
 LIBRARIES = {
     r"liburing\.h": "io", r"curl/": "http", r"boost/": "http", r"(zlib|zstd)": "layer", r"fuse_|fuse\.h|fuse3": "fuse",
-    r"spdlog/|prometheus/": "util", r"openssl/": "util cluster", r"toml\+\+/|systemd/": "daemon", r"CLI/": "cli",
+    # http: TLS of the peer server, and the name in a peer's certificate, which curl does not tell.
+    r"spdlog/|prometheus/": "util", r"openssl/": "util cluster http", r"toml\+\+/|systemd/": "daemon", r"CLI/": "cli",
     r"libtorrent/": "swarm",
     # daemon: the catalog's documents.
     r"nlohmann/": "cluster oci registry control image swarm daemon cli", r"fmt/": " ".join(ROOMS),

@@ -122,6 +122,21 @@ TEST(LayerIndex, survives_its_document) {
   }
 }
 
+TEST(LayerIndex, is_the_same_on_every_node) {
+  for (const auto& one : cases()) {
+    const LayerIndex index = index_of(one.layer, one.layer.size());
+    for (const size_t piece : {size_t{997}, size_t{65536}, size_t{1} << 20})
+      EXPECT_EQ(index_of(one.layer, piece), index) << one.name << " in pieces of " << piece;
+    EXPECT_EQ(*LayerIndex::parse(index.serialize()), index) << one.name;
+  }
+}
+
+TEST(LayerIndex, refuses_a_plain_archive_that_is_longer_than_its_bytes) {
+  LayerIndex index = index_of(sample_tar(), 8192);
+  index.space_size = index.layer_size + 1;
+  EXPECT_FALSE(LayerIndex::parse(index.serialize()));
+}
+
 TEST(LayerIndex, refuses_a_damaged_document) {
   const auto good = index_of(gzip(sample_tar()), 8192).serialize();
   for (size_t at = 0; at < good.size(); at += 1 + good.size() / 200) {

@@ -7,7 +7,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "chunk/source.h"
 
@@ -16,22 +19,72 @@ namespace swarmfs::support {
 /// A source that answers when the test says so, on the test's thread.
 class FakeSource final : public chunk::Source {
  public:
-  explicit FakeSource(std::string content) : content_(std::move(content)) {}
+  explicit FakeSource(std::string content, chunk::SourceKind kind = chunk::SourceKind::registry)
+      : content_(std::move(content)), kind_(kind) {}
 
-  [[nodiscard]] chunk::SourceKind kind() const override { return chunk::SourceKind::registry; }
+  [[nodiscard]] chunk::SourceKind kind() const override { return kind_; }
   [[nodiscard]] std::string name() const override { return "fake"; }
+  std::optional<chunk::Plan> plan(const chunk::LayerRef&, util::ByteRange range,
+                                  const chunk::FetchContext& context) override {
+    const std::lock_guard hold(mutex_);
+    planned_for_.push_back(context);
+    if (!plan_) return std::nullopt;
+    return chunk::Plan{std::min(plan_->length, range.length), plan_->hedge};
+  }
+  void blame(const chunk::LayerRef&, const std::string& supplier, const std::string&) override {
+    const std::lock_guard hold(mutex_);
+    blamed_.push_back(supplier);
+  }
   std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef&, util::ByteRange range,
-                                         const chunk::FetchContext&, OnData on_data,
+                                         const chunk::FetchContext& context, OnData on_data,
                                          OnDone on_done) override {
     const std::lock_guard hold(mutex_);
     const size_t id = next_++;
+    asked_.push_back(range);
+    contexts_.push_back(context);
     live_[id] = {range, std::move(on_data), std::move(on_done), false};
-    return std::make_unique<Line>(*this, id);
+    return std::make_unique<Line>(*this, id, supplier_);
   }
 
+  /// How it plans from now on; nothing: it cannot supply. At first: all of a range, no hedge.
+  void set_plan(std::optional<chunk::Plan> plan) {
+    const std::lock_guard hold(mutex_);
+    plan_ = plan;
+  }
+  /// Whom the transfers to come name.
+  void set_supplier(std::string supplier) {
+    const std::lock_guard hold(mutex_);
+    supplier_ = std::move(supplier);
+  }
+  /// Gives wrong bytes from now on: the one at `at` of the layer is flipped.
+  void flip(uint64_t at) {
+    const std::lock_guard hold(mutex_);
+    content_[at] = static_cast<char>(~content_[at]);
+  }
   [[nodiscard]] size_t requests() const {
     const std::lock_guard hold(mutex_);
     return next_;
+  }
+  /// Requests that are neither ended nor dropped.
+  [[nodiscard]] size_t open() const {
+    const std::lock_guard hold(mutex_);
+    return live_.size();
+  }
+  [[nodiscard]] util::ByteRange asked(size_t id) const {
+    const std::lock_guard hold(mutex_);
+    return asked_.at(id);
+  }
+  [[nodiscard]] chunk::FetchContext context(size_t id) const {
+    const std::lock_guard hold(mutex_);
+    return contexts_.at(id);
+  }
+  [[nodiscard]] std::vector<chunk::FetchContext> planned_for() const {
+    const std::lock_guard hold(mutex_);
+    return planned_for_;
+  }
+  [[nodiscard]] std::vector<std::string> blamed() const {
+    const std::lock_guard hold(mutex_);
+    return blamed_;
   }
   [[nodiscard]] size_t paused() const {
     const std::lock_guard hold(mutex_);
@@ -41,31 +94,47 @@ class FakeSource final : public chunk::Source {
   /// Gives up to `bytes` of request `id`; ends it when they are all.
   void answer(size_t id, uint64_t bytes) {
     Asked asked;
+    std::string piece;
     {
       const std::lock_guard hold(mutex_);
       const auto found = live_.find(id);
       if (found == live_.end()) return;
       asked = found->second;
       bytes = std::min(bytes, asked.range.length);
+      piece = content_.substr(asked.range.offset, bytes);
       found->second.range = {asked.range.offset + bytes, asked.range.length - bytes};
-      if (bytes == asked.range.length) live_.erase(found);
     }
-    asked.on_data(util::as_bytes(std::string_view(content_).substr(asked.range.offset, bytes)));
-    if (bytes == asked.range.length) asked.on_done(util::Done{});
+    asked.on_data(util::as_bytes(piece));
+    if (bytes == asked.range.length) finish(id, util::Done{});
   }
   /// Whole, all that is open now.
   void answer_all() {
     for (size_t id = 0; id < requests(); ++id) answer(id, UINT64_MAX);
   }
-  void fail(size_t id, util::Failure failure) {
-    Asked asked;
+  /// Gives bytes of the test's own, whatever was asked; does not end the request.
+  void say(size_t id, const std::string& bytes) {
+    OnData on_data;
     {
       const std::lock_guard hold(mutex_);
-      asked = live_.at(id);
-      live_.erase(id);
+      const auto found = live_.find(id);
+      if (found == live_.end()) return;
+      on_data = found->second.on_data;
     }
-    asked.on_done(std::move(failure));
+    on_data(util::as_bytes(bytes));
   }
+  /// Ends the request, unless it was dropped.
+  void finish(size_t id, util::Outcome<util::Done> outcome) {
+    OnDone on_done;
+    {
+      const std::lock_guard hold(mutex_);
+      const auto found = live_.find(id);
+      if (found == live_.end()) return;
+      on_done = std::move(found->second.on_done);
+      live_.erase(found);
+    }
+    on_done(std::move(outcome));
+  }
+  void fail(size_t id, util::Failure failure) { finish(id, std::move(failure)); }
 
  private:
   struct Asked {
@@ -76,13 +145,15 @@ class FakeSource final : public chunk::Source {
   };
   class Line final : public chunk::Transfer {
    public:
-    Line(FakeSource& source, size_t id) : source_(source), id_(id) {}
+    Line(FakeSource& source, size_t id, std::string supplier)
+        : source_(source), id_(id), supplier_(std::move(supplier)) {}
     ~Line() override {
       const std::lock_guard hold(source_.mutex_);
       source_.live_.erase(id_);
     }
     void pause() override { set(true); }
     void resume() override { set(false); }
+    [[nodiscard]] std::string supplier() const override { return supplier_; }
 
    private:
     void set(bool paused) {
@@ -92,11 +163,18 @@ class FakeSource final : public chunk::Source {
     }
     FakeSource& source_;
     const size_t id_;
+    const std::string supplier_;
   };
 
-  const std::string content_;
   mutable std::mutex mutex_;
+  std::string content_;
+  const chunk::SourceKind kind_;
+  std::optional<chunk::Plan> plan_ = chunk::Plan{UINT64_MAX};
+  std::string supplier_ = "fake";
   std::map<size_t, Asked> live_;
+  std::vector<util::ByteRange> asked_;
+  std::vector<chunk::FetchContext> contexts_, planned_for_;
+  std::vector<std::string> blamed_;
   size_t next_ = 0;
 };
 

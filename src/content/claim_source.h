@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "chunk/hash_tree.h"
+#include "chunk/layer_ref.h"
+#include "util/digest.h"
+#include "util/units.h"
+
+namespace swarmfs::content {
+
+/// What another node says of a layer that it hashed as a whole (design.md section 4, sealed (c)).
+struct SealedLayer {
+  std::shared_ptr<const chunk::HashTree> tree;
+  util::Bytes index;     ///< the layer index document
+  std::string claimant;  ///< whom to blame: its node id
+  std::string claim;     ///< opaque: what proves to others that the claimant said it
+};
+
+/// Who knows what other nodes claim, and can make claims of this node's own. daemon fills the role
+/// with the swarm; content looks into no claim. Any thread.
+class ClaimSource {
+ public:
+  virtual ~ClaimSource() = default;
+  /// Blocking, bounded by its own deadline. The claim was verified: its claimant belongs to the
+  /// cluster and signed this root and this index document. Never of a claimant that was blamed.
+  virtual std::optional<SealedLayer> find(const chunk::LayerRef& ref) = 0;
+  /// The claim was wrong, `why` in words.
+  virtual void blame(const std::string& claimant, const util::Digest& layer,
+                     const std::string& why) = 0;
+  /// A claim of this node, which hashed the layer; `index` is the SHA-256 of the layer index
+  /// document. Empty without a cluster.
+  virtual std::string sign(const util::Digest& layer, uint64_t size, const util::Digest& root,
+                           const util::Digest& index) = 0;
+};
+
+}  // namespace swarmfs::content

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+// LayerLibrary: what other nodes claim of a layer, and what becomes of it.
+
+#include "content/document_names.h"
+#include "content/layer_library.h"
+#include "util/log.h"
+
+namespace swarmfs::content {
+
+using chunk::Class;
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+
+namespace {
+
+constexpr int kClaims = 3;
+
+/// Why an index of another node cannot be true, as far as can be told without the layer.
+std::string flaw(const SealedLayer& sealed, const chunk::LayerRef& ref,
+                 const Outcome<layer::LayerIndex>& index) {
+  if (!sealed.tree || sealed.tree->size() != ref.size) return "its hash tree is of another size";
+  if (!index) return index.failure().message;
+  if (index->layer_size != ref.size) return "its index is of another size";
+  return "";
+}
+
+/// The bytes say `index`. Checkpoints of an index that this node made itself with an older version
+/// may lie elsewhere and still be right.
+bool agrees(const layer::LayerIndex& had, const std::optional<layer::LayerIndex>& index,
+            bool claimed) {
+  if (!index) return false;
+  if (claimed) return had == *index;
+  return had.compression == index->compression && had.space_size == index->space_size &&
+         had.files == index->files;
+}
+
+}  // namespace
+
+void LayerLibrary::blame(const std::string& claimant, const util::Digest& layer,
+                         const std::string& why) {
+  util::log::error("layer {}: what {} claims is wrong: {}", layer.short_hex(), claimant, why);
+  lies_.add();
+  if (claims_) claims_->blame(claimant, layer, why);
+}
+
+std::shared_ptr<Content> LayerLibrary::open_claimed(const chunk::LayerRef& ref) {
+  if (!claims_) return nullptr;
+  auto bytes = fetcher_.open(ref);
+  if (bytes->stored().has(chunk::blocks_covering({0, ref.size}))) return nullptr;
+  for (int i = 0; i < kClaims; ++i) {
+    auto sealed = claims_->find(ref);
+    // An index of another version is no lie, and of no use.
+    if (!sealed || !layer::LayerIndex::recognises(sealed->index)) return nullptr;
+    auto index = layer::LayerIndex::parse(sealed->index);
+    if (const auto why = flaw(*sealed, ref, index); !why.empty()) {
+      blame(sealed->claimant, ref.digest, why);
+      continue;
+    }
+    // It must be inflated as a whole anyway: then it can be hashed as well.
+    if (!index->seekable()) return nullptr;
+    // What is there of an earlier run has met no tree yet.
+    if (bytes->stored().bytes_present() > 0)
+      bytes->stored().suspect(chunk::blocks_covering({0, ref.size}));
+    util::log::info("layer {}: index and hash tree of {}", ref.digest.short_hex(),
+                    sealed->claimant);
+    auto document =
+        keep(*bytes, sealed->index, {sealed->tree, {}, sealed->claimant, sealed->claim});
+    return assemble(ref, std::move(*index), std::move(document));
+  }
+  return nullptr;
+}
+
+Outcome<util::Done> LayerLibrary::verify(const Content& content) {
+  auto& stored = content.bytes->stored();
+  if (content.standing->refuted())
+    return Failure{Fault::corrupt, "the index of this layer was wrong; mount its images anew"};
+  const auto document = content.standing->document();
+  const bool proven = document && !document->claimed();
+  if (stored.verified() && proven) return util::Done{};
+  const chunk::BlockRange all = chunk::blocks_covering({0, stored.size()});
+  for (bool again = false;; again = true) {
+    if (!stored.has(all)) return Failure{Fault::not_found, "bytes are missing"};
+    auto pass = pass_over(fetcher_, content.bytes, {.cls = Class::backfill, .with_index = !proven});
+    if (!pass) return pass.failure();
+    if (pass->digest == content.ref().digest) return conclude(content, std::move(*pass));
+    const bool as_claimed = document && pass->tree->root() == document->tree->root();
+    if (document && document->claimed() && as_claimed) {
+      content.bytes->discard(kMismatch);
+      return refute(content, "the bytes under its root do not match the digest");
+    }
+    if (!document || again) {
+      auto failure = drop(*content.bytes, kMismatch);
+      if (document) content.bytes->seal(document->tree);
+      return failure;
+    }
+    // The disk lost some of what was right when it came: only that is fetched again.
+    stored.suspect(all);
+  }
+}
+
+Failure LayerLibrary::refute(const Content& content, const std::string& why) {
+  const auto& digest = content.ref().digest;
+  const auto document = content.standing->document();
+  content.standing->set_document(nullptr);
+  content.standing->refute();
+  content.bytes->seal(nullptr);
+  store_.remove_document(tree_name(digest));
+  store_.remove_document(index_name(digest));
+  if (document && document->claimed()) blame(document->claimant, digest, why);
+  Failure failure{Fault::corrupt, "the index of layer " + digest.to_string() + " was wrong (" +
+                                      why + "); mount its images anew"};
+  util::log::error("{}", failure.message);
+  return failure;
+}
+
+bool LayerLibrary::dispute(const Content& content) {
+  auto& standing = *content.standing;
+  const auto document = standing.document();
+  if (!document || !document->claimed()) return false;
+  if (standing.open_dispute()) {
+    util::log::warning("layer {}: its sources contradict what {} claims; the whole layer decides",
+                       content.ref().digest.short_hex(), document->claimant);
+    content.bytes->discard("is in dispute");
+    standing.set_generation(++generations_);
+  }
+  return standing.dispute() == Standing::Dispute::open;
+}
+
+LayerLibrary::Settled LayerLibrary::settle(const Content& content) {
+  const auto& standing = *content.standing;
+  // Somebody else's dispute was settled meanwhile.
+  if (!standing.claimed() && !standing.refuted() && content.bytes->stored().verified())
+    return util::Done{};
+  if (!dispute(content))
+    return Failure{Fault::corrupt,
+                   "no source has the true bytes of layer " + content.ref().digest.to_string()};
+  return settling_.run(content.ref().digest, "settling", [&] { return settle_now(content); });
+}
+
+Outcome<LayerPass> LayerLibrary::pass_without_peers(const Content& content) {
+  auto pass = pass_over(fetcher_, content.bytes, {.no_peers = true});
+  if (!pass || pass->digest == content.ref().digest) return pass;
+  // Readers go on meanwhile, and what peers gave them may have come into the pass.
+  content.bytes->discard(kMismatch);
+  return pass_over(fetcher_, content.bytes, {.no_peers = true});
+}
+
+LayerLibrary::Settled LayerLibrary::settle_now(const Content& content) {
+  auto& standing = *content.standing;
+  const auto document = standing.document();
+  if (!document || !document->claimed()) return util::Done{};
+  auto pass = pass_without_peers(content);
+  if (pass && pass->digest == content.ref().digest) return conclude(content, std::move(*pass));
+  auto failure = pass ? drop(*content.bytes, kMismatch) : pass.failure();
+  content.bytes->seal(document->tree);
+  content.bytes->stored().suspect(chunk::blocks_covering({0, content.ref().size}));
+  standing.set_dispute(pass ? Standing::Dispute::settled : Standing::Dispute::none);
+  return failure;
+}
+
+LayerLibrary::Settled LayerLibrary::conclude(const Content& content, LayerPass pass) {
+  auto& standing = *content.standing;
+  content.bytes->stored().mark_verified();
+  const auto document = standing.document();
+  const bool claimed = document && document->claimed();
+  if (document && !claimed) return util::Done{};
+  if (claimed && document->tree->root() != pass.tree->root())
+    blame(document->claimant, content.ref().digest, "the layer has another root");
+  const bool agreed = agrees(*content.index, pass.index, claimed);
+  if (!agreed) {
+    auto failure = refute(content, "its index is not that of the bytes");
+    if (pass.index) keep(*content.bytes, pass.index->serialize(), {pass.tree, {}, {}, {}});
+    return failure;
+  }
+  standing.set_document(keep(*content.bytes, pass.index->serialize(), {pass.tree, {}, {}, {}}));
+  standing.set_dispute(Standing::Dispute::none);
+  return util::Done{};
+}
+
+}  // namespace swarmfs::content

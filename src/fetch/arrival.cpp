@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "fetch/brain.h"
+
+namespace swarmfs::fetch {
+
+using chunk::BlockRange;
+using chunk::Class;
+using chunk::kBlockSize;
+using chunk::SourceKind;
+using util::ByteRange;
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+
+namespace {
+
+constexpr uint64_t kWriteSize = 1 << 20;
+
+}  // namespace
+
+// The attempt by value: its transfer, which owns the callback, may die inside it.
+void Brain::on_data(AttemptPtr attempt, util::ByteView bytes) {
+  attempt->launched.wait();
+  while (const auto block = attempt->blocks.next(bytes))
+    if (!take(attempt, *block)) return;
+  if (bytes.empty()) return;
+  Actions actions;
+  {
+    const std::lock_guard hold(mutex);
+    if (!attempt->ended) refuse(attempt, "more bytes came than were asked for", actions);
+  }
+  run(actions);
+}
+
+bool Brain::take(const AttemptPtr& attempt, const Block& block) {
+  Layer& layer = *attempt->flight->layer;
+  for (;;) {
+    // Hashed without the lock, so it may be sealed meanwhile.
+    const Tree tree = layer.tree();
+    const bool good = !tree || tree->matches(chunk::BlockIndex{block.index}, block.bytes);
+    std::optional<util::Digest> leaf;
+    if (!tree && kind_of(*attempt) == SourceKind::peer) leaf = util::Sha256::of(block.bytes);
+    Actions actions;
+    bool goes_on = false;
+    {
+      const std::lock_guard hold(mutex);
+      if (attempt->ended) return false;
+      if (layer.tree() != tree) continue;
+      if (good)
+        accept(attempt, block, tree != nullptr, leaf, actions);
+      else
+        refuse(attempt, "a block does not match the hash tree", actions);
+      goes_on = !attempt->ended;
+    }
+    run(actions);
+    return goes_on;
+  }
+}
+
+void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
+                   const std::optional<util::Digest>& leaf, Actions& actions) {
+  const FlightPtr flight = attempt->flight;
+  if (flight->attempts.size() > 1) {
+    const auto all = flight->attempts;
+    for (const auto& other : all)
+      if (other != attempt) drop(other, actions);
+    set_hedge(flight, attempt->hedge, actions);
+  }
+  const ByteRange fresh{flight->rest().offset, block.bytes.size()};
+  assert(fresh.offset == block.index * kBlockSize && fresh.length <= flight->rest().length);
+  flight->progress = std::chrono::steady_clock::now();
+  count(*flight->layer, kind_of(*attempt), flight->context.cls, fresh.length);
+  auto& provenance = flight->layer->state_->provenance;
+  if (leaf)
+    provenance.came_from_peer(block.index, {attempt->source, attempt->transfer->supplier()}, *leaf);
+  else if (!sealed)
+    provenance.came_from_registry(block.index);
+  std::memcpy(flight->buffer->data() + flight->arrived, block.bytes.data(), fresh.length);
+  flight->arrived += fresh.length;
+  for (auto& part : flight->parts) {
+    const ByteRange wanted = overlap(part.range, fresh);
+    deliver(part.waiter, wanted, block.bytes.data() + (wanted.offset - fresh.offset), actions);
+  }
+  std::erase_if(flight->parts, [](const Part& part) { return part.waiter->ended; });
+  write_back(flight, flight->arrived == flight->range.length, actions);
+}
+
+void Brain::refuse(const AttemptPtr& attempt, const std::string& why, Actions& actions) {
+  const auto& ref = attempt->flight->layer->ref();
+  const std::string supplier = attempt->transfer->supplier();
+  accuse(ref, {attempt->source, supplier}, why, true, actions);
+  failed(attempt,
+         {Fault::corrupt,
+          "layer " + ref.digest.short_hex() + ": wrong bytes from " + supplier + ": " + why},
+         actions);
+}
+
+void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions) {
+  const FlightPtr flight = attempt->flight;
+  drop(attempt, actions);
+  flight->spent[attempt->source] = true;
+  flight->failure = std::move(failure);
+  ask_next(flight, actions);
+}
+
+void Brain::on_done(AttemptPtr attempt, Outcome<util::Done> outcome) {
+  attempt->launched.wait();
+  Actions actions;
+  {
+    const std::lock_guard hold(mutex);
+    if (attempt->ended) return;
+    if (attempt->blocks.complete()) {
+      drop(attempt, actions);
+      ask_next(attempt->flight, actions);
+    } else {
+      failed(
+          attempt,
+          outcome ? Failure{Fault::unavailable, "a source sent too few bytes"} : outcome.failure(),
+          actions);
+    }
+  }
+  run(actions);
+}
+
+void Brain::write_back(const FlightPtr& flight, bool all, Actions& actions) {
+  uint64_t ready = flight->arrived - flight->written;
+  if (!all) ready = ready / kWriteSize * kWriteSize;
+  if (ready == 0) return;
+  const ByteRange range{flight->range.offset + flight->written, ready};
+  const util::SharedBytes bytes(flight->buffer,
+                                util::ByteView(*flight->buffer).subspan(flight->written, ready));
+  flight->written += ready;
+  ++flight->writes;
+  actions.push_back([self = shared_from_this(), flight, range, bytes] {
+    flight->layer->stored().write(chunk::BlockIndex{range.offset / kBlockSize}, bytes,
+                                  flight->context.cls,
+                                  [self, flight, range](const Outcome<util::Done>& outcome) {
+                                    self->on_written(flight, range, outcome);
+                                  });
+  });
+}
+
+void Brain::on_written(const FlightPtr& flight, ByteRange range,
+                       const Outcome<util::Done>& outcome) {
+  Actions actions;
+  {
+    const std::lock_guard hold(mutex);
+    // The store takes what it is given for checked.
+    const ByteRange doubtful = overlap(range, {flight->range.offset, flight->unproven});
+    if (!doubtful.empty()) flight->layer->stored().suspect(chunk::blocks_covering(doubtful));
+    forget_blocks(*flight, range);
+    --flight->writes;
+    if (!outcome && flight->bulk && flight->context.cls == Class::backfill)
+      flight->bulk->failure = outcome.failure();
+    written.notify_all();
+    // It may have been the last that a bring_in() was waiting for.
+    if (flight->layer->state_->by_block.empty()) pump(actions);
+  }
+  run(actions);
+}
+
+void Brain::forget_blocks(const Flight& flight, ByteRange range) {
+  auto& table = flight.layer->state_->by_block;
+  const BlockRange blocks = chunk::blocks_covering(range);
+  for (uint64_t block = blocks.first; block < blocks.end(); ++block) {
+    const auto found = table.find(block);
+    if (found != table.end() && found->second.get() == &flight) table.erase(found);
+  }
+}
+
+}  // namespace swarmfs::fetch

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "fetch/flight.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "fetch/brain.h"
+#include "fetch/hedge.h"
+
+namespace swarmfs::fetch {
+
+using chunk::BlockRange;
+using chunk::Class;
+using chunk::kBlockSize;
+using chunk::SourceKind;
+using util::ByteRange;
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+
+namespace {
+
+/// What a plan of `length` bytes covers of `rest` bytes: whole blocks, at least one.
+uint64_t whole_blocks(uint64_t length, uint64_t rest) {
+  if (length >= rest) return rest;
+  return std::min(rest, std::max(kBlockSize, length / kBlockSize * kBlockSize));
+}
+
+std::vector<BlockRange> merged(std::vector<BlockRange> runs) {
+  std::sort(runs.begin(), runs.end());
+  std::vector<BlockRange> made;
+  for (const auto& run : runs) {
+    if (!made.empty() && run.first <= made.back().end())
+      made.back().count = std::max(made.back().end(), run.end()) - made.back().first;
+    else
+      made.push_back(run);
+  }
+  return made;
+}
+
+}  // namespace
+
+FlightPtr Brain::make_flight(const std::shared_ptr<Layer>& layer, BlockRange blocks,
+                             chunk::FetchContext context, Actions& actions) {
+  auto flight = std::make_shared<Flight>();
+  flight->layer = layer;
+  flight->range = chunk::bytes_of(blocks, layer->ref().size);
+  flight->context = std::move(context);
+  flight->spent.resize(sources.size());
+  const auto choice = choose(*flight);
+  if (choice) flight->range.length = choice->length;
+  flight->buffer = std::make_shared<util::Bytes>(flight->range.length);
+  blocks = chunk::blocks_covering(flight->range);
+  for (uint64_t block = blocks.first; block < blocks.end(); ++block)
+    layer->state_->by_block[block] = flight;
+  flights.push_back(flight);
+  if (choice) {
+    ask(flight, *choice, actions);
+  } else {
+    // Later: its waiters have yet to join.
+    actions.push_back([self = shared_from_this(), flight] {
+      Actions then;
+      {
+        const std::lock_guard hold(self->mutex);
+        self->ask_next(flight, then);
+      }
+      run(then);
+    });
+  }
+  return flight;
+}
+
+std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
+  const ByteRange rest = flight.rest();
+  // Who waits for a peer's sake must not come to wait for a peer, not even for a hedge.
+  const bool for_peer =
+      flight.context.for_peer ||
+      (!flight.attempts.empty() &&
+       std::any_of(flight.parts.begin(), flight.parts.end(),
+                   [](const Part& part) { return part.waiter->context.for_peer; }));
+  auto context = flight.context;
+  context.sealed = flight.layer->sealed();
+  const bool no_peers = for_peer || flight.layer->state_->peers_barred;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const bool busy = std::any_of(flight.attempts.begin(), flight.attempts.end(),
+                                  [&](const auto& attempt) { return attempt->source == i; });
+    if (busy || flight.spent[i] || (no_peers && sources[i]->kind() == SourceKind::peer)) continue;
+    if (const auto plan = sources[i]->plan(flight.layer->ref(), rest, context))
+      return Choice{i, whole_blocks(plan->length, rest.length), plan->hedge};
+  }
+  return std::nullopt;
+}
+
+bool Brain::asks_peer(const Flight& flight) const {
+  return std::any_of(flight.attempts.begin(), flight.attempts.end(),
+                     [&](const auto& attempt) { return kind_of(*attempt) == SourceKind::peer; });
+}
+
+std::vector<BlockRange> Brain::coming(const Layer& layer) {
+  std::vector<BlockRange> found;
+  const std::lock_guard hold(mutex);
+  for (const auto& flight : flights)
+    if (flight->layer->state_ == layer.state_ && !flight->attempts.empty() && !asks_peer(*flight))
+      found.push_back(chunk::blocks_covering(flight->range));
+  return merged(std::move(found));
+}
+
+void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions) {
+  const ByteRange rest = flight->rest();
+  auto attempt = std::make_shared<Attempt>(flight, choice.source,
+                                           rest.clamp(rest.offset + choice.length), choice.hedge);
+  flight->attempts.push_back(attempt);
+  flight->progress = std::chrono::steady_clock::now();
+  set_hedge(flight, choice.hedge, actions);
+  if (kind_of(*attempt) == SourceKind::peer) {
+    const auto why = flight->failure.value_or(
+        Failure{Fault::unavailable, "nobody but a peer can supply it now"});
+    for (const auto& part : flight->parts)
+      if (part.waiter->context.for_peer) end_waiter(part.waiter, why, actions);
+  }
+  actions.push_back([self = shared_from_this(), attempt] { self->launch(attempt); });
+}
+
+void Brain::ask_next(const FlightPtr& flight, Actions& actions) {
+  if (flight->ended || !flight->attempts.empty()) return;
+  if (flight->arrived == flight->range.length) return end_flight(flight, actions);
+  if (const auto choice = choose(*flight)) return ask(flight, *choice, actions);
+  if (!flight->failure)
+    flight->failure = Failure{Fault::unavailable, "no source can supply it now"};
+  end_flight(flight, actions);
+}
+
+void Brain::launch(const AttemptPtr& attempt) {
+  Flight& flight = *attempt->flight;
+  chunk::FetchContext context;
+  {
+    const std::lock_guard hold(mutex);
+    if (attempt->ended) return;
+    context = flight.context;
+    // Readers that joined bulk are served as what they are.
+    for (const auto& part : flight.parts) {
+      context.cls = std::min(context.cls, part.waiter->context.cls);
+      context.deadline = std::max(context.deadline, part.waiter->context.deadline);
+    }
+  }
+  const std::weak_ptr<Brain> weak = weak_from_this();
+  auto transfer = sources[attempt->source]->fetch(
+      flight.layer->ref(), attempt->range, context,
+      [weak, attempt](util::ByteView bytes) {
+        if (const auto self = weak.lock()) self->on_data(attempt, bytes);
+      },
+      [weak, attempt](Outcome<util::Done> outcome) {
+        if (const auto self = weak.lock()) self->on_done(attempt, std::move(outcome));
+      });
+  {
+    const std::lock_guard hold(mutex);
+    if (!attempt->ended) {
+      if (flight.paused) transfer->pause();
+      attempt->transfer = std::move(transfer);
+    }
+  }
+  attempt->launched.count_down();
+}
+
+void Brain::drop(const AttemptPtr& attempt, Actions& actions) {
+  attempt->ended = true;
+  std::erase(attempt->flight->attempts, attempt);
+  bury(std::move(attempt->transfer), actions);
+}
+
+std::vector<Part> Brain::retire(const FlightPtr& flight, Actions& actions) {
+  flight->ended = true;
+  flights.remove(flight);
+  const auto attempts = flight->attempts;
+  for (const auto& attempt : attempts) drop(attempt, actions);
+  bury(std::move(flight->hedge_timer), actions);
+  if (flight->bulk) flight->bulk->in_flight -= flight->weight;
+  return std::exchange(flight->parts, {});
+}
+
+void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
+  const auto parts = retire(flight, actions);
+  if (flight->arrived < flight->range.length) {
+    for (const auto& part : parts) end_waiter(part.waiter, flight->failure, actions);
+    if (flight->bulk) flight->bulk->failure = flight->failure;
+    write_back(flight, true, actions);
+    forget_blocks(*flight, flight->rest());
+  }
+  if (flight->bulk || flight->layer->state_->by_block.empty()) pump(actions);
+}
+
+void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge, Actions& actions) {
+  bury(std::move(flight->hedge_timer), actions);
+  flight->hedge = hedge;
+  const auto due =
+      hedge_due(std::chrono::steady_clock::now(), flight->progress, hedge, flight->paused);
+  if (due == util::SteadyTime::max()) return;
+  const std::weak_ptr<Brain> weak = weak_from_this();
+  flight->hedge_timer = timers.at(due, [weak, late = std::weak_ptr<Flight>(flight)] {
+    const auto self = weak.lock();
+    const auto found = late.lock();
+    if (self && found) self->look_at_hedge(found);
+  });
+}
+
+void Brain::look_at_hedge(const FlightPtr& flight) {
+  Actions actions;
+  {
+    const std::lock_guard hold(mutex);
+    if (flight->ended) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (hedge_due(now, flight->progress, flight->hedge, flight->paused) > now)
+      set_hedge(flight, flight->hedge, actions);
+    else if (flight->rest().empty())
+      end_flight(flight, actions);  // it gave all and does not come to an end
+    else if (const auto choice = choose(*flight))
+      ask(flight, *choice, actions);
+  }
+  run(actions);
+}
+
+void Brain::hurry(const FlightPtr& flight, chunk::FetchContext context, Actions& actions) {
+  if (!is_bulk(flight->context.cls) || flight->attempts.empty()) return;
+  context.sealed = flight->layer->sealed();
+  auto& source = *sources[flight->attempts.back()->source];
+  const auto plan = source.plan(flight->layer->ref(), flight->rest(), context);
+  if (plan && plan->hedge < flight->hedge) set_hedge(flight, plan->hedge, actions);
+}
+
+void Brain::set_paused(const FlightPtr& flight, bool paused, Actions& actions) {
+  flight->paused = paused;
+  if (!paused) flight->progress = std::chrono::steady_clock::now();
+  actions.push_back([this, flight, paused] {
+    const std::lock_guard hold(mutex);
+    if (flight->paused != paused) return;
+    for (const auto& attempt : flight->attempts) {
+      if (!attempt->transfer) continue;
+      if (paused)
+        attempt->transfer->pause();
+      else
+        attempt->transfer->resume();
+    }
+  });
+}
+
+}  // namespace swarmfs::fetch

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <latch>
+#include <unordered_map>
+
+#include "fetch/block_assembler.h"
+#include "fetch/fetcher.h"
+#include "fetch/provenance.h"
+#include "fetch/read_ahead.h"
+#include "util/sync.h"
+
+namespace swarmfs::fetch {
+
+/// A read that waits. Its bytes are collected in `out`. Guarded by the brain's lock.
+struct Waiter {
+  util::ByteRange range;
+  chunk::FetchContext context;
+  std::shared_ptr<util::Bytes> out;
+  uint64_t lacking = 0;  ///< bytes
+  unsigned round = 0;    ///< it began again so often, because bytes it had proved wrong
+  bool ended = false;
+  util::SteadyTime started;
+  Fetcher::OnRead on_read;
+  util::CallbackGate gate;
+  util::Operation timer;
+};
+using WaiterPtr = std::shared_ptr<Waiter>;
+
+/// What one waiter wants of one flight.
+struct Part {
+  WaiterPtr waiter;
+  util::ByteRange range;
+};
+
+struct Flight;
+struct Bulk;
+
+/// One source asked for what a flight still lacks. Owned by the flight and by the callbacks of its
+/// transfer. Guarded by the brain's lock but for `blocks`.
+struct Attempt {
+  Attempt(std::shared_ptr<Flight> its_flight, size_t its_source, util::ByteRange its_range,
+          util::Duration its_hedge)
+      : flight(std::move(its_flight)),
+        source(its_source),
+        range(its_range),
+        hedge(its_hedge),
+        blocks(its_range) {}
+
+  const std::shared_ptr<Flight> flight;
+  const size_t source;
+  const util::ByteRange range;
+  const util::Duration hedge;
+  BlockAssembler blocks;  ///< touched by the transfer's callbacks only
+  /// Down when `transfer` is set: the first callback may come before fetch() has returned.
+  std::latch launched{1};
+  bool ended = false;
+  std::unique_ptr<chunk::Transfer> transfer;
+};
+using AttemptPtr = std::shared_ptr<Attempt>;
+
+/// A range on its way. Blocks stay in the layer's flight table until they are in the store. Only
+/// whole blocks arrive; those of a sealed layer match its tree. Guarded by the brain's lock.
+struct Flight {
+  std::shared_ptr<Layer> layer;
+  util::ByteRange range;  ///< from a block's start to a block's end or the layer's
+  chunk::FetchContext context;
+  std::shared_ptr<util::Bytes> buffer;
+  uint64_t arrived = 0;
+  uint64_t written = 0;   ///< handed to the store, or never to be
+  unsigned writes = 0;    ///< under way in the store
+  uint64_t unproven = 0;  ///< so many bytes arrived before the layer was sealed
+  bool ended = false;
+  bool paused = false;
+  std::vector<AttemptPtr> attempts;      ///< under way; more than one only until a block arrives
+  std::vector<bool> spent;               ///< by source: it failed here and is not asked again
+  std::optional<util::Failure> failure;  ///< of the last source that failed
+  util::Duration hedge = util::Duration::max();
+  util::SteadyTime progress;  ///< when a block arrived or a source was asked last
+  util::Operation hedge_timer;
+  std::vector<Part> parts;
+  std::shared_ptr<Bulk> bulk;  ///< of backfill and pull
+  uint64_t weight = 0;         ///< bytes of its bulk's limit
+
+  [[nodiscard]] util::ByteRange rest() const {
+    return {range.offset + arrived, range.length - arrived};
+  }
+};
+using FlightPtr = std::shared_ptr<Flight>;
+
+/// One bring_in(). Guarded by the brain's lock.
+struct Bulk {
+  std::shared_ptr<Layer> layer;
+  chunk::Class cls = chunk::Class::backfill;
+  uint64_t cursor = 0;     ///< block
+  uint64_t in_flight = 0;  ///< weight of its flights, bytes
+  bool ended = false;
+  std::optional<util::Failure> failure;
+  Fetcher::OnDone on_done;
+  util::CallbackGate gate;
+};
+
+/// What is known of a layer's bytes, shared by all Layers of one digest. Guarded by the brain's
+/// lock but for `tree`, which is changed under it only.
+struct LayerState {
+  explicit LayerState(uint64_t size) : provenance(chunk::block_count(size)) {}
+
+  std::unordered_map<uint64_t, FlightPtr> by_block;
+  ReadAhead read_ahead;
+  Provenance provenance;
+  bool peers_barred = false;  ///< what they gave was wrong, and who lied is not known
+  util::Sync<std::shared_ptr<const chunk::HashTree>> tree;
+};
+
+constexpr bool is_bulk(chunk::Class cls) noexcept {
+  return cls == chunk::Class::prefetch || cls == chunk::Class::backfill;
+}
+
+constexpr util::ByteRange overlap(util::ByteRange a, util::ByteRange b) noexcept {
+  const uint64_t start = std::max(a.offset, b.offset), end = std::min(a.end(), b.end());
+  return {start, end > start ? end - start : 0};
+}
+
+}  // namespace swarmfs::fetch

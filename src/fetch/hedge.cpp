@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "fetch/hedge.h"
+
+namespace swarmfs::fetch {
+
+util::SteadyTime hedge_due(util::SteadyTime now, util::SteadyTime progress, util::Duration hedge,
+                           bool paused) noexcept {
+  const util::SteadyTime since = paused ? now : progress;
+  if (hedge >= util::SteadyTime::max() - since) return util::SteadyTime::max();
+  return since + hedge;
+}
+
+}  // namespace swarmfs::fetch

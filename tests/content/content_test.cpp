@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <optional>
+
+#include "cache/chunk_cache.h"
+#include "content/data_reader.h"
+#include "content/layer_library.h"
+#include "layer/indexer.h"
+#include "support/fake_source.h"
+#include "support/tar_maker.h"
+#include "support/temporary_directory.h"
+#include "util/file.h"
+
+namespace swarmfs::content {
+namespace {
+
+using util::as_bytes;
+using util::ByteRange;
+using util::Fault;
+using util::Outcome;
+
+const std::string kFile = support::noise(900'000, 2);
+
+/// `mode` makes archives that differ in nothing but their metadata.
+std::string make_layer(unsigned mode = 0644) {
+  support::TarMaker tar;
+  tar.directory("etc").file("etc/one", support::noise(300'000, 1)).file("big", kFile, mode);
+  return support::gzip(tar.finish());
+}
+
+layer::LayerIndex index_of(const std::string& layer) {
+  layer::Indexer indexer;
+  indexer.feed(as_bytes(layer));
+  return indexer.finish();
+}
+
+std::shared_ptr<const chunk::HashTree> tree_of(const std::string& bytes) {
+  chunk::HashTreeBuilder builder;
+  builder.feed(as_bytes(bytes));
+  return std::make_shared<const chunk::HashTree>(builder.finish());
+}
+
+std::string damaged(std::string bytes, size_t at = 100'000) {
+  bytes[at] ^= 0x55;
+  return bytes;
+}
+
+/// Gives the claims that the test put in, in order.
+class FakeClaims final : public ClaimSource {
+ public:
+  std::optional<SealedLayer> find(const chunk::LayerRef&) override {
+    if (offers.empty()) return std::nullopt;
+    auto offer = std::move(offers.front());
+    offers.pop_front();
+    return offer;
+  }
+  void blame(const std::string& claimant, const util::Digest&, const std::string& why) override {
+    blamed.push_back(claimant);
+    reasons += why + "\n";
+  }
+  std::string sign(const util::Digest& layer, uint64_t size, const util::Digest& root,
+                   const util::Digest& index) override {
+    return layer.hex() + " " + std::to_string(size) + " " + root.hex() + " " + index.hex();
+  }
+  std::deque<SealedLayer> offers;
+  std::vector<std::string> blamed;
+  std::string reasons;
+};
+
+/// A library over a real cache, and a registry that serves what the test wants.
+class ContentTest : public testing::Test {
+ protected:
+  ~ContentTest() override { stop(); }
+
+  void start(const std::string& served, bool cluster = true) {
+    stop();
+    source_.emplace(served);
+    cache_.emplace(cache::CacheOptions{directory_.path()}, timers_, workers_, metrics_);
+    fetcher_.emplace(*cache_, std::vector<chunk::Source*>{&*source_}, fetch::FetchOptions{},
+                     timers_, metrics_);
+    library_.emplace(*fetcher_, *cache_, metrics_, cluster ? &claims_ : nullptr);
+    reader_.emplace(*fetcher_, *library_, workers_, 10 << 20);
+  }
+  void stop() {
+    if (fetcher_) fetcher_->stop();
+    reader_.reset();
+    library_.reset();
+    fetcher_.reset();
+    cache_.reset();
+  }
+  void crash() {
+    stop();
+    std::filesystem::remove(directory_.path() / "clean");
+  }
+
+  /// Runs `call` on another thread while the source answers.
+  template <class Call>
+  auto served(Call call) {
+    auto future = std::async(std::launch::async, call);
+    while (future.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready)
+      source_->answer_all();
+    return future.get();
+  }
+  std::shared_ptr<Content> open() {
+    const auto opened = served([&] { return library_->open(ref_); });
+    EXPECT_TRUE(opened) << opened.failure().message;
+    return opened ? *opened : nullptr;
+  }
+  /// Brings all bytes in and does what then must be done, as image does.
+  Outcome<util::Done> complete(const Content& content) {
+    return served([&]() -> Outcome<util::Done> {
+      std::promise<Outcome<util::Done>> done;
+      const auto operation = fetcher_->bring_in(
+          content.bytes, chunk::Class::pull,
+          [&](Outcome<util::Done> outcome) { done.set_value(std::move(outcome)); });
+      const auto outcome = done.get_future().get();
+      if (outcome) return library_->verify(content);
+      if (outcome.failure().fault == Fault::corrupt) return library_->settle(content);
+      return outcome;
+    });
+  }
+  Outcome<std::string> read(const std::shared_ptr<Content>& content, const std::string& name,
+                            ByteRange range) {
+    const auto& files = content->index->files;
+    return served([&]() -> Outcome<std::string> {
+      std::promise<Outcome<std::string>> done;
+      const auto operation =
+          reader_->read(content, *files.find(files.root(), name), range, {},
+                        [&](Outcome<util::SharedBytes> bytes) {
+                          if (bytes)
+                            done.set_value(std::string(util::as_text(bytes->view())));
+                          else
+                            done.set_value(bytes.failure());
+                        });
+      return done.get_future().get();
+    });
+  }
+  void expect_true_bytes(const std::shared_ptr<Content>& content) {
+    const auto bytes = read(content, "big", {123'456, 400'000});
+    ASSERT_TRUE(bytes) << bytes.failure().message;
+    EXPECT_TRUE(*bytes == kFile.substr(123'456, 400'000));
+  }
+
+  [[nodiscard]] SealedLayer claim_of(const std::string& claimant) const {
+    return {tree_of(layer_), index_of(layer_).serialize(), claimant, "claim of " + claimant};
+  }
+  double failures(const char* source) {
+    return metrics_.counter("swarmfs_verification_failures_total", "", {{"source", source}})
+        .value();
+  }
+  [[nodiscard]] std::filesystem::path tree_file() const {
+    return directory_.path() / "docs" / "tree" / ref_.digest.hex();
+  }
+  [[nodiscard]] std::string own_claim() const {
+    FakeClaims own;
+    return own.sign(ref_.digest, layer_.size(), tree_of(layer_)->root(),
+                    util::Sha256::of(index_of(layer_).serialize()));
+  }
+
+  const std::string layer_ = make_layer();
+  const chunk::LayerRef ref_{util::Sha256::of(as_bytes(layer_)), layer_.size(), {}};
+  support::TemporaryDirectory directory_;
+  util::Metrics metrics_;
+  util::Timers timers_;
+  util::Workers workers_{2};
+  FakeClaims claims_;
+  std::optional<support::FakeSource> source_;
+  std::optional<cache::ChunkCache> cache_;
+  std::optional<fetch::Fetcher> fetcher_;
+  std::optional<LayerLibrary> library_;
+  std::optional<DataReader> reader_;
+};
+
+TEST_F(ContentTest, a_layer_that_was_built_is_sealed_and_can_be_published) {
+  start(layer_);
+  EXPECT_FALSE(library_->published(ref_.digest));
+  const auto content = open();
+  ASSERT_TRUE(content->bytes->sealed());
+  EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
+  const auto published = library_->published(ref_.digest);
+  ASSERT_TRUE(published);
+  EXPECT_EQ(published->index, index_of(layer_).serialize());
+  EXPECT_EQ(published->leaves, tree_of(layer_)->leaf_bytes());
+  EXPECT_EQ(published->root, tree_of(layer_)->root());
+  EXPECT_EQ(published->size, layer_.size());
+  EXPECT_EQ(published->claim, own_claim());
+  expect_true_bytes(content);
+}
+
+TEST_F(ContentTest, a_sealed_layer_is_sealed_after_a_restart_and_nothing_is_hashed_again) {
+  start(layer_);
+  open();
+  start("");
+  const auto content = library_->open_known(ref_);
+  ASSERT_TRUE(content);
+  ASSERT_TRUE(content->bytes->sealed());
+  EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
+  EXPECT_TRUE(content->bytes->stored().verified());
+  EXPECT_TRUE(library_->verify(*content));
+  EXPECT_EQ(source_->requests(), 0u);
+  EXPECT_EQ(library_->published(ref_.digest)->claim, own_claim());
+}
+
+TEST_F(ContentTest, without_a_cluster_nothing_is_published) {
+  start(layer_, false);
+  EXPECT_TRUE(open()->bytes->sealed());
+  EXPECT_FALSE(library_->published(ref_.digest));
+}
+
+TEST_F(ContentTest, a_claim_makes_a_layer_lazy_and_sealed_before_any_byte_has_come) {
+  start(layer_);
+  claims_.offers = {claim_of("b0b")};
+  const auto content = open();
+  EXPECT_EQ(source_->requests(), 0u);
+  ASSERT_TRUE(content->bytes->sealed());
+  EXPECT_TRUE(content->standing->claimed());
+  expect_true_bytes(content);
+  EXPECT_EQ(library_->published(ref_.digest)->claim, "claim of b0b") << "passed on";
+
+  start(layer_);
+  const auto again = library_->open_known(ref_);
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->bytes->sealed());
+  EXPECT_TRUE(again->standing->claimed()) << "a restart makes no claim true";
+}
+
+TEST_F(ContentTest, a_claim_that_held_on_completion_becomes_this_nodes_own_word) {
+  start(layer_);
+  claims_.offers = {claim_of("b0b")};
+  const auto content = open();
+  const auto outcome = complete(*content);
+  ASSERT_TRUE(outcome) << outcome.failure().message;
+  EXPECT_FALSE(content->standing->claimed());
+  EXPECT_EQ(library_->published(ref_.digest)->claim, own_claim());
+  EXPECT_TRUE(content->bytes->stored().verified());
+  EXPECT_TRUE(claims_.blamed.empty());
+  start("");
+  EXPECT_FALSE(library_->open_known(ref_)->standing->claimed());
+}
+
+TEST_F(ContentTest, of_a_layer_that_is_here_no_claim_is_asked) {
+  start(layer_);
+  open();
+  stop();
+  std::filesystem::remove_all(directory_.path() / "docs");
+  start("");
+  claims_.offers = {claim_of("b0b")};
+  EXPECT_FALSE(open()->standing->claimed());
+  EXPECT_EQ(claims_.offers.size(), 1u);
+}
+
+TEST_F(ContentTest, a_claim_of_another_size_is_blamed_and_the_next_one_asked) {
+  start(layer_);
+  auto wrong_tree = claim_of("liar1"), wrong_index = claim_of("liar2");
+  wrong_tree.tree = tree_of(layer_ + "more");
+  auto index = index_of(layer_);
+  ++index.layer_size;
+  wrong_index.index = index.serialize();
+  claims_.offers = {wrong_tree, wrong_index, claim_of("b0b")};
+  const auto content = open();
+  EXPECT_EQ(claims_.blamed, (std::vector<std::string>{"liar1", "liar2"})) << claims_.reasons;
+  EXPECT_EQ(failures("peer"), 2);
+  EXPECT_EQ(content->standing->document()->claimant, "b0b");
+}
+
+TEST_F(ContentTest, an_unreadable_index_is_blamed_and_one_of_another_version_is_not) {
+  start(layer_);
+  auto unreadable = claim_of("liar"), newer = claim_of("newer");
+  unreadable.index[100] ^= std::byte{1};
+  newer.index[7] = std::byte{'9'};
+  claims_.offers = {unreadable, newer};
+  const auto content = open();
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+  EXPECT_FALSE(content->standing->claimed()) << "built here";
+  expect_true_bytes(content);
+}
+
+TEST_F(ContentTest, a_claim_for_a_layer_without_random_access_is_not_needed) {
+  support::TarMaker tar;
+  tar.file("big", support::noise(9 << 20, 4));
+  const std::string whole = support::zstd(tar.finish());
+  start(whole);
+  claims_.offers = {{tree_of(whole), index_of(whole).serialize(), "b0b", "claim"}};
+  const chunk::LayerRef ref{util::Sha256::of(as_bytes(whole)), whole.size(), {}};
+  const auto opened = served([&] { return library_->open(ref); });
+  ASSERT_TRUE(opened) << opened.failure().message;
+  EXPECT_FALSE((*opened)->standing->claimed());
+  const auto bytes = read(*opened, "big", {5'000'000, 1000});
+  ASSERT_TRUE(bytes) << bytes.failure().message;
+  EXPECT_EQ(*bytes, support::noise(9 << 20, 4).substr(5'000'000, 1000));
+}
+
+TEST_F(ContentTest, a_wrong_root_is_found_out_and_the_layer_gets_its_true_one) {
+  start(layer_);
+  auto lie = claim_of("liar");
+  lie.tree = tree_of(damaged(layer_));
+  claims_.offers = {lie};
+  const auto content = open();
+  const auto outcome = complete(*content);
+  ASSERT_TRUE(outcome) << outcome.failure().message;
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+  EXPECT_EQ(failures("peer"), 1);
+  EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
+  EXPECT_EQ(library_->published(ref_.digest)->claim, own_claim());
+  expect_true_bytes(content);
+}
+
+TEST_F(ContentTest, bytes_that_fit_a_lying_root_do_not_pass_the_digest) {
+  start(damaged(layer_));
+  auto lie = claim_of("liar");
+  lie.tree = tree_of(damaged(layer_));
+  claims_.offers = {lie};
+  const auto content = open();
+  EXPECT_EQ(complete(*content).failure().fault, Fault::corrupt);
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+  EXPECT_EQ(content->bytes->stored().bytes_present(), 0u);
+  EXPECT_FALSE(library_->published(ref_.digest));
+  EXPECT_FALSE(library_->open_known(ref_));
+  EXPECT_EQ(read(content, "big", {0, 10}).failure().fault, Fault::corrupt);
+
+  start(layer_);
+  const auto again = open();
+  EXPECT_EQ(again->bytes->tree()->root(), tree_of(layer_)->root());
+  expect_true_bytes(again);
+}
+
+TEST_F(ContentTest, a_wrong_index_is_found_out_and_never_read_through_again) {
+  start(layer_);
+  auto lie = claim_of("liar");
+  auto index = index_of(layer_);
+  index.files = index_of(make_layer(04755)).files;
+  lie.index = index.serialize();
+  claims_.offers = {lie};
+  const auto content = open();
+  EXPECT_EQ(complete(*content).failure().fault, Fault::corrupt);
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+  EXPECT_EQ(read(content, "big", {0, 10}).failure().fault, Fault::corrupt);
+  EXPECT_FALSE(library_->verify(*content));
+
+  const size_t asked = source_->requests();
+  const auto again = open();
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->index->files, index_of(layer_).files);
+  expect_true_bytes(again);
+  EXPECT_EQ(source_->requests(), asked) << "the bytes were right and are still here";
+}
+
+TEST_F(ContentTest, a_claim_with_a_wrong_checkpoint_is_a_wrong_index) {
+  start(layer_);
+  auto lie = claim_of("liar");
+  auto index = index_of(layer_);
+  ASSERT_GT(index.checkpoints.size(), 2u);
+  index.checkpoints[1].window[5] ^= std::byte{1};
+  lie.index = index.serialize();
+  claims_.offers = {lie};
+  EXPECT_FALSE(complete(*open()));
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+}
+
+TEST_F(ContentTest, a_registry_that_contradicts_an_honest_claim_is_not_believed) {
+  start(damaged(layer_));
+  claims_.offers = {claim_of("b0b")};
+  const auto content = open();
+  EXPECT_EQ(complete(*content).failure().fault, Fault::corrupt);
+  EXPECT_TRUE(claims_.blamed.empty()) << claims_.reasons;
+  EXPECT_GE(failures("registry"), 1);
+  EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
+}
+
+TEST_F(ContentTest, a_read_under_a_lying_root_gets_the_true_bytes_and_the_lie_is_settled) {
+  start(layer_);
+  auto lie = claim_of("liar");
+  lie.tree = tree_of(damaged(layer_, 300'000));
+  claims_.offers = {lie};
+  const auto content = open();
+  expect_true_bytes(content);
+  served([&] {
+    reader_.reset();  // waits for what it started
+    return true;
+  });
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+  EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
+  EXPECT_FALSE(content->standing->claimed());
+}
+
+TEST_F(ContentTest, a_span_that_the_disk_lost_without_a_crash_is_fetched_again) {
+  start(layer_);
+  open();
+  stop();
+  const auto file = directory_.path() / "layers" / (ref_.digest.hex() + ".bytes");
+  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(200'000)
+      .write(std::string(5000, '!').data(), 5000);
+  start(layer_);
+  const auto content = library_->open_known(ref_);
+  const auto bytes = read(content, "big", {0, 900'000});
+  ASSERT_TRUE(bytes) << bytes.failure().message;
+  EXPECT_TRUE(*bytes == kFile);
+  EXPECT_EQ(failures("cache"), 1);
+}
+
+TEST_F(ContentTest, a_dispute_lays_the_claim_aside_until_the_whole_layer_has_decided) {
+  start(layer_);
+  auto lie = claim_of("liar");
+  lie.tree = tree_of(damaged(layer_));
+  claims_.offers = {lie};
+  const auto content = open();
+  EXPECT_TRUE(library_->dispute(*content));
+  EXPECT_FALSE(content->bytes->sealed());
+  EXPECT_FALSE(library_->published(ref_.digest));
+  expect_true_bytes(content);
+  EXPECT_TRUE(served([&] { return library_->settle(*content); }));
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+  EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
+  EXPECT_FALSE(library_->dispute(*content)) << "nothing is claimed any more";
+}
+
+TEST_F(ContentTest, a_dispute_that_cannot_be_settled_now_ends_with_the_claim_in_place) {
+  start(layer_);
+  claims_.offers = {claim_of("b0b")};
+  const auto content = open();
+  ASSERT_TRUE(library_->dispute(*content));
+  fetcher_->stop();
+  EXPECT_EQ(library_->settle(*content).failure().fault, Fault::cancelled);
+  EXPECT_TRUE(content->bytes->sealed());
+  EXPECT_TRUE(claims_.blamed.empty());
+}
+
+TEST_F(ContentTest, a_damaged_tree_document_is_refused_and_made_again) {
+  start(layer_);
+  open();
+  stop();
+  std::fstream(tree_file(), std::ios::in | std::ios::out | std::ios::binary).seekp(90).put('!');
+  start("");
+  const auto content = library_->open_known(ref_);
+  ASSERT_TRUE(content) << "the index is still good";
+  EXPECT_FALSE(content->bytes->sealed());
+  EXPECT_FALSE(library_->published(ref_.digest));
+  EXPECT_TRUE(library_->verify(*content));
+  ASSERT_TRUE(content->bytes->sealed());
+  EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
+  EXPECT_EQ(source_->requests(), 0u);
+  EXPECT_TRUE(TreeDocument::parse(*util::read_file(tree_file())));
+}
+
+TEST_F(ContentTest, an_index_of_unknown_origin_is_held_against_the_bytes) {
+  start(layer_);
+  open();
+  auto index = index_of(layer_);
+  index.files = index_of(make_layer(04755)).files;
+  cache_->save_document("index/" + ref_.digest.hex(), index.serialize());
+  start("");
+  const auto content = library_->open_known(ref_);
+  ASSERT_TRUE(content);
+  EXPECT_FALSE(content->bytes->sealed()) << "its tree belongs to another index";
+  EXPECT_EQ(library_->verify(*content).failure().fault, Fault::corrupt);
+  EXPECT_EQ(open()->index->files, index_of(layer_).files);
+}
+
+TEST_F(ContentTest, a_block_that_rots_before_an_unclean_stop_is_fetched_again) {
+  start(layer_);
+  open();
+  crash();
+  const auto file = directory_.path() / "layers" / (ref_.digest.hex() + ".bytes");
+  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(200'000).put('!');
+  start(layer_);
+  const auto content = library_->open_known(ref_);
+  ASSERT_TRUE(content);
+  const auto bytes = read(content, "big", {0, 900'000});
+  ASSERT_TRUE(bytes) << bytes.failure().message;
+  EXPECT_TRUE(*bytes == kFile);
+  EXPECT_EQ(source_->requests(), 1u);
+  EXPECT_EQ(failures("cache"), 1);
+}
+
+TEST_F(ContentTest, what_the_disk_lost_of_a_claimed_layer_is_not_the_claimants_fault) {
+  start(layer_);
+  claims_.offers = {claim_of("b0b")};
+  {
+    const auto content = open();
+    served([&] {
+      std::promise<void> done;
+      const auto operation = fetcher_->bring_in(content->bytes, chunk::Class::pull,
+                                                [&](const auto&) { done.set_value(); });
+      done.get_future().wait();
+      return true;
+    });
+  }
+  stop();
+  const auto file = directory_.path() / "layers" / (ref_.digest.hex() + ".bytes");
+  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(200'000).put('!');
+  start(layer_);
+  const auto content = library_->open_known(ref_);
+  const auto outcome = served([&] { return library_->verify(*content); });
+  EXPECT_TRUE(outcome) << outcome.failure().message;
+  EXPECT_TRUE(claims_.blamed.empty()) << claims_.reasons;
+  EXPECT_FALSE(content->standing->claimed());
+  expect_true_bytes(content);
+}
+
+TEST_F(ContentTest, all_who_open_a_layer_share_it) {
+  start(layer_);
+  const auto content = open();
+  EXPECT_EQ(open(), content);
+  EXPECT_EQ(library_->open_known(ref_), content);
+}
+
+}  // namespace
+}  // namespace swarmfs::content

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "fetch_fixture.h"
+
+namespace swarmfs::fetch {
+namespace {
+
+using chunk::Class;
+using chunk::Plan;
+using std::chrono::milliseconds;
+using util::Fault;
+using util::Outcome;
+
+constexpr uint64_t kChunk = 256 * 1024;
+
+/// Whom the fetcher asks, in which order and for how much.
+using SourcesTest = FetchTest;
+
+TEST_F(SourcesTest, the_first_source_that_can_is_asked) {
+  start_with_peer();
+  auto one = read({0, 100});
+  EXPECT_EQ(peer_.requests(), 1u);
+  EXPECT_EQ(source_.requests(), 0u);
+  peer_.answer_all();
+  expect_bytes(one, {0, 100});
+  peer_.set_plan(std::nullopt);
+  auto two = read({kChunk, 100});
+  EXPECT_EQ(peer_.requests(), 1u);
+  source_.answer_all();
+  expect_bytes(two, {kChunk, 100});
+  EXPECT_EQ(layer_->bytes_by_source().at("peer"), 65'536u);
+  EXPECT_EQ(layer_->bytes_by_source().at("registry"), 65'536u);
+}
+
+TEST_F(SourcesTest, a_plan_cuts_a_read_into_requests) {
+  start_with_peer();
+  peer_.set_plan(Plan{kChunk});
+  auto one = read({0, 1 << 20}, Class::pull);
+  ASSERT_EQ(peer_.requests(), 4u);
+  for (uint64_t i = 0; i < 4; ++i) EXPECT_EQ(peer_.asked(i), (util::ByteRange{i * kChunk, kChunk}));
+  for (const size_t id : {2, 0, 3, 1}) peer_.answer(id, UINT64_MAX);
+  expect_bytes(one, {0, 1 << 20});
+}
+
+TEST_F(SourcesTest, a_plan_is_rounded_to_whole_blocks) {
+  const struct {
+    uint64_t plan, asked;
+  } table[] = {{1, 16'384}, {16'384, 16'384}, {40'000, 32'768}, {UINT64_MAX, 65'536}};
+  start_with_peer();
+  uint64_t at = 0;
+  for (const auto& row : table) {
+    peer_.set_plan(Plan{row.plan});
+    const auto id = peer_.requests();
+    const auto one = read({at, 10});
+    EXPECT_EQ(peer_.asked(id).length, row.asked);
+    at += kChunk;
+  }
+  peer_.set_plan(Plan{UINT64_MAX});
+  auto last = read({kSize - 10, 10});
+  peer_.answer(peer_.requests() - 1, UINT64_MAX);
+  expect_bytes(last, {kSize - 10, 10});
+}
+
+TEST_F(SourcesTest, read_ahead_is_cut_as_well) {
+  start_with_peer();
+  peer_.set_plan(Plan{kChunk});
+  for (uint64_t at = 0; at < 2 << 20; at += 65'536) {
+    auto one = read({at, 65'536});
+    peer_.answer_all();
+    expect_bytes(one, {at, 65'536});
+  }
+  EXPECT_EQ(peer_.requests(), 20u);  // 15 of 64 KiB, then 64 KiB and 1 MiB ahead in 5
+}
+
+TEST_F(SourcesTest, a_failure_is_the_next_source_s_turn_from_the_last_whole_block) {
+  start_with_peer();
+  auto one = read({0, 65'536});
+  peer_.answer(0, 20'000);
+  peer_.fail(0, {Fault::unavailable, "gone"});
+  ASSERT_EQ(source_.requests(), 1u);
+  EXPECT_EQ(source_.asked(0), (util::ByteRange{16'384, 65'536 - 16'384}));
+  source_.answer_all();
+  expect_bytes(one, {0, 65'536});
+  EXPECT_TRUE(peer_.blamed().empty());
+  EXPECT_EQ(layer_->bytes_by_source().at("peer"), 16'384u);
+}
+
+TEST_F(SourcesTest, a_source_that_could_not_before_is_asked_when_the_others_failed) {
+  start_with_peer();
+  peer_.set_plan(std::nullopt);
+  auto one = read({0, 65'536});
+  peer_.set_plan(Plan{16'384});
+  source_.fail(0, {Fault::unavailable, "the registry is down"});
+  for (int i = 0; i < 4; ++i) peer_.answer_all();
+  expect_bytes(one, {0, 65'536});
+  EXPECT_EQ(peer_.requests(), 4u);
+  EXPECT_EQ(source_.requests(), 1u);
+}
+
+TEST_F(SourcesTest, when_all_fail_the_last_failure_is_told) {
+  start_with_peer();
+  auto one = read({0, 10});
+  peer_.fail(0, {Fault::unavailable, "gone"});
+  source_.fail(0, {Fault::denied, "no"});
+  expect_fault(one, Fault::denied);
+}
+
+TEST_F(SourcesTest, where_nobody_can_supply_it_the_read_fails_at_once) {
+  start_with_peer();
+  peer_.set_plan(std::nullopt);
+  source_.set_plan(std::nullopt);
+  auto one = read({0, 10});
+  expect_fault(one, Fault::unavailable);
+}
+
+TEST_F(SourcesTest, a_body_that_is_not_what_was_asked_for_is_made_good_by_the_next_source) {
+  start_with_peer();
+  const std::string flipped = std::string(65'536, 'x');
+  const struct {
+    const char* body;
+    std::string bytes;
+    bool blamed;
+  } table[] = {{"short", content_.substr(0, 30'000), false},
+               {"empty", "", false},
+               {"endless", content_.substr(0, 65'537), true},
+               {"endless and a lie", content_.substr(0, 65'536) + flipped, true}};
+  size_t id = 0, blamed = 0;
+  layer_->seal(tree());
+  for (const auto& row : table) {
+    SCOPED_TRACE(row.body);
+    const util::ByteRange range{id * kChunk, 65'536};
+    auto one = read(range);
+    std::string bytes = row.bytes;
+    const auto right = std::min<size_t>(bytes.size(), 65'536);
+    bytes.replace(0, right, content_.substr(range.offset, right));
+    if (!bytes.empty()) peer_.say(id, bytes);
+    peer_.finish(id, util::Done{});
+    source_.answer_all();
+    expect_bytes(one, range);
+    EXPECT_EQ(peer_.blamed().size(), blamed += row.blamed ? 1 : 0);
+    EXPECT_EQ(peer_.open(), 0u);
+    ++id;
+  }
+}
+
+TEST_F(SourcesTest, a_silent_source_is_overtaken_and_dropped) {
+  start_with_peer();
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  auto one = read({0, 65'536});
+  await([&] { return source_.requests() == 1; });
+  EXPECT_EQ(peer_.open(), 1u);
+  source_.answer(0, 16'384);
+  EXPECT_EQ(peer_.open(), 0u);
+  source_.answer_all();
+  expect_bytes(one, {0, 65'536});
+  EXPECT_EQ(layer_->bytes_by_source().at("registry"), 65'536u);
+}
+
+TEST_F(SourcesTest, a_source_that_wakes_up_first_still_wins) {
+  start_with_peer();
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  auto one = read({0, 65'536});
+  await([&] { return source_.requests() == 1; });
+  source_.answer(0, 16'383);  // not a whole block yet
+  EXPECT_EQ(peer_.open(), 1u);
+  peer_.answer(0, UINT64_MAX);
+  EXPECT_EQ(source_.open(), 0u);
+  expect_bytes(one, {0, 65'536});
+  EXPECT_EQ(layer_->bytes_by_source().at("peer"), 65'536u);
+}
+
+TEST_F(SourcesTest, a_source_that_falls_silent_in_the_middle_is_overtaken_from_there) {
+  start_with_peer();
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  auto one = read({0, 65'536});
+  peer_.answer(0, 32'768);
+  await([&] { return source_.open() == 1; });
+  const auto last = source_.requests() - 1;
+  EXPECT_EQ(source_.asked(last).end(), 65'536u);
+  source_.answer_all();
+  expect_bytes(one, {0, 65'536});
+  EXPECT_EQ(peer_.open(), 0u);
+}
+
+TEST_F(SourcesTest, the_silent_one_is_what_is_left_when_its_rival_fails) {
+  start_with_peer();
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  auto one = read({0, 65'536});
+  await([&] { return source_.requests() == 1; });
+  source_.fail(0, {Fault::unavailable, "down"});
+  EXPECT_FALSE(one.is_ready());
+  peer_.answer_all();
+  expect_bytes(one, {0, 65'536});
+}
+
+TEST_F(SourcesTest, a_source_that_gave_all_and_does_not_end_is_dropped) {
+  start_with_peer();
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  auto one = read({0, 65'536});
+  peer_.say(0, content_.substr(0, 65'536));
+  expect_bytes(one, {0, 65'536});
+  await([&] { return peer_.open() == 0; });
+  EXPECT_EQ(source_.requests(), 0u);
+}
+
+TEST_F(SourcesTest, two_silent_sources_are_timed_out) {
+  start_with_peer({.fault_timeout = milliseconds(50)});
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  auto one = read({0, 10});
+  await([&] { return source_.requests() == 1; });
+  expect_fault(one, Fault::timed_out);
+}
+
+TEST_F(SourcesTest, bulk_that_stands_still_for_a_fault_is_not_overtaken) {
+  start_with_peer({.quiet = milliseconds(60'000)});
+  peer_.set_plan(Plan{kChunk, milliseconds(2)});
+  const auto backfill =
+      fetcher_->bring_in(layer_, Class::backfill, [](const Outcome<util::Done>&) {});
+  const auto bulk = peer_.requests();
+  peer_.set_plan(Plan{UINT64_MAX});
+  auto fault = read({kSize - 100, 100});
+  EXPECT_EQ(peer_.paused() + source_.paused(), bulk + source_.requests());
+  const auto before = source_.requests();
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(source_.requests(), before);
+}
+
+TEST_F(SourcesTest, a_fault_that_joins_bulk_hurries_it) {
+  start_with_peer();
+  peer_.set_plan(Plan{UINT64_MAX, std::chrono::minutes(1)});
+  const auto backfill =
+      fetcher_->bring_in(layer_, Class::backfill, [](const Outcome<util::Done>&) {});
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  auto fault = read({0, 100});
+  await([&] { return source_.requests() == 1; });
+  EXPECT_EQ(source_.context(0).cls, Class::fault);
+  source_.answer(0, UINT64_MAX);
+  expect_bytes(fault, {0, 100});
+}
+
+TEST_F(SourcesTest, for_a_peer_no_peer_is_asked) {
+  start_with_peer();
+  auto one = read_for_peer({0, 100});
+  EXPECT_EQ(peer_.requests(), 0u);
+  ASSERT_EQ(source_.requests(), 1u);
+  EXPECT_TRUE(source_.context(0).for_peer);
+  source_.fail(0, {Fault::unavailable, "down"});
+  expect_fault(one, Fault::unavailable);
+  EXPECT_EQ(peer_.requests(), 0u);
+}
+
+TEST_F(SourcesTest, for_a_peer_nobody_waits_for_a_peer) {
+  start_with_peer();
+  auto ours = read({0, 100});
+  ASSERT_EQ(peer_.requests(), 1u);
+  auto theirs = read_for_peer({0, 100});
+  ASSERT_EQ(source_.requests(), 1u);
+  source_.answer_all();
+  expect_bytes(theirs, {0, 100});
+  EXPECT_FALSE(ours.is_ready());
+  peer_.answer_all();
+  expect_bytes(ours, {0, 100});
+}
+
+TEST_F(SourcesTest, for_a_peer_a_flight_from_the_registry_is_joined_until_it_turns_to_a_peer) {
+  start_with_peer();
+  peer_.set_plan(std::nullopt);
+  auto ours = read({0, 100});
+  auto theirs = read_for_peer({0, 100});
+  EXPECT_EQ(source_.requests(), 1u);
+  peer_.set_plan(Plan{UINT64_MAX});
+  source_.fail(0, {Fault::unavailable, "down"});
+  expect_fault(theirs, Fault::unavailable);
+  peer_.answer_all();
+  expect_bytes(ours, {0, 100});
+}
+
+TEST_F(SourcesTest, what_comes_from_the_registry_is_told) {
+  start_with_peer();
+  const auto from_peer = read({0, 100});
+  peer_.set_plan(std::nullopt);
+  EXPECT_TRUE(fetcher_->coming(*layer_).empty());
+  auto second = read({2 * kChunk, 65'536 + 1}), first = read({2 * kChunk - 65'536, 65'536});
+  const std::vector<chunk::BlockRange> expected{{28, 9}};
+  EXPECT_EQ(fetcher_->coming(*layer_), expected);
+  source_.answer_all();
+  EXPECT_TRUE(fetcher_->coming(*layer_).empty());
+}
+
+TEST_F(SourcesTest, short_plans_make_more_requests_of_a_pull_not_more_bytes) {
+  start_with_peer();
+  peer_.set_plan(Plan{kChunk});
+  std::promise<Outcome<util::Done>> done;
+  const auto pull = fetcher_->bring_in(
+      layer_, Class::pull, [&](Outcome<util::Done> o) { done.set_value(std::move(o)); });
+  const FetchOptions options;
+  EXPECT_EQ(
+      peer_.requests(),
+      std::min<uint64_t>(options.pull_transfers * options.request_size, kSize + kChunk) / kChunk);
+  peer_.answer_all();
+  auto future = done.get_future();
+  ASSERT_EQ(future.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+  EXPECT_TRUE(future.get());
+  EXPECT_EQ(source_.requests(), 0u);
+  EXPECT_EQ(layer_->bytes_by_source().at("peer"), kSize);
+}
+
+TEST_F(SourcesTest, tiny_plans_do_not_flood_a_source) {
+  start_with_peer();
+  peer_.set_plan(Plan{1});
+  const auto backfill =
+      fetcher_->bring_in(layer_, Class::backfill, [](const Outcome<util::Done>&) {});
+  EXPECT_EQ(peer_.requests(), 48u);
+}
+
+}  // namespace
+}  // namespace swarmfs::fetch

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "fetch_fixture.h"
+
+namespace swarmfs::fetch {
+namespace {
+
+using chunk::Class;
+using chunk::Plan;
+using std::chrono::milliseconds;
+using util::ByteRange;
+using util::Fault;
+
+using Names = std::vector<std::string>;
+constexpr ByteRange kRange{0, 65'536};
+
+/// What a reader may see of sealed and of provisional layers.
+using TrustTest = FetchTest;
+
+TEST_F(TrustTest, a_flipped_bit_is_blamed_and_another_source_gives_the_right_bytes) {
+  start_with_peer();
+  layer_->seal(tree());
+  peer_.set_supplier("10.0.0.3:7946");
+  peer_.flip(20'000);
+  auto one = read(kRange);
+  peer_.answer_all();
+  EXPECT_EQ(peer_.blamed(), Names{"10.0.0.3:7946"});
+  EXPECT_EQ(peer_.open(), 0u);
+  ASSERT_EQ(source_.requests(), 1u);
+  EXPECT_EQ(source_.asked(0), (ByteRange{16'384, 65'536 - 16'384}));
+  EXPECT_FALSE(one.is_ready());
+  source_.answer_all();
+  expect_bytes(one, kRange);
+  EXPECT_EQ(layer_->bytes_by_source().at("peer"), 16'384u);
+  EXPECT_EQ(layer_->bytes_by_source().at("registry"), 65'536u - 16'384u);
+  EXPECT_EQ(mismatches("peer"), 1);
+  await_cached(kRange);
+  auto again = read(kRange);
+  expect_bytes(again, kRange);
+}
+
+TEST_F(TrustTest, a_reader_of_a_sealed_layer_gets_no_byte_of_a_block_that_is_not_whole) {
+  start_with_peer();
+  layer_->seal(tree());
+  auto one = read({0, 100});
+  peer_.answer(0, 16'383);
+  EXPECT_FALSE(one.is_ready());
+  peer_.answer(0, 1);
+  expect_bytes(one, {0, 100});
+}
+
+TEST_F(TrustTest, the_short_last_block_is_checked_too) {
+  start_with_peer();
+  layer_->seal(tree());
+  peer_.flip(kSize - 1);
+  auto one = read({kSize - 10, 10});
+  peer_.answer_all();
+  EXPECT_EQ(peer_.blamed().size(), 1u);
+  source_.answer_all();
+  expect_bytes(one, {kSize - 10, 10});
+}
+
+TEST_F(TrustTest, where_everybody_lies_the_read_fails_and_nothing_is_kept) {
+  start_with_peer();
+  layer_->seal(tree());
+  peer_.flip(5);
+  source_.flip(5);
+  auto one = read(kRange);
+  peer_.answer_all();
+  source_.answer_all();
+  expect_fault(one, Fault::corrupt);
+  EXPECT_EQ(mismatches("registry"), 1);
+  EXPECT_EQ(layer_->bytes_by_source().at("registry"), 0u);
+  source_.flip(5);
+  peer_.set_plan(std::nullopt);
+  auto two = read(kRange);
+  source_.answer_all();
+  expect_bytes(two, kRange);
+}
+
+TEST_F(TrustTest, a_lie_does_not_win_against_a_slower_truth) {
+  start_with_peer();
+  layer_->seal(tree());
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  peer_.flip(5);
+  auto one = read(kRange);
+  await([&] { return source_.requests() == 1; });
+  peer_.answer_all();
+  EXPECT_EQ(source_.open(), 1u);
+  EXPECT_EQ(source_.requests(), 1u);
+  source_.answer_all();
+  expect_bytes(one, kRange);
+}
+
+TEST_F(TrustTest, a_seal_that_comes_during_a_flight_holds_for_the_rest_of_it) {
+  start_with_peer();
+  peer_.flip(40'000);
+  auto one = read(kRange);
+  peer_.answer(0, 16'384);
+  layer_->seal(tree());
+  EXPECT_TRUE(peer_.blamed().empty());
+  peer_.answer_all();
+  EXPECT_EQ(peer_.blamed().size(), 1u);
+  source_.answer_all();
+  expect_bytes(one, kRange);
+}
+
+TEST_F(TrustTest, a_reader_that_had_a_wrong_block_before_the_seal_begins_again) {
+  start_with_peer();
+  peer_.flip(5);
+  auto one = read(kRange);
+  peer_.answer(0, 16'384);
+  peer_.set_plan(std::nullopt);
+  layer_->seal(tree());
+  EXPECT_EQ(peer_.blamed().size(), 1u);
+  peer_.answer_all();
+  source_.answer_all();
+  expect_bytes(one, kRange);
+  await_cached(kRange);
+  auto again = read(kRange);
+  expect_bytes(again, kRange);
+}
+
+TEST_F(TrustTest, what_a_peer_put_into_the_cache_before_the_seal_is_made_good) {
+  start_with_peer();
+  peer_.flip(5);
+  auto one = read(kRange);
+  peer_.answer_all();
+  ASSERT_EQ(one.answer.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+  await_cached(kRange);
+  peer_.set_plan(std::nullopt);
+  layer_->seal(tree());
+  EXPECT_EQ(peer_.blamed(), Names{"fake"});
+  auto two = read(kRange);
+  await([&] { return source_.requests() == 1; });
+  EXPECT_EQ(source_.asked(0), (ByteRange{0, 16'384}));
+  source_.answer_all();
+  expect_bytes(two, kRange);
+}
+
+TEST_F(TrustTest, what_the_registry_gave_before_the_seal_is_checked_when_it_is_read) {
+  start();
+  source_.flip(5);
+  auto one = read(kRange);
+  source_.answer_all();
+  await_cached(kRange);
+  source_.flip(5);
+  layer_->seal(tree());
+  auto two = read(kRange);
+  await([&] { return source_.requests() > 1; });
+  source_.answer_all();
+  expect_bytes(two, kRange);
+}
+
+TEST_F(TrustTest, a_verified_layer_is_sealed_without_looking_again) {
+  start();
+  auto all = read({0, kSize}, Class::pull);
+  source_.answer_all();
+  expect_bytes(all, {0, kSize});
+  await_cached({0, kSize});
+  layer_->stored().mark_verified();
+  layer_->seal(tree());
+  auto again = read(kRange);
+  expect_bytes(again, kRange);
+  std::string bytes(4096, 0);
+  EXPECT_TRUE(
+      fetcher_->try_read_now(*layer_, {0, 4096}, reinterpret_cast<std::byte*>(bytes.data())));
+  EXPECT_TRUE(bytes == content_.substr(0, 4096));
+}
+
+TEST_F(TrustTest, the_only_supplier_of_bytes_that_were_discarded_is_blamed) {
+  start_with_peer();
+  auto one = read(kRange);
+  peer_.answer_all();
+  expect_bytes(one, kRange);
+  await_cached(kRange);
+  layer_->discard("the digest does not match");
+  EXPECT_EQ(peer_.blamed(), Names{"fake"});
+  EXPECT_EQ(mismatches("peer"), 1);
+  EXPECT_EQ(layer_->stored().bytes_present(), 0u);
+  auto two = read(kRange);
+  EXPECT_EQ(peer_.requests(), 1u);
+  source_.answer_all();
+  expect_bytes(two, kRange);
+}
+
+TEST_F(TrustTest, of_several_suppliers_of_discarded_bytes_a_later_seal_finds_the_liar) {
+  start_with_peer();
+  auto one = read(kRange);
+  peer_.answer_all();
+  peer_.set_supplier("liar");
+  peer_.flip(600'000);
+  auto two = read({600'000, 10});
+  peer_.answer_all();
+  await_cached({600'000, 10});
+  layer_->discard("the digest does not match");
+  EXPECT_TRUE(peer_.blamed().empty());
+  EXPECT_EQ(mismatches("peer"), 2);
+  layer_->seal(tree());
+  EXPECT_EQ(peer_.blamed(), Names{"liar"});
+  auto three = read(kRange);
+  EXPECT_EQ(peer_.open(), 1u);  // peers are trusted with it again
+}
+
+TEST_F(TrustTest, a_discard_begins_reads_and_bulk_again) {
+  start_with_peer();
+  std::promise<util::Outcome<util::Done>> done;
+  const auto backfill = fetcher_->bring_in(
+      layer_, Class::pull, [&](util::Outcome<util::Done> o) { done.set_value(std::move(o)); });
+  peer_.flip(5);
+  auto one = read(kRange, Class::pull);
+  peer_.answer(0, 16'384);
+  layer_->discard("the digest does not match");
+  EXPECT_EQ(peer_.open(), 0u);
+  source_.answer_all();
+  expect_bytes(one, kRange);
+  auto future = done.get_future();
+  ASSERT_EQ(future.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+  EXPECT_TRUE(future.get());
+  await_cached({0, kSize});
+}
+
+TEST_F(TrustTest, an_unsealed_layer_is_provisional_again) {
+  start_with_peer();
+  layer_->seal(tree());
+  EXPECT_TRUE(layer_->sealed());
+  layer_->seal(nullptr);
+  EXPECT_FALSE(layer_->sealed());
+  peer_.flip(5);
+  auto one = read(kRange);
+  peer_.answer_all();
+  ASSERT_EQ(one.answer.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+  EXPECT_TRUE(peer_.blamed().empty());
+}
+
+TEST_F(TrustTest, a_seal_outlives_a_change_of_origins) {
+  start_with_peer();
+  layer_->seal(tree());
+  layer_ = fetcher_->open({layer_->ref().digest, kSize, {{"elsewhere", "library/nginx"}}});
+  EXPECT_TRUE(layer_->sealed());
+}
+
+}  // namespace
+}  // namespace swarmfs::fetch
