@@ -205,9 +205,12 @@ Outcome<RegistryClient::Token> RegistryClient::fetch_token(
   }
   const auto answer = http_.perform(std::move(request));
   if (!answer) return answer.failure();
-  if (answer->status != 200)
-    return Failure{Fault::denied, fmt::format("{} gives no token for {} ({})", realm->host,
-                                              repository, answer->status)};
+  if (answer->status != 200) {
+    const bool later = answer->status == 429 || answer->status >= 500;
+    return Failure{
+        later ? Fault::unavailable : Fault::denied,
+        fmt::format("{} gives no token for {} ({})", realm->host, repository, answer->status)};
+  }
   const auto body = nlohmann::json::parse(answer->body, nullptr, false);
   std::string token;
   int64_t lifetime = 60;
