@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "http/peer_fixture.h"
+#include "util/sync.h"
 
 namespace swarmfs::http {
 namespace {
@@ -218,14 +219,14 @@ TEST_F(PeerHostileTest, lets_a_slow_reader_have_its_time) {
 }
 
 TEST_F(PeerHostileTest, answers_503_where_the_handler_does_not_and_goes_on) {
-  std::vector<PeerServer::Respond> late;
+  util::Sync<std::vector<PeerServer::Respond>> late;
   PeerServerOptions options;
   options.answer_timeout = 100ms;
   options.threads = 1;
   serve(
       [&](const PeerRequest& request, PeerServer::Respond respond) {
         if (request.path == "/now") return echo(request, respond);
-        late.push_back(std::move(respond));
+        late.lock()->push_back(std::move(respond));
       },
       options);
   const auto client = member();
@@ -234,7 +235,7 @@ TEST_F(PeerHostileTest, answers_503_where_the_handler_does_not_and_goes_on) {
   client->say("GET /now HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_TRUE(client->hear_answer().ends_with("GET /now"));
   client->say(kGet);
-  late.at(0)({200, {}, {bytes("much too late")}});
+  late.lock()->at(0)({200, {}, {bytes("much too late")}});
   EXPECT_TRUE(client->hear_answer().starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
 }
 
