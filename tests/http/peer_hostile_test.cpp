@@ -205,17 +205,20 @@ TEST_F(PeerHostileTest, frees_an_answer_that_is_not_read) {
   EXPECT_TRUE(stuck->is_ended());
 }
 
-TEST_F(PeerHostileTest, lets_a_slow_reader_have_its_time) {
+TEST_F(PeerHostileTest, lets_a_slow_reader_take_longer_while_it_reads) {
   PeerServerOptions options;
-  options.write_timeout = 2s;
+  options.write_timeout = 300ms;
   serve(
-      [&](const PeerRequest&, const PeerServer::Respond& respond) {
-        respond({200, {}, {bytes(std::string(4 << 20, 'x'))}});
+      [part = bytes(std::string(1 << 20, 'x'))](const PeerRequest&,
+                                                const PeerServer::Respond& respond) {
+        respond({200, {}, std::vector<util::SharedBytes>(64, part)});
       },
       options);
   const auto slow = member(8192);
   slow->say("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-  EXPECT_GT(slow->hear_all().size(), 4U << 20);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_GT(slow->hear_all().size(), 64U << 20);
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, options.write_timeout) << "not slow at all";
 }
 
 TEST_F(PeerHostileTest, answers_503_where_the_handler_does_not_and_goes_on) {
