@@ -52,6 +52,9 @@ struct FetchContext {
   /// Asked on behalf of another node: only the cache or the registry may supply it, never a peer,
   /// so that no two nodes wait for each other.
   bool for_peer = false;
+  /// What comes is checked against the layer's hash tree before anybody sees it. For plan(); set by
+  /// whoever checks.
+  bool sealed = false;
 };
 
 }  // namespace swarmfs::chunk

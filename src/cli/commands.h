@@ -18,6 +18,7 @@ struct Options {
   std::string directory;
   std::string platform;
   std::string target;
+  std::string token_file;
 };
 
 /// Each prints its result on standard output and progress on standard error, and throws
@@ -29,5 +30,9 @@ void status(const Options& options);
 void explain(const Options& options);
 void list(const Options& options);
 void evict(const Options& options);
+
+/// These two need no daemon. init never replaces a file: that would cut the cluster in two.
+void cluster_init(const Options& options);
+void cluster_show(const Options& options);
 
 }  // namespace swarmfs::cli

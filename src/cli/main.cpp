@@ -38,6 +38,20 @@ void add_reference(CLI::App* command, cli::Options& options) {
   command->add_flag("-q,--quiet", options.quiet, "no progress");
 }
 
+void add_cluster(CLI::App& app, cli::Options& options) {
+  auto* cluster = app.add_subcommand("cluster", "the secret that makes nodes a cluster");
+  cluster->require_subcommand(1);
+  auto* init = cluster->add_subcommand("init", "make the token of a new cluster");
+  init->add_flag("--json", options.json, "print JSON");
+  init->add_option("--output", options.token_file,
+                   "write it to this file, mode 0600, instead of standard output");
+  init->callback([&options] { cli::cluster_init(options); });
+  auto* show = cluster->add_subcommand("show", "a token file's CA fingerprints; no secret");
+  show->add_flag("--json", options.json, "print JSON");
+  show->add_option("FILE", options.token_file, "a token file")->required();
+  show->callback([&options] { cli::cluster_show(options); });
+}
+
 int run_swarmfs(int count, char** words) {
   CLI::App app("Container images, usable before they are downloaded.", "swarmfs");
   app.require_subcommand(1);
@@ -61,6 +75,7 @@ int run_swarmfs(int count, char** words) {
   add_command(app, options, "ls", "list mounts", cli::list)
       ->add_flag("--layers", options.layers, "list cached layers instead");
   add_command(app, options, "evict", "drop what no mount uses from the cache", cli::evict);
+  add_cluster(app, options);
   try {
     app.parse(count, words);
     return 0;

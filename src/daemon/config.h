@@ -34,6 +34,31 @@ struct RegistrySection {
   unsigned max_requests_per_second = 0;  ///< 0: no limit
 };
 
+/// [cluster] provisional: from whom bytes may come that no hash tree covers yet.
+enum class Provisional {
+  cluster,        ///< the registry, and members of the cluster
+  registry_only,  ///< never from a member
+};
+
+/// [cluster]: who this node is for its peers, and where it meets them. Addresses are
+/// "10.0.0.3:7946", "[fd00::1]:7946" or "name:7946", always with a port.
+struct ClusterSection {
+  std::filesystem::path token_file;                    ///< or else these three:
+  std::filesystem::path ca_file, cert_file, key_file;  ///< all or none
+  std::vector<std::string> listen;                     ///< addresses of this node; empty: no peers
+  std::vector<std::string> peers;                      ///< always asked
+  std::vector<std::string> dns;  ///< each stands for all addresses that it resolves to
+  bool dht = false;              ///< unset: where listen is set
+  uint16_t dht_port = 0;         ///< UDP; unset: the first listen port
+  std::string zone;              ///< up to 63 of [A-Za-z0-9._-]
+  uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
+  Provisional provisional = Provisional::cluster;
+  unsigned max_peer_requests = 256;  ///< that are answered at once
+  unsigned identity_line = 0;        ///< where the file names the identity, for messages
+
+  [[nodiscard]] bool has_identity() const { return !token_file.empty() || !ca_file.empty(); }
+};
+
 /// What /etc/swarmfs/swarmfs.toml says. Every key has a default; an unknown key is an error.
 struct Config {
   std::filesystem::path cache_directory = "/var/lib/swarmfs";
@@ -49,12 +74,14 @@ struct Config {
   uint64_t span_cache = 128 << 20;  ///< bytes of inflated spans kept in memory
   std::vector<std::filesystem::path> credential_files;
   std::vector<RegistrySection> registries;
+  ClusterSection cluster;
 };
 
 /// Pure. `file` is used in messages only. Throws BadConfig.
 Config parse_config(std::string_view text, const std::string& file);
 
-/// Reads and parses; a missing file is an error unless `optional`. Throws BadConfig, SysError.
+/// Reads and parses, and reads the cluster's identity to see that it is usable; a missing file is
+/// an error unless `optional`. Throws BadConfig, SysError.
 Config load_config(const std::filesystem::path& file, bool optional);
 
 }  // namespace swarmfs::daemon

@@ -19,7 +19,8 @@ registry::RegistryOptions registry_options(const Config& config) {
     auto& host = options.hosts[section.host];
     host.mirrors = section.mirrors;
     host.plain_http = section.plain_http;
-    host.tls = {section.ca_file.string(), section.cert_file.string(), section.key_file.string()};
+    host.tls = {
+        section.ca_file.string(), section.cert_file.string(), section.key_file.string(), {}};
     host.username = section.username;
     host.max_connections = section.max_connections;
     host.max_requests_per_second = section.max_requests_per_second;
@@ -40,6 +41,25 @@ fetch::FetchOptions fetch_options(const Config& config) {
   return options;
 }
 
+std::unique_ptr<ClusterNode> cluster_node(const Config& config, util::Workers& workers,
+                                          util::Timers& timers, util::Metrics& metrics) {
+  if (config.cluster.listen.empty()) return nullptr;
+  return std::make_unique<ClusterNode>(config, workers, timers, metrics);
+}
+
+/// Where others share the work the registry is asked for our share of it.
+registry::RegistrySource::Share share_of(ClusterNode* node) {
+  if (!node) return {};
+  return [node](const chunk::LayerRef& layer, util::ByteRange range) {
+    return node->swarm().share_length(layer, range);
+  };
+}
+
+std::vector<chunk::Source*> sources(ClusterNode* node, chunk::Source& registry) {
+  if (!node) return {&registry};
+  return {&node->swarm().source(), &registry};
+}
+
 http::Server::Handler handler_of(control::Api& api, bool only_metrics) {
   return [&api, only_metrics](const http::ServerRequest& request) -> http::ServerResponse {
     if (only_metrics && request.path != "/metrics")
@@ -58,17 +78,22 @@ Daemon::Daemon(const Config& config)
              timers_, workers_, metrics_),
       http_(32),
       registry_(http_, registry_options(config), timers_, metrics_),
-      source_(registry_),
-      fetcher_(cache_, {&source_}, fetch_options(config), timers_, metrics_),
-      library_(fetcher_, cache_, metrics_),
+      inquirer_(registry_),
+      catalog_(cache_, inquirer_, clock_, !config.cluster.listen.empty()),
+      node_(cluster_node(config, workers_, timers_, metrics_)),
+      source_(registry_, share_of(node_.get())),
+      fetcher_(cache_, sources(node_.get(), source_), fetch_options(config), timers_, metrics_),
+      library_(fetcher_, cache_, metrics_, node_.get()),
       reader_(fetcher_, library_, workers_, config.span_cache),
-      manifests_(registry_),
+      registry_manifests_(registry_),
+      manifests_(registry_manifests_, catalog_, cache_, node_.get()),
       images_(library_, fetcher_, cache_, manifests_, timers_, {config.backfill}),
       mediator_(images_, cache_, fetcher_, metrics_, config.mount_point),
       api_(mediator_) {
   front_ =
       std::make_unique<fuse::Front>(fuse::FrontOptions{config.mount_point, 2, config.fault_timeout},
                                     images_, reader_, fetcher_, metrics_);
+  connect_peers();
   bring_back_mounts();
   std::filesystem::create_directories(config.control_socket.parent_path());
   http::ServerOptions control;
@@ -83,11 +108,16 @@ Daemon::Daemon(const Config& config)
 }
 
 Daemon::~Daemon() {
+  if (node_) node_->holdings().disconnect();
   images_.stop();
   fetcher_.stop();
   metrics_server_.reset();
   control_server_.reset();
   front_.reset();
+}
+
+void Daemon::connect_peers() {
+  if (node_) node_->holdings().connect({&cache_, &fetcher_, &library_, &catalog_});
 }
 
 void Daemon::bring_back_mounts() {
@@ -102,11 +132,13 @@ void Daemon::bring_back_mounts() {
       util::log::error("{} cannot be mounted again: {}", directory, error.what());
     }
   }
+  for (const auto& image : images_.images()) manifests_.announce(image->reference, image->layers);
 }
 
 void Daemon::reload(const Config& config) {
   util::log::set_level(config.log_level);
   registry_.reload(registry_options(config));
+  if (node_) node_->reload();
   util::log::info("reloaded: log level, credentials and registries; other settings need a restart");
 }
 

@@ -9,8 +9,12 @@
 #include "content/data_reader.h"
 #include "content/layer_library.h"
 #include "control/api.h"
+#include "daemon/catalog.h"
+#include "daemon/cluster_node.h"
 #include "daemon/config.h"
+#include "daemon/manifests.h"
 #include "daemon/mediator.h"
+#include "daemon/registry_inquiries.h"
 #include "daemon/registry_manifests.h"
 #include "fetch/fetcher.h"
 #include "fuse/front.h"
@@ -39,23 +43,29 @@ class Daemon {
   void reload(const Config& config);
 
  private:
+  void connect_peers();
   void bring_back_mounts();
 
   util::Metrics metrics_;
+  util::SteadyClock clock_;
   util::Timers timers_;
   util::Workers workers_;
-  cache::ChunkCache cache_;             // needs timers, workers, metrics
-  http::Client http_;                   // needs nothing
-  registry::RegistryClient registry_;   // needs http, timers, metrics
-  registry::RegistrySource source_;     // needs registry
-  fetch::Fetcher fetcher_;              // needs cache, source, timers, metrics
-  content::LayerLibrary library_;       // needs fetcher, cache
-  content::DataReader reader_;          // needs fetcher, library, workers
-  RegistryManifests manifests_;         // needs registry
-  image::ImageLibrary images_;          // needs library, fetcher, cache, manifests, timers
-  std::unique_ptr<fuse::Front> front_;  // needs images, reader, fetcher
-  Mediator mediator_;                   // needs images, cache, fetcher
-  control::Api api_;                    // needs mediator
+  cache::ChunkCache cache_;               // needs timers, workers, metrics
+  http::Client http_;                     // needs nothing
+  registry::RegistryClient registry_;     // needs http, timers, metrics
+  RegistryInquiries inquirer_;            // needs registry
+  Catalog catalog_;                       // needs cache, inquirer
+  std::unique_ptr<ClusterNode> node_;     // needs workers, timers, metrics; null: no peers
+  registry::RegistrySource source_;       // needs registry, node
+  fetch::Fetcher fetcher_;                // needs cache, node, source, timers, metrics
+  content::LayerLibrary library_;         // needs fetcher, cache, node
+  content::DataReader reader_;            // needs fetcher, library, workers
+  RegistryManifests registry_manifests_;  // needs registry
+  Manifests manifests_;                   // needs registry_manifests, catalog, cache, node
+  image::ImageLibrary images_;            // needs library, fetcher, cache, manifests, timers
+  std::unique_ptr<fuse::Front> front_;    // needs images, reader, fetcher
+  Mediator mediator_;                     // needs images, cache, fetcher
+  control::Api api_;                      // needs mediator
   std::unique_ptr<http::Server> control_server_;  // needs api
   std::unique_ptr<http::Server> metrics_server_;  // needs api
 };

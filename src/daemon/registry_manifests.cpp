@@ -5,13 +5,10 @@
 
 namespace swarmfs::daemon {
 
-namespace {
-constexpr std::chrono::seconds kPatience{20};
-}
-
 util::Outcome<image::Resolved> RegistryManifests::resolve(const oci::Reference& reference,
-                                                          const oci::Platform& platform) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+                                                          const oci::Platform& platform,
+                                                          std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
   oci::Reference target = reference;
   // An index may name an index, but nobody nests them deeper.
   for (int depth = 0; depth < 3; ++depth) {

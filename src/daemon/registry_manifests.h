@@ -8,12 +8,14 @@
 
 namespace swarmfs::daemon {
 
-/// image::ManifestSource filled by the registry: an index is followed to the platform's manifest.
-class RegistryManifests final : public image::ManifestSource {
+/// What the registry says a reference stands for: an index is followed to the platform's manifest.
+class RegistryManifests {
  public:
   explicit RegistryManifests(registry::RegistryClient& client) : client_(client) {}
+  /// Blocking, for `patience` at most.
   util::Outcome<image::Resolved> resolve(const oci::Reference& reference,
-                                         const oci::Platform& platform) override;
+                                         const oci::Platform& platform,
+                                         std::chrono::milliseconds patience);
 
  private:
   registry::RegistryClient& client_;

@@ -71,7 +71,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void set_hedge(const FlightPtr& flight, util::Duration hedge);
   void look_at_hedge(const FlightPtr& flight, unsigned look);
   /// A fault waits for bulk now: it is hedged as a fault's.
-  void hurry(const FlightPtr& flight, const chunk::FetchContext& context);
+  void hurry(const FlightPtr& flight, chunk::FetchContext context);
   void set_paused(const FlightPtr& flight, bool paused, Actions& actions);
 
   // What arrives (arrival.cpp)

@@ -80,12 +80,14 @@ std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
       (!flight.attempts.empty() &&
        std::any_of(flight.parts.begin(), flight.parts.end(),
                    [](const Part& part) { return part.waiter->context.for_peer; }));
+  auto context = flight.context;
+  context.sealed = flight.layer->sealed();
   const bool no_peers = for_peer || flight.layer->state_->peers_barred;
   for (size_t i = 0; i < sources.size(); ++i) {
     const bool busy = std::any_of(flight.attempts.begin(), flight.attempts.end(),
                                   [&](const auto& attempt) { return attempt->source == i; });
     if (busy || flight.spent[i] || (no_peers && sources[i]->kind() == SourceKind::peer)) continue;
-    if (const auto plan = sources[i]->plan(flight.layer->ref(), rest, flight.context))
+    if (const auto plan = sources[i]->plan(flight.layer->ref(), rest, context))
       return Choice{i, whole_blocks(plan->length, rest.length), plan->hedge};
   }
   return std::nullopt;
@@ -219,8 +221,9 @@ void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
   run(actions);
 }
 
-void Brain::hurry(const FlightPtr& flight, const chunk::FetchContext& context) {
+void Brain::hurry(const FlightPtr& flight, chunk::FetchContext context) {
   if (!is_bulk(flight->context.cls) || flight->attempts.empty()) return;
+  context.sealed = flight->layer->sealed();
   auto& source = *sources[flight->attempts.back()->source];
   const auto plan = source.plan(flight->layer->ref(), flight->rest(), context);
   if (plan && plan->hedge < flight->hedge) set_hedge(flight, plan->hedge);

@@ -8,20 +8,22 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
+#include "http/headers.h"
+#include "http/tls_material.h"
 #include "util/outcome.h"
 #include "util/units.h"
 
 namespace swarmfs::http {
 
-using Headers = std::vector<std::pair<std::string, std::string>>;
-
 struct Tls {
   std::string ca_file;  ///< besides the system's
   std::string cert_file;
   std::string key_file;
+  /// Set: the other side is a node of our cluster, and this replaces the files and the system's
+  /// CAs. TLS 1.3, never by a proxy; its certificate counts, whatever host name it was reached by.
+  /// Connections are shared only among requests with equal material.
+  std::shared_ptr<const TlsMaterial> cluster;
 };
 
 struct Request {
@@ -29,6 +31,8 @@ struct Request {
   std::string url;
   Headers headers;
   std::string body;
+  /// A 206 that begins elsewhere, or ends before what it announces, is Fault::unavailable. What
+  /// goes beyond the range is never delivered, and ends the exchange with Fault::invalid.
   std::optional<util::ByteRange> range;
   Tls tls;
   std::string unix_socket;
@@ -42,9 +46,13 @@ struct Request {
 struct Response {
   int status = 0;
   Headers headers;
-  std::string body;  ///< empty where it was streamed
+  std::string body;              ///< empty where it was streamed
+  std::string remote_address{};  ///< "10.0.0.3:7946", "[fd00::3]:7946"; empty on a unix socket
+  std::string peer{};            ///< with Tls::cluster: the CN of the server's certificate
   /// By name, whatever its case; the first one.
-  [[nodiscard]] std::optional<std::string> header(std::string_view name) const;
+  [[nodiscard]] std::optional<std::string> header(std::string_view name) const {
+    return find_header(headers, name);
+  }
 };
 
 struct Handlers {

@@ -15,6 +15,7 @@
 #include <list>
 #include <thread>
 
+#include "http/url.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/sync.h"
@@ -31,37 +32,11 @@ using Reply = beast::http::response<beast::http::string_body>;
 
 namespace {
 
-std::string percent_decode(std::string_view text, bool plus_is_space) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() &&
-        std::isxdigit(static_cast<unsigned char>(text[i + 1])) &&
-        std::isxdigit(static_cast<unsigned char>(text[i + 2]))) {
-      out += static_cast<char>(std::stoi(std::string(text.substr(i + 1, 2)), nullptr, 16));
-      i += 2;
-    } else {
-      out += plus_is_space && text[i] == '+' ? ' ' : text[i];
-    }
-  }
-  return out;
-}
-
-ServerRequest decode(const Parser::value_type& message) {
-  const std::string_view target(message.target().data(), message.target().size());
-  const size_t mark = std::min(target.find('?'), target.size());
-  ServerRequest request;
-  request.method = std::string(message.method_string());
-  request.path = percent_decode(target.substr(0, mark), false);
-  std::string_view rest = target.substr(std::min(mark + 1, target.size()));
-  while (!rest.empty()) {
-    const std::string_view pair = rest.substr(0, rest.find('&'));
-    const size_t equals = std::min(pair.find('='), pair.size());
-    request.query[percent_decode(pair.substr(0, equals), true)] =
-        percent_decode(pair.substr(std::min(equals + 1, pair.size())), true);
-    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
-  }
-  request.body = message.body();
-  return request;
+std::optional<ServerRequest> decode(const Parser::value_type& message) {
+  auto target = Target::parse({message.target().data(), message.target().size()});
+  if (!target) return std::nullopt;
+  return ServerRequest{std::string(message.method_string()), std::move(target->path),
+                       std::move(target->query), message.body()};
 }
 
 void remove_dead_socket(const std::string& path) {
@@ -196,7 +171,9 @@ struct Server::State {
     Reply reply;
     reply.version(message.version());
     try {
-      const ServerResponse made = handler(decode(message));
+      const auto request = decode(message);
+      const ServerResponse made =
+          request ? handler(*request) : ServerResponse{400, "text/plain", "not a path\n"};
       reply.result(static_cast<unsigned>(made.status));
       reply.set(beast::http::field::content_type, made.content_type);
       reply.body() = made.body;

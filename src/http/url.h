@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +24,16 @@ struct Url {
 
 /// Where a Location header points, seen from `base`. Empty: not an http(s) URL.
 std::optional<Url> resolve(const Url& base, std::string_view location);
+
+/// What a request line asks for, in origin form ("/a%20b?c=d"), percent-decoded once. A path may
+/// hold anything after that, also "..", "//" and NUL.
+struct Target {
+  std::string path;                          ///< starts with '/'
+  std::map<std::string, std::string> query;  ///< of equal names the last; '+' is a space here
+
+  /// Empty: not the origin form, or an escape that is none.
+  static std::optional<Target> parse(std::string_view text);
+};
 
 /// "localhost", 127.0.0.0/8 or [::1], with or without a port.
 bool is_loopback(std::string_view host_and_port);

@@ -27,14 +27,6 @@ double random_fraction() {
   return std::uniform_real_distribution<double>(0, 1)(generator);
 }
 
-/// Where a 206 begins; empty when Content-Range is missing or malformed.
-std::optional<uint64_t> range_start(const http::Response& response) {
-  const auto header = response.header("Content-Range");
-  unsigned long long first = 0;
-  if (!header || std::sscanf(header->c_str(), "bytes %llu-", &first) != 1) return std::nullopt;
-  return first;
-}
-
 /// "manifests/v1" → ":v1", as references say it.
 std::string refusal(const std::string& host, int status, const std::string& repository,
                     std::string_view path) {
@@ -55,7 +47,9 @@ std::string refusal(const std::string& host, int status, const std::string& repo
 }  // namespace
 
 Conversation::Conversation(RegistryClient& client, GetOrder order)
-    : client_(client), order_(std::move(order)), endpoints_(client.endpoints(order_.registry)) {}
+    : client_(client),
+      order_(std::move(order)),
+      endpoints_(client.endpoints(order_.registry, order_.anonymous)) {}
 
 void Conversation::stop() {
   gate_.close();
@@ -119,11 +113,12 @@ void Conversation::admitted() {
 
 http::Request Conversation::make_request() {
   http::Request made;
-  if (url_.empty()) url_ = client_.known_redirect(blob_url());
+  // Where a blob was redirected to for us, others may not go.
+  if (url_.empty() && !order_.anonymous) url_ = client_.known_redirect(blob_url());
   const bool own = url_.empty() || url_ == blob_url();
   made.url = own ? blob_url() : url_;
   if (own) {
-    used_header_ = client_.authorization(endpoint(), order_.repository);
+    used_header_ = client_.authorization(endpoint(), asker());
     if (!used_header_.empty()) made.headers.emplace_back("Authorization", used_header_);
   }
   if (!order_.accept.empty()) made.headers.emplace_back("Accept", order_.accept);
@@ -163,10 +158,9 @@ void Conversation::request() {
 
 bool Conversation::on_headers(const http::Response& response) {
   if (!order_.range || response.status / 100 != 2) return true;
-  const uint64_t start = order_.range->offset + received_;
-  if (response.status == 206) return range_start(response) == start;
-  skip_ = start;
-  return response.status == 200 && start <= kMaxSkip;
+  if (response.status == 206) return true;
+  skip_ = order_.range->offset + received_;
+  return response.status == 200 && skip_ <= kMaxSkip;
 }
 
 void Conversation::on_data(util::ByteView bytes) {
@@ -238,7 +232,7 @@ void Conversation::follow(const http::Response& response) {
   if (!target || downgrade || ++redirects_ > kMaxRedirects)
     return give_up({Fault::unavailable, endpoint().host + " redirects to where we do not go"});
   url_ = target->to_string();
-  if (order_.range) client_.remember_redirect(blob_url(), url_);
+  if (order_.range && !order_.anonymous) client_.remember_redirect(blob_url(), url_);
   request();
 }
 
@@ -250,9 +244,8 @@ void Conversation::authenticate(const http::Response& response) {
   authenticated_again_ = true;
   client_.auth_.post(
       util::Workers::Urgency::normal, [self = shared_from_this(), challenge = *challenge] {
-        const auto done =
-            self->client_.authenticate(self->endpoint(), self->order_.registry,
-                                       self->order_.repository, challenge, self->used_header_);
+        const auto done = self->client_.authenticate(self->endpoint(), self->asker(), challenge,
+                                                     self->used_header_);
         self->gate_.run([&] { done ? self->request() : self->give_up(done.failure()); });
       });
 }

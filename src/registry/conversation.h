@@ -33,6 +33,9 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   [[nodiscard]] std::string blob_url() const {
     return endpoint().base + order_.repository + "/" + order_.path;
   }
+  [[nodiscard]] RegistryClient::Asker asker() const {
+    return {order_.registry, order_.repository, order_.anonymous};
+  }
   [[nodiscard]] uint64_t wanted() const { return order_.range ? order_.range->length : 0; }
   void step();
   void request();

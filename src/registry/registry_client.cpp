@@ -65,7 +65,8 @@ void RegistryClient::reload(RegistryOptions options) {
   tokens_.lock()->clear();
 }
 
-std::vector<RegistryClient::Endpoint> RegistryClient::endpoints(const std::string& registry) {
+std::vector<RegistryClient::Endpoint> RegistryClient::endpoints(const std::string& registry,
+                                                                bool anonymous) {
   std::vector<Endpoint> found;
   auto options = options_.lock();
   const auto add = [&](const std::string& host) {
@@ -75,32 +76,38 @@ std::vector<RegistryClient::Endpoint> RegistryClient::endpoints(const std::strin
                                                         made.options.tls.ca_file.empty());
     made.base = (plain ? "http://" : "https://") +
                 (host == "docker.io" ? "registry-1.docker.io" : host) + "/v2/";
+    if (anonymous) made.options.tls.cert_file = made.options.tls.key_file = "";
     found.push_back(std::move(made));
   };
-  if (const auto known = options->hosts.find(registry); known != options->hosts.end())
+  if (const auto known = options->hosts.find(registry); known != options->hosts.end() && !anonymous)
     for (const auto& mirror : known->second.mirrors) add(mirror);
   add(registry);
   return found;
 }
 
-std::string RegistryClient::authorization(const Endpoint& endpoint, const std::string& repository) {
+RegistryClient::TokenKey RegistryClient::key(const Endpoint& endpoint, const Asker& asker) {
+  return {endpoint.base + asker.repository, asker.anonymous};
+}
+
+std::string RegistryClient::authorization(const Endpoint& endpoint, const Asker& asker) {
   auto tokens = tokens_.lock();
-  const auto found = tokens->find(endpoint.base + repository);
+  const auto found = tokens->find(key(endpoint, asker));
   if (found == tokens->end() || found->second.expires <= std::chrono::steady_clock::now())
     return "";
   return found->second.header;
 }
 
+std::optional<Credential> RegistryClient::configured_credential(const std::string& registry) {
+  auto options = options_.lock();
+  const auto host = options->hosts.find(registry);
+  if (host == options->hosts.end() || host->second.username.empty()) return std::nullopt;
+  return Credential{host->second.username, host->second.password, false};
+}
+
 std::optional<Credential> RegistryClient::credential_for(const std::string& registry,
                                                          const std::string& repository) {
-  std::vector<std::filesystem::path> files;
-  {
-    auto options = options_.lock();
-    const auto host = options->hosts.find(registry);
-    if (host != options->hosts.end() && !host->second.username.empty())
-      return Credential{host->second.username, host->second.password, false};
-    files = options->credential_files;
-  }
+  if (auto configured = configured_credential(registry)) return configured;
+  const auto files = options_.lock()->credential_files;
   for (const auto& file : files) {
     const auto text = util::read_text(file);
     if (!text) continue;
@@ -111,42 +118,61 @@ std::optional<Credential> RegistryClient::credential_for(const std::string& regi
   return std::nullopt;
 }
 
-Outcome<util::Done> RegistryClient::authenticate(const Endpoint& endpoint,
-                                                 const std::string& registry,
-                                                 const std::string& repository,
+bool RegistryClient::has_credentials(const oci::Reference& reference) {
+  const Asker ourselves{reference.registry, reference.repository};
+  for (const auto& endpoint : endpoints(reference.registry, false)) {
+    if (!endpoint.options.tls.cert_file.empty()) return true;
+    auto tokens = tokens_.lock();
+    const auto held = tokens->find(key(endpoint, ourselves));
+    if (held != tokens->end() && held->second.from_credentials) return true;
+  }
+  if (configured_credential(reference.registry)) return true;
+  const auto files = options_.lock()->credential_files;
+  return std::any_of(files.begin(), files.end(), [&](const std::filesystem::path& file) {
+    const auto text = util::read_text(file);
+    return text && (find_credential(*text, reference.registry, reference.repository) ||
+                    !helper_for(*text, reference.registry).empty());
+  });
+}
+
+Outcome<util::Done> RegistryClient::authenticate(const Endpoint& endpoint, const Asker& asker,
                                                  const Challenge& challenge,
                                                  const std::string& used) {
   try {
     // Somebody before us in the queue may have got a fresh one.
-    if (const auto current = authorization(endpoint, repository);
-        !current.empty() && current != used)
+    if (const auto current = authorization(endpoint, asker); !current.empty() && current != used)
       return util::Done{};
-    const auto credential = credential_for(registry, repository);
-    const bool private_line = endpoint.base.starts_with("https:") ||
-                              http::is_loopback(endpoint.host) ||
-                              endpoint.options.plain_http.value_or(false);
-    if (!challenge.bearer) {
-      if (!credential)
-        return Failure{Fault::denied,
-                       registry + " wants a password for " + repository +
-                           ": log in with docker or podman, or set username and password_file"};
-      if (!private_line)
-        return Failure{Fault::denied, "no password is sent to " + endpoint.host + " in plain text"};
-      const std::string header =
-          "Basic " + util::to_base64(credential->username + ":" + credential->secret);
-      if (header == used)
-        return Failure{Fault::denied, registry + " refuses the password of " +
-                                          credential->username + " for " + repository};
-      (*tokens_.lock())[endpoint.base + repository] = {header, util::SteadyTime::max()};
-      return util::Done{};
-    }
-    auto token = fetch_token(endpoint, repository, challenge, credential);
+    const auto credential =
+        asker.anonymous ? std::nullopt : credential_for(asker.registry, asker.repository);
+    auto token = challenge.bearer ? fetch_token(endpoint, asker.repository, challenge, credential)
+                                  : password_header(endpoint, asker, credential, used);
     if (!token) return token.failure();
-    (*tokens_.lock())[endpoint.base + repository] = *token;
+    token->from_credentials = credential.has_value();
+    (*tokens_.lock())[key(endpoint, asker)] = std::move(*token);
     return util::Done{};
   } catch (const std::exception& error) {
     return Failure{Fault::denied, std::string("while authenticating: ") + error.what()};
   }
+}
+
+Outcome<RegistryClient::Token> RegistryClient::password_header(
+    const Endpoint& endpoint, const Asker& asker, const std::optional<Credential>& credential,
+    const std::string& used) {
+  if (!credential)
+    return Failure{Fault::denied,
+                   asker.registry + " wants a password for " + asker.repository +
+                       ": log in with docker or podman, or set username and password_file"};
+  const bool private_line = endpoint.base.starts_with("https:") ||
+                            http::is_loopback(endpoint.host) ||
+                            endpoint.options.plain_http.value_or(false);
+  if (!private_line)
+    return Failure{Fault::denied, "no password is sent to " + endpoint.host + " in plain text"};
+  const std::string header =
+      "Basic " + util::to_base64(credential->username + ":" + credential->secret);
+  if (header == used)
+    return Failure{Fault::denied, asker.registry + " refuses the password of " +
+                                      credential->username + " for " + asker.repository};
+  return Token{header, util::SteadyTime::max()};
 }
 
 Outcome<RegistryClient::Token> RegistryClient::fetch_token(
@@ -179,9 +205,12 @@ Outcome<RegistryClient::Token> RegistryClient::fetch_token(
   }
   const auto answer = http_.perform(std::move(request));
   if (!answer) return answer.failure();
-  if (answer->status != 200)
-    return Failure{Fault::denied, fmt::format("{} gives no token for {} ({})", realm->host,
-                                              repository, answer->status)};
+  if (answer->status != 200) {
+    const bool later = answer->status == 429 || answer->status >= 500;
+    return Failure{
+        later ? Fault::unavailable : Fault::denied,
+        fmt::format("{} gives no token for {} ({})", realm->host, repository, answer->status)};
+  }
   const auto body = nlohmann::json::parse(answer->body, nullptr, false);
   std::string token;
   int64_t lifetime = 60;
@@ -267,16 +296,15 @@ Outcome<http::Response> RegistryClient::collect(GetOrder order) {
 }
 
 Outcome<FetchedManifest> RegistryClient::manifest(const oci::Reference& reference,
-                                                  util::SteadyTime deadline) {
-  auto answer = collect({reference.registry,
-                         reference.repository,
-                         "manifests/" + reference.target(),
-                         oci::accept_header(),
-                         {},
-                         chunk::Class::pull,
-                         deadline,
-                         {},
-                         {}});
+                                                  util::SteadyTime deadline, bool anonymous) {
+  GetOrder order;
+  order.registry = reference.registry;
+  order.repository = reference.repository;
+  order.path = "manifests/" + reference.target();
+  order.accept = oci::accept_header();
+  order.deadline = deadline;
+  order.anonymous = anonymous;
+  auto answer = collect(std::move(order));
   if (!answer) return answer.failure();
   const auto bytes = util::as_bytes(answer->body);
   FetchedManifest made{util::Sha256::of(bytes), {bytes.begin(), bytes.end()}};
@@ -296,15 +324,12 @@ Outcome<util::Bytes> RegistryClient::blob(const oci::Reference& reference,
                                           util::SteadyTime deadline) {
   if (descriptor.size > 8 << 20)
     return Failure{Fault::invalid, "an image configuration of more than 8 MiB"};
-  auto answer = collect({reference.registry,
-                         reference.repository,
-                         "blobs/" + descriptor.digest.to_string(),
-                         "",
-                         {},
-                         chunk::Class::pull,
-                         deadline,
-                         {},
-                         {}});
+  GetOrder order;
+  order.registry = reference.registry;
+  order.repository = reference.repository;
+  order.path = "blobs/" + descriptor.digest.to_string();
+  order.deadline = deadline;
+  auto answer = collect(std::move(order));
   if (!answer) return answer.failure();
   const auto bytes = util::as_bytes(answer->body);
   if (util::Sha256::of(bytes) != descriptor.digest) {

@@ -58,6 +58,10 @@ struct GetOrder {
   util::SteadyTime deadline = util::SteadyTime::max();
   chunk::Source::OnData on_data;  ///< of a range: its bytes in order, each once
   std::function<void(util::Outcome<http::Response>)> on_done;
+  /// As nobody in particular: no credential and no client certificate of ours is used, only a token
+  /// that the registry gives to anybody; mirrors (which may have credentials of their own) are not
+  /// asked.
+  bool anonymous = false;
 };
 
 /// Talks to registries: mirrors, authentication, redirects, retries with back-off, circuit breaker,
@@ -69,12 +73,17 @@ class RegistryClient {
   ~RegistryClient();
 
   /// Blocking. Checked against the reference's digest, else against Docker-Content-Digest.
+  /// `anonymous`: see GetOrder; Fault::denied or not_found when nobody in particular may have it.
   util::Outcome<FetchedManifest> manifest(const oci::Reference& reference,
-                                          util::SteadyTime deadline);
+                                          util::SteadyTime deadline, bool anonymous = false);
   /// Blocking; small blobs (configs). Checked by digest and size.
   util::Outcome<util::Bytes> blob(const oci::Reference& reference,
                                   const oci::Descriptor& descriptor, util::SteadyTime deadline);
   [[nodiscard]] std::unique_ptr<chunk::Transfer> get(GetOrder order);
+  /// Whether what the registry gives us of the repository it may give us for who we are: there is a
+  /// credential, a client certificate or a helper that might know one, or a token that one of them
+  /// brought is still held. Reads the credential files; asks no helper and no network.
+  [[nodiscard]] bool has_credentials(const oci::Reference& reference);
   /// New credentials and hosts for the requests to come; forgets tokens.
   void reload(RegistryOptions options);
 
@@ -88,6 +97,18 @@ class RegistryClient {
   struct Token {
     std::string header;
     util::SteadyTime expires;
+    bool from_credentials = false;
+  };
+  /// Whom a request is for.
+  struct Asker {
+    std::string registry;
+    std::string repository;
+    bool anonymous = false;
+  };
+  struct TokenKey {
+    std::string url;  ///< of the repository
+    bool anonymous = false;
+    auto operator<=>(const TokenKey&) const = default;
   };
   struct HostState {
     CircuitBreaker breaker;
@@ -96,15 +117,19 @@ class RegistryClient {
     std::deque<std::weak_ptr<Conversation>> bulk_waiting;
   };
 
-  [[nodiscard]] std::vector<Endpoint> endpoints(const std::string& registry);
-  [[nodiscard]] std::string authorization(const Endpoint& endpoint, const std::string& repository);
+  [[nodiscard]] std::vector<Endpoint> endpoints(const std::string& registry, bool anonymous);
+  [[nodiscard]] static TokenKey key(const Endpoint& endpoint, const Asker& asker);
+  [[nodiscard]] std::string authorization(const Endpoint& endpoint, const Asker& asker);
   /// Blocking, on auth_. `used`: the header that was refused.
-  util::Outcome<util::Done> authenticate(const Endpoint& endpoint, const std::string& registry,
-                                         const std::string& repository, const Challenge& challenge,
-                                         const std::string& used);
+  util::Outcome<util::Done> authenticate(const Endpoint& endpoint, const Asker& asker,
+                                         const Challenge& challenge, const std::string& used);
+  util::Outcome<Token> password_header(const Endpoint& endpoint, const Asker& asker,
+                                       const std::optional<Credential>& credential,
+                                       const std::string& used);
   util::Outcome<Token> fetch_token(const Endpoint& endpoint, const std::string& repository,
                                    const Challenge& challenge,
                                    const std::optional<Credential>& credential);
+  [[nodiscard]] std::optional<Credential> configured_credential(const std::string& registry);
   std::optional<Credential> credential_for(const std::string& registry,
                                            const std::string& repository);
   bool enter(const std::string& host, unsigned limit, const std::shared_ptr<Conversation>& who);
@@ -123,7 +148,7 @@ class RegistryClient {
   util::Metrics& metrics_;
   util::Metrics::Counter& mismatches_;
   util::Sync<RegistryOptions> options_;
-  util::Sync<std::map<std::string, Token>> tokens_;
+  util::Sync<std::map<TokenKey, Token>> tokens_;
   util::Sync<std::map<std::string, HostState>> hosts_;
   util::Sync<std::map<std::string, std::string>> redirects_;  ///< blob URL → where it was sent
   util::Workers auth_{1};  ///< token services and helpers are asked one at a time

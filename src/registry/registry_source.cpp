@@ -18,7 +18,8 @@ std::unique_ptr<chunk::Transfer> RegistrySource::fetch(const chunk::LayerRef& la
                  context.cls,
                  context.deadline,
                  std::move(on_data),
-                 {}};
+                 {},
+                 false};
   order.on_done = [done = std::move(on_done)](util::Outcome<http::Response> outcome) {
     if (outcome)
       done(util::Done{});

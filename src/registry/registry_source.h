@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <functional>
+
 #include "chunk/source.h"
 #include "registry/registry_client.h"
 
@@ -11,13 +13,17 @@ namespace swarmfs::registry {
 /// Layers from the registries that their origins name, in order. See chunk::Source.
 class RegistrySource final : public chunk::Source {
  public:
-  explicit RegistrySource(RegistryClient& client) : client_(client) {}
+  /// How many bytes of a range one request may cover, > 0; where other nodes share the work, less
+  /// than all.
+  using Share = std::function<uint64_t(const chunk::LayerRef&, util::ByteRange)>;
+
+  explicit RegistrySource(RegistryClient& client, Share share = {})
+      : client_(client), share_(std::move(share)) {}
   chunk::SourceKind kind() const override { return chunk::SourceKind::registry; }
   std::string name() const override { return "registry"; }
-  /// All of it, in one request.
-  std::optional<chunk::Plan> plan(const chunk::LayerRef&, util::ByteRange range,
+  std::optional<chunk::Plan> plan(const chunk::LayerRef& layer, util::ByteRange range,
                                   const chunk::FetchContext&) override {
-    return chunk::Plan{range.length};
+    return chunk::Plan{share_ ? share_(layer, range) : range.length};
   }
   std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer, util::ByteRange range,
                                          const chunk::FetchContext& context, OnData on_data,
@@ -25,6 +31,7 @@ class RegistrySource final : public chunk::Source {
 
  private:
   RegistryClient& client_;
+  const Share share_;
 };
 
 }  // namespace swarmfs::registry

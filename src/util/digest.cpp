@@ -4,6 +4,7 @@
 #include "util/digest.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "util/error.h"
 
@@ -68,6 +69,16 @@ Digest Sha256::of(ByteView bytes) {
   Sha256 hash;
   hash.update(bytes);
   return hash.finish();
+}
+
+Digest hmac_sha256(ByteView key, ByteView message) {
+  std::array<std::byte, 32> out{};
+  unsigned length = 0;
+  if (!HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+            reinterpret_cast<const unsigned char*>(message.data()), message.size(),
+            reinterpret_cast<unsigned char*>(out.data()), &length))
+    throw Error("cannot make an HMAC (OpenSSL)");
+  return Digest(out);
 }
 
 }  // namespace swarmfs::util

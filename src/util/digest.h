@@ -54,6 +54,9 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
+/// HMAC-SHA256 (RFC 2104).
+Digest hmac_sha256(ByteView key, ByteView message);
+
 }  // namespace swarmfs::util
 
 template <>

@@ -5,6 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include "cluster/token.h"
+#include "support/temporary_directory.h"
+#include "util/file.h"
+
 namespace swarmfs::daemon {
 namespace {
 
@@ -60,6 +64,56 @@ max_requests_per_second = 50
   EXPECT_EQ(config.registries[0].max_requests_per_second, 50u);
 }
 
+TEST(Config, a_cluster_is_known_by_every_key) {
+  const ClusterSection cluster = parse_config(R"([cluster]
+token_file = "/t"
+listen = ["10.0.0.3:1000", "[::1]"]
+peers = ["node-4", "10.0.0.5:7", "[fd00::6]:8"]
+dns = ["swarmfs.kube-system.svc"]
+dht = false
+dht_port = 9
+zone = "eu-1a"
+cross_zone_rate = "100MB"
+provisional = "registry-only"
+max_peer_requests = 5
+)",
+                                              "x.toml")
+                                     .cluster;
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(cluster.token_file, "/t");
+  EXPECT_EQ(cluster.listen, (Texts{"10.0.0.3:1000", "[::1]:7946"}));
+  EXPECT_EQ(cluster.peers, (Texts{"node-4:7946", "10.0.0.5:7", "[fd00::6]:8"}));
+  EXPECT_EQ(cluster.dns, Texts{"swarmfs.kube-system.svc:7946"});
+  EXPECT_FALSE(cluster.dht);
+  EXPECT_EQ(cluster.dht_port, 9);
+  EXPECT_EQ(cluster.zone, "eu-1a");
+  EXPECT_EQ(cluster.cross_zone_rate, 100'000'000u);
+  EXPECT_EQ(cluster.provisional, Provisional::registry_only);
+  EXPECT_EQ(cluster.max_peer_requests, 5u);
+}
+
+TEST(Config, without_a_cluster_there_are_no_peers) {
+  for (const char* text : {"", "[cluster]\n", "[cluster]\ntoken_file = \"/t\"\n"}) {
+    const ClusterSection cluster = parse_config(text, "x.toml").cluster;
+    EXPECT_TRUE(cluster.listen.empty());
+    EXPECT_FALSE(cluster.dht);
+    EXPECT_EQ(cluster.provisional, Provisional::cluster);
+    EXPECT_EQ(cluster.max_peer_requests, 256u);
+  }
+}
+
+TEST(Config, the_dht_follows_listen) {
+  const ClusterSection cluster =
+      parse_config(
+          "[cluster]\nca_file=\"/a\"\ncert_file=\"/b\"\nkey_file=\"/c\"\n"
+          "listen=[\"10.0.0.3:1000\"]\n",
+          "x.toml")
+          .cluster;
+  EXPECT_TRUE(cluster.has_identity());
+  EXPECT_TRUE(cluster.dht);
+  EXPECT_EQ(cluster.dht_port, 1000);
+}
+
 struct Refused {
   const char* text;
   const char* message;
@@ -79,6 +133,36 @@ TEST(Config, errors_name_the_line_and_the_reason) {
       {"[registry]\nhost=\"a\"\n", "two brackets"},
       {"[cache]\nquota = 5\n", "at least 64MiB"},
       {"[cache]\nlow_watermark = 0.99\n", "below high_watermark"},
+      {"[cluster]\nlisten = [\"10.0.0.3\"]\n",
+       "x.toml:2: listen needs an identity: set token_file"},
+      {"[cluster]\ntoken_file=\"/t\"\nlisten = [\"0.0.0.0:7946\"]\n",
+       "x.toml:3: listen: '0.0.0.0:7946' is"},
+      {"[cluster]\ntoken_file=\"/t\"\nlisten = [\"[::]\"]\n", "every address"},
+      {"[cluster]\ntoken_file=\"/t\"\nlisten = [\"node-3\"]\n", "'node-3:7946' is a name"},
+      {"[cluster]\ntoken_file=\"/t\"\nlisten = [\"::1\"]\n", "'::1' is not like"},
+      {"[cluster]\npeers = [\"a:0\"]\n", "x.toml:2: 'a:0' is not like"},
+      {"[cluster]\npeers = [\"a:65536\"]\n", "is not like"},
+      {"[cluster]\npeers = [\"a:1x\"]\n", "is not like"},
+      {"[cluster]\npeers = [\"[10.0.0.3]:1\"]\n", "is not like"},
+      {"[cluster]\npeers = [\"[fd00::1\"]\n", "is not like"},
+      {"[cluster]\npeers = [\"[fd00::1]7\"]\n", "is not like"},
+      {"[cluster]\npeers = [\"http://a\"]\n", "is not like"},
+      {"[cluster]\npeers = [\"\"]\n", "is not like"},
+      {"[cluster]\n\npeers = [\"a\"]\n", "x.toml:3: peers does nothing without listen"},
+      {"[cluster]\ndns = [\"a\"]\n", "x.toml:2: dns does nothing without listen"},
+      {"[cluster]\ndht = true\n", "x.toml:2: dht does nothing without listen"},
+      {"[cluster]\ndht_port = 70000\n", "x.toml:2: expected a number from 1 to 65535"},
+      {"[cluster]\ntoken_file = \"t\"\n", "x.toml:2: 't' is not an absolute path"},
+      {"[cluster]\ncert_file=\"/c\"\ntoken_file=\"/t\"\n", "x.toml:3: either token_file or"},
+      {"[cluster]\nzone=\"a\"\ncert_file = \"/c\"\n",
+       "x.toml:3: ca_file, cert_file and key_file go"},
+      {"[cluster]\nkey_file = \"/c\"\n", "x.toml:2: ca_file, cert_file and key_file go"},
+      {"[cluster]\nzone = \"a b\"\n", "x.toml:2: a zone is up to 63"},
+      {"[cluster]\ncross_zone_rate = \"fast\"\n", "x.toml:2: expected a size"},
+      {"[cluster]\nprovisional = true\n", "x.toml:2: expected \"cluster\" or \"registry-only\""},
+      {"[cluster]\nmax_peer_requests = 0\n", "x.toml:2: expected a number from 1"},
+      {"[cluster]\nsecret = \"x\"\n", "x.toml:2: unknown key 'secret' in [cluster]"},
+      {"cluster = 3\n", "[cluster] must be a table"},
   };
   for (const auto& row : table) {
     try {
@@ -88,6 +172,28 @@ TEST(Config, errors_name_the_line_and_the_reason) {
       EXPECT_NE(std::string(bad.what()).find(row.message), std::string::npos) << bad.what();
     }
   }
+}
+
+/// What load_config() says of a file that names /…/token.
+std::string load_refusal(const std::string& token) {
+  const support::TemporaryDirectory folder;
+  const auto config = folder.path() / "c.toml", file = folder.path() / "token";
+  util::write_file_durably(
+      config, util::as_bytes("[cluster]\nzone = \"a\"\ntoken_file = \"" + file.string() + "\"\n"));
+  if (!token.empty()) util::write_file_durably(file, util::as_bytes(token), 0600);
+  try {
+    load_config(config, false);
+    return "";
+  } catch (const BadConfig& bad) {
+    return std::string(bad.what()).substr(folder.path().string().size() + 1);
+  }
+}
+
+TEST(Config, a_token_file_of_no_use_is_named) {
+  EXPECT_EQ(load_refusal(cluster::Token::make().text()), "");
+  EXPECT_TRUE(load_refusal("").starts_with("c.toml:3: [cluster] /var/tmp/"));
+  EXPECT_NE(load_refusal("").find("/token does not exist"), std::string::npos);
+  EXPECT_NE(load_refusal("secret\n").find("/token:1: not a token"), std::string::npos);
 }
 
 }  // namespace

@@ -5,17 +5,23 @@ import re
 import sys
 
 ROOMS = {
-    "util": "", "io": "util", "http": "util", "oci": "util", "layer": "util", "chunk": "util",
+    "util": "", "cluster": "util", "io": "util", "http": "util", "oci": "util", "layer": "util", "chunk": "util",
     "cache": "chunk io util", "registry": "oci http chunk util", "fetch": "chunk util",
+    "swarm": "cluster http chunk util",
     "content": "fetch layer chunk util", "image": "content fetch layer oci chunk util",
     "fuse": "image content fetch layer chunk util", "control": "util",
-    "daemon": "control fuse image content fetch registry cache http oci layer chunk util", "cli": "http util",
+    "daemon": "control fuse image swarm content fetch registry cache http oci layer chunk cluster util",
+    # cli makes and shows tokens without a daemon.
+    "cli": "cluster http util",
 }
 # A library enters through the rooms named here; fmt may be used anywhere.
 LIBRARIES = {
     r"liburing\.h": "io", r"curl/": "http", r"boost/": "http", r"(zlib|zstd)": "layer", r"fuse_|fuse\.h|fuse3": "fuse",
-    r"spdlog/|prometheus/|openssl/": "util", r"toml\+\+/|systemd/": "daemon", r"CLI/": "cli",
-    r"nlohmann/": "oci registry control image cli", r"fmt/": " ".join(ROOMS),
+    # http: TLS of the peer server, and the name in a peer's certificate, which curl does not tell.
+    r"spdlog/|prometheus/": "util", r"openssl/": "util cluster http", r"toml\+\+/|systemd/": "daemon", r"CLI/": "cli",
+    r"libtorrent/": "swarm",
+    # daemon: the catalog's documents.
+    r"nlohmann/": "cluster oci registry control image swarm daemon cli", r"fmt/": " ".join(ROOMS),
 }
 # nlohmann's header is large: of the headers only cli's, a program of its own, may bring it in.
 HEAVY_IN_HEADERS = {"nlohmann/": "cli"}

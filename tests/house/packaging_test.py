@@ -33,6 +33,15 @@ with tempfile.NamedTemporaryFile("w", suffix=".toml") as bad:
 for command in ("mount", "umount", "pull", "status", "explain", "ls", "evict"):
     done = run(swarmfs, command, "--help")
     assert done.returncode == 0 and "--json" in done.stdout, (command, done.stdout)
+with tempfile.TemporaryDirectory() as folder:
+    token = os.path.join(folder, "token")
+    assert run(swarmfs, "cluster", "init", "--output", token).returncode == 0
+    assert os.stat(token).st_mode & 0o777 == 0o600
+    done = run(swarmfs, "cluster", "show", token)
+    assert done.returncode == 0 and "CA sha256:" in done.stdout, done.stdout
+    assert open(token).read().strip().split(":")[1] not in done.stdout, "the secret is shown"
+    done = run(swarmfs, "cluster", "init", "--output", token)
+    assert done.returncode == 1 and "exists" in done.stdout, done.stdout
 assert run(swarmfs, "--version").stdout.startswith("swarmfs 0."), "version"
 assert run(swarmfs, "nonsense").returncode == 2
 done = run(swarmfs, "status", "--socket", "/nonexistent/socket")

@@ -30,6 +30,11 @@ TEST(Digest, is_what_sha256sum_prints) {
   EXPECT_EQ(hash.finish(), Sha256::of({}));
 }
 
+TEST(Digest, hmac_is_that_of_rfc_4231) {
+  EXPECT_EQ(hmac_sha256(as_bytes("Jefe"), as_bytes("what do ya want for nothing?")).hex(),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
 TEST(Digest, parses_only_what_it_prints) {
   const std::string good = Sha256::of({}).to_string();
   EXPECT_EQ(Digest::parse(good)->to_string(), good);

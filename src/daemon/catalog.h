@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "chunk/store.h"
+#include "daemon/repository.h"
+#include "image/image_library.h"
+#include "swarm/holdings.h"
+#include "util/clock.h"
+#include "util/sync.h"
+#include "util/workers.h"
+
+namespace swarmfs::daemon {
+
+/// What the catalog asks a registry for. Blocking; one thread at a time.
+class Inquiries {
+ public:
+  virtual ~Inquiries() = default;
+  /// Whether the registry may have given us what it gave for who we are.
+  [[nodiscard]] virtual bool has_credentials(const oci::Reference& reference) = 0;
+  /// Done: it gives the manifest to nobody in particular. Fault::denied, not_found: it does not.
+  /// Anything else: it did not say.
+  virtual util::Outcome<util::Done> ask_as_nobody(const oci::Reference& reference) = 0;
+  virtual util::Outcome<util::Bytes> config(const oci::Reference& reference,
+                                            const oci::Descriptor& descriptor) = 0;
+};
+
+/// What this node knows of repositories ("docker.io/library/nginx"), for swarm::Holdings: which
+/// manifests were resolved here, which layers they name, who may have them. Kept in the store's
+/// documents "repository/…" and bounded: the newest repositories, and of each the newest manifests.
+/// Any thread; nothing here waits for a disk or a registry but a worker of the catalog's own.
+///
+/// A repository is public when a manifest of it was given to nobody in particular: it was resolved
+/// while no credentials existed for it, or the registry gave one when it was asked without them.
+/// That is believed for an hour, and asked again by then where somebody still wants to know.
+class Catalog {
+ public:
+  static constexpr std::chrono::hours kBelieved{1};
+  static constexpr std::chrono::minutes kRenewed{50};  ///< of an hour's belief
+  static constexpr std::chrono::minutes kPause{1};     ///< between inquiries that peers cause
+  static constexpr size_t kRepositories = 1024;
+
+  /// `clustered`: peers exist; without them no registry is asked, and nothing is ever public. The
+  /// others must outlive the catalog. The wall clock counts as well: what was found before a
+  /// restart ages.
+  Catalog(chunk::Store& store, Inquiries& inquiries, const util::Clock& clock, bool clustered);
+  /// Waits for the inquiry under way.
+  ~Catalog();
+  Catalog(const Catalog&) = delete;
+  Catalog& operator=(const Catalog&) = delete;
+
+  /// After each resolve. `hearsay_public`: a member told us and says whether the repository is
+  /// public; empty: the registry told us. A member is believed only where we have no credentials
+  /// for the repository (there is nothing then that others may not have) and never found it closed.
+  void resolved(const oci::Reference& reference, const oci::Platform& platform,
+                const image::Resolved& resolved, std::optional<bool> hearsay_public = {});
+
+  /// See swarm::Holdings for these three. manifest() gives what the registry said, not a member.
+  [[nodiscard]] bool belongs(const util::Digest& layer, const std::string& repository) const;
+  [[nodiscard]] swarm::Access access(const std::string& repository);
+  [[nodiscard]] std::optional<swarm::HeldManifest> manifest(const std::string& reference,
+                                                            const std::string& platform) const;
+
+ private:
+  /// Whose answers since the last inquiries speak for a repository that anybody may have.
+  enum class Word { nobody, member, registry };
+  struct Entry {
+    Repository repository;
+    std::optional<util::SteadyTime> found;     ///< when the verdict was; empty: too long ago
+    std::optional<util::SteadyTime> attended;  ///< when inquiries were last ordered
+    uint64_t touched = 0;                      ///< grows with each resolve
+    Word word = Word::nobody;
+    bool by_member = false;  ///< the verdict is a member's
+    bool dirty = false;      ///< differs from its document
+  };
+  using Entries = std::map<std::string, Entry>;
+
+  void load();
+  [[nodiscard]] std::vector<std::string> make_room(Entries& entries) const;
+  [[nodiscard]] bool wants_inquiry(const Entry& entry) const;
+  [[nodiscard]] bool is_public(const Entry& entry) const;
+  [[nodiscard]] bool within(const std::optional<util::SteadyTime>& time, util::Duration age) const;
+  void post(std::function<void()> job);
+  // On the worker.
+  void attend(const std::string& name);
+  void settle_verdict(const std::string& name);
+  void learn_secrets(const std::string& name);
+  void save(const std::string& name);
+  void set_verdict(const std::string& name, bool open, bool by_member);
+  [[nodiscard]] std::optional<Entry> copy(const std::string& name) const;
+
+  chunk::Store& store_;
+  Inquiries& inquiries_;
+  const util::Clock& clock_;
+  const bool clustered_;
+  std::atomic<bool> stopping_{false};
+  util::Sync<Entries> entries_;
+  util::Workers worker_{1};  ///< last: its jobs use the rest
+};
+
+}  // namespace swarmfs::daemon

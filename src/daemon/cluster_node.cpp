@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "daemon/cluster_node.h"
+
+namespace swarmfs::daemon {
+
+namespace {
+
+cluster::IdentityFiles identity_files(const Config& config) {
+  std::filesystem::create_directories(config.cache_directory);
+  return {config.cluster.token_file, config.cluster.ca_file, config.cluster.cert_file,
+          config.cluster.key_file, config.cache_directory / "node.key"};
+}
+
+std::vector<swarm::Endpoint> endpoints(const std::vector<std::string>& texts) {
+  std::vector<swarm::Endpoint> made;
+  for (const auto& text : texts) {
+    const auto endpoint = swarm::Endpoint::parse(text);
+    if (!endpoint) throw util::Error("'" + text + "' is not an address of a peer");
+    made.push_back(*endpoint);
+  }
+  return made;
+}
+
+swarm::SwarmOptions swarm_options(const ClusterSection& section) {
+  swarm::SwarmOptions made;
+  made.listen = endpoints(section.listen);
+  made.peers = endpoints(section.peers);
+  for (const auto& name : endpoints(section.dns)) made.peers.push_back(name);
+  made.dht = section.dht;
+  made.zone = section.zone;
+  made.cross_zone_rate = section.cross_zone_rate;
+  made.provisional = section.provisional == Provisional::cluster;
+  made.max_requests = section.max_peer_requests;
+  return made;
+}
+
+}  // namespace
+
+ClusterNode::ClusterNode(const Config& config, util::Workers& workers, util::Timers& timers,
+                         util::Metrics& metrics)
+    : identity_(identity_files(config), timers),
+      holdings_(workers),
+      swarm_(swarm_options(config.cluster), identity_, holdings_, timers, metrics) {}
+
+std::optional<content::SealedLayer> ClusterNode::find(const chunk::LayerRef& layer) {
+  auto claimed = swarm_.find_claim(layer);
+  if (!claimed) return std::nullopt;
+  return content::SealedLayer{std::move(claimed->tree), std::move(claimed->index),
+                              std::move(claimed->claimant), std::move(claimed->claim)};
+}
+
+void ClusterNode::blame(const std::string& claimant, const util::Digest& layer,
+                        const std::string& why) {
+  swarm_.blame(claimant, "layer " + layer.short_hex() + ": " + why);
+}
+
+std::string ClusterNode::sign(const util::Digest& layer, uint64_t size, const util::Digest& root,
+                              const util::Digest& index) {
+  return swarm_.sign(layer, size, root, index);
+}
+
+}  // namespace swarmfs::daemon

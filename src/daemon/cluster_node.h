@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include "cluster/identity_keeper.h"
+#include "content/claim_source.h"
+#include "daemon/config.h"
+#include "daemon/peer_holdings.h"
+#include "swarm/swarm.h"
+
+namespace swarmfs::daemon {
+
+/// This node as a member of its cluster: its identity, its swarm, and what content needs of them.
+/// Exists only where [cluster] listen is set.
+class ClusterNode final : public content::ClaimSource {
+ public:
+  /// Throws util::Error when the identity is unusable or it cannot listen.
+  ClusterNode(const Config& config, util::Workers& workers, util::Timers& timers,
+              util::Metrics& metrics);
+
+  [[nodiscard]] PeerHoldings& holdings() { return holdings_; }
+  [[nodiscard]] swarm::Swarm& swarm() { return swarm_; }
+  [[nodiscard]] const swarm::Swarm& swarm() const { return swarm_; }
+  [[nodiscard]] std::string node_id() const { return identity_.current()->node_id(); }
+  /// New tokens or certificates. Throws util::Error; then the old ones stay.
+  void reload() { identity_.reload(); }
+
+  std::optional<content::SealedLayer> find(const chunk::LayerRef& layer) override;
+  void blame(const std::string& claimant, const util::Digest& layer,
+             const std::string& why) override;
+  std::string sign(const util::Digest& layer, uint64_t size, const util::Digest& root,
+                   const util::Digest& index) override;
+
+ private:
+  cluster::IdentityKeeper identity_;  // needs timers
+  PeerHoldings holdings_;             // needs workers
+  swarm::Swarm swarm_;                // needs identity, holdings, timers
+};
+
+}  // namespace swarmfs::daemon

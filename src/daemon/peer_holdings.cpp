@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "daemon/peer_holdings.h"
+
+#include <algorithm>
+
+#include "util/log.h"
+
+namespace swarmfs::daemon {
+
+using chunk::BlockRange;
+using util::Failure;
+using util::Fault;
+using Using = std::shared_lock<std::shared_mutex>;
+
+namespace {
+
+constexpr std::chrono::seconds kLookAgain{1};
+
+std::vector<BlockRange> without(uint64_t count, const std::vector<BlockRange>& missing) {
+  std::vector<BlockRange> made;
+  uint64_t at = 0;
+  for (const auto& gap : missing) {
+    if (gap.first > at) made.push_back({at, gap.first - at});
+    at = gap.end();
+  }
+  if (count > at) made.push_back({at, count - at});
+  return made;
+}
+
+/// Whether every block is in the store or on its way.
+bool covers(const std::vector<BlockRange>& coming, const std::vector<BlockRange>& missing) {
+  return std::all_of(missing.begin(), missing.end(), [&](const BlockRange& gap) {
+    return std::any_of(coming.begin(), coming.end(), [&](const BlockRange& one) {
+      return one.first <= gap.first && gap.end() <= one.end();
+    });
+  });
+}
+
+}  // namespace
+
+void PeerHoldings::connect(const Parts& parts) {
+  const std::lock_guard hold(connection_);
+  parts_ = parts;
+}
+
+void PeerHoldings::disconnect() {
+  connect({});
+}
+
+void PeerHoldings::note(const chunk::LayerRef& layer) {
+  refs_.lock()->insert_or_assign(layer.digest, layer);
+}
+
+bool PeerHoldings::belongs(const util::Digest& layer, const std::string& repository) {
+  const Using held(connection_);
+  return parts_.catalog && parts_.catalog->belongs(layer, repository);
+}
+
+swarm::Access PeerHoldings::access(const std::string& repository) {
+  const Using held(connection_);
+  return parts_.catalog ? parts_.catalog->access(repository) : swarm::Access{};
+}
+
+std::shared_ptr<fetch::Layer> PeerHoldings::open(const util::Digest& layer) {
+  chunk::LayerRef ref{layer, 0, {}};
+  {
+    auto refs = refs_.lock();
+    if (const auto known = refs->find(layer); known != refs->end()) ref = known->second;
+  }
+  if (ref.size == 0) ref.size = parts_.store->size_of(layer).value_or(0);
+  return ref.size == 0 ? nullptr : parts_.fetcher->open(ref);
+}
+
+bool PeerHoldings::sealed(const util::Digest& layer) {
+  const auto now = std::chrono::steady_clock::now();
+  auto all = sealed_.lock();
+  auto& known = (*all)[layer];
+  if (known.is || known.looking || now - known.looked < kLookAgain) return known.is;
+  known.looking = true;
+  workers_.post(util::Workers::Urgency::normal, [this, layer] {
+    bool is = false;
+    {
+      const Using held(connection_);
+      try {
+        is = parts_.library && parts_.library->published(layer).has_value();
+      } catch (const std::exception& error) {
+        util::log::warning("layer {}: {}", layer.short_hex(), error.what());
+      }
+    }
+    (*sealed_.lock())[layer] = {is, false, std::chrono::steady_clock::now()};
+  });
+  return false;
+}
+
+std::optional<swarm::HeldLayer> PeerHoldings::held(const util::Digest& digest) {
+  const Using held(connection_);
+  const auto layer = parts_.store ? open(digest) : nullptr;
+  if (!layer) return std::nullopt;
+  swarm::HeldLayer made;
+  made.size = layer->ref().size;
+  const uint64_t count = chunk::block_count(made.size);
+  const auto missing = layer->stored().missing({0, count});
+  made.complete = missing.empty();
+  made.presence = without(count, missing);
+  for (const auto& blocks : parts_.fetcher->coming(*layer)) made.presence.push_back(blocks);
+  made.sealed = sealed(digest);
+  return made;
+}
+
+util::Operation PeerHoldings::read(const util::Digest& digest, util::ByteRange range, bool fetch,
+                                   const chunk::FetchContext& context, OnRead on_read) {
+  const Using held(connection_);
+  auto layer = parts_.store ? open(digest) : nullptr;
+  const bool can_fetch = layer && !layer->ref().origins.empty();
+  if (layer && !(fetch && can_fetch)) {
+    const auto missing = layer->stored().missing(chunk::blocks_covering(range));
+    if (!missing.empty() && !covers(parts_.fetcher->coming(*layer), missing)) layer = nullptr;
+  }
+  if (!layer) {
+    on_read(Failure{Fault::not_found, "not here"});
+    return {};
+  }
+  return parts_.fetcher->read(std::move(layer), range, context, std::move(on_read));
+}
+
+void PeerHoldings::published(const util::Digest& layer,
+                             std::function<void(std::optional<swarm::PublishedLayer>)> callback) {
+  workers_.post(util::Workers::Urgency::normal, [this, layer, callback = std::move(callback)] {
+    std::optional<swarm::PublishedLayer> made;
+    {
+      const Using held(connection_);
+      if (auto found = parts_.library ? parts_.library->published(layer) : std::nullopt)
+        made = {std::move(found->index), std::move(found->leaves), std::move(found->claim)};
+    }
+    callback(std::move(made));
+  });
+}
+
+void PeerHoldings::manifest(const std::string& reference, const std::string& platform,
+                            std::function<void(std::optional<swarm::HeldManifest>)> callback) {
+  std::optional<swarm::HeldManifest> found;
+  {
+    const Using held(connection_);
+    if (parts_.catalog) found = parts_.catalog->manifest(reference, platform);
+  }
+  callback(std::move(found));
+}
+
+void PeerHoldings::profile(const util::Digest& manifest,
+                           std::function<void(std::optional<std::string>)> callback) {
+  workers_.post(util::Workers::Urgency::normal, [this, manifest, callback = std::move(callback)] {
+    std::optional<util::Bytes> document;
+    {
+      const Using held(connection_);
+      if (parts_.store) document = parts_.store->load_document("profile/" + manifest.hex());
+    }
+    callback(document ? std::optional(std::string(util::as_text(*document))) : std::nullopt);
+  });
+}
+
+}  // namespace swarmfs::daemon

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "http/peer_connection.h"
+
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+
+#include <boost/asio/post.hpp>
+#include <cassert>
+
+#include "http/peer_loop.h"
+#include "http/url.h"
+#include "util/log.h"
+
+namespace swarmfs::http {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+namespace {
+
+constexpr size_t kReadSize = 4096;
+constexpr size_t kRecord = 16 * 1024;
+constexpr size_t kProgress = 64 * 1024;
+/// What one connection may write before others of its thread get their turn.
+constexpr size_t kTurn = 512 * 1024;
+/// Unsent bytes in the kernel: a client that does not read holds no more than that.
+constexpr int kUnsent = 256 * 1024;
+constexpr std::chrono::milliseconds kLinger{1'000};
+constexpr size_t kMaxDiscarded = 1 << 20;
+
+std::string name_of(const tcp::endpoint& endpoint) {
+  const std::string address = endpoint.address().to_string();
+  return (endpoint.address().is_v6() ? "[" + address + "]" : address) + ":" +
+         std::to_string(endpoint.port());
+}
+
+std::string reason_of(int status) {
+  return std::string(beast::http::obsolete_reason(static_cast<beast::http::status>(status)));
+}
+
+bool says_something_twice(const beast::http::fields& fields) {
+  return std::any_of(fields.begin(), fields.end(),
+                     [&](const auto& field) { return fields.count(field.name_string()) > 1; });
+}
+
+PeerResponse plain(int status) {
+  const std::string text = reason_of(status) + "\n";
+  const auto bytes = util::as_bytes(text);
+  return {status,
+          {{"Content-Type", "text/plain"}},
+          {util::SharedBytes::of(util::Bytes(bytes.begin(), bytes.end()))}};
+}
+
+util::SharedBytes head_of(const PeerResponse& response, bool last) {
+  size_t length = 0;
+  for (const auto& part : response.body) length += part.size();
+  std::string head = fmt::format("HTTP/1.1 {} {}\r\n", response.status, reason_of(response.status));
+  for (const auto& [name, value] : response.headers) {
+    assert((name + value).find_first_of("\r\n") == std::string::npos);
+    head += name + ": " + value + "\r\n";
+  }
+  if (response.status != 204) head += fmt::format("Content-Length: {}\r\n", length);
+  head += last ? "Connection: close\r\n\r\n" : "\r\n";
+  const auto bytes = util::as_bytes(head);
+  return util::SharedBytes::of(util::Bytes(bytes.begin(), bytes.end()));
+}
+
+}  // namespace
+
+PeerConnection::PeerConnection(PeerLoop& loop, uint64_t id, tcp::socket socket,
+                               const TlsContext& tls)
+    : loop_(loop), id_(id), socket_(std::move(socket)), tls_(tls, socket_.native_handle()) {}
+
+void PeerConnection::start() {
+  error_code error;
+  socket_.native_non_blocking(true, error);
+  socket_.set_option(tcp::no_delay(true), error);
+  ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsent, sizeof kUnsent);
+  const auto endpoint = socket_.remote_endpoint(error);
+  if (error) return close();
+  remote_address_ = name_of(endpoint);
+  enter(State::handshaking, loop_.options().handshake_timeout);
+  proceed();
+}
+
+void PeerConnection::enter(State state, std::chrono::milliseconds timeout) {
+  state_ = state;
+  deadline_ = std::chrono::steady_clock::now() + timeout;
+  loop_.watch(deadline_);
+}
+
+void PeerConnection::proceed() {
+  Next next = Next::go_on;
+  while (next == Next::go_on) next = step();
+  if (state_ == State::closed || next == Next::rest) return;
+  if (next == Next::yield)
+    return asio::post(socket_.get_executor(), [self = shared_from_this()] { self->proceed(); });
+  socket_.async_wait(next == Next::read ? tcp::socket::wait_read : tcp::socket::wait_write,
+                     [self = shared_from_this()](error_code error) {
+                       if (!error) self->proceed();
+                     });
+}
+
+PeerConnection::Next PeerConnection::step() {
+  switch (state_) {
+    case State::handshaking:
+      return shake_hands();
+    case State::idle:
+    case State::reading:
+      return read_request();
+    case State::writing:
+      return write();
+    case State::lingering:
+      return linger();
+    case State::answering:
+    case State::closed:
+      return Next::rest;
+  }
+  return Next::rest;
+}
+
+PeerConnection::Next PeerConnection::after(TlsSession::Step step) {
+  switch (step) {
+    case TlsSession::Step::done:
+      return Next::go_on;
+    case TlsSession::Step::wants_read:
+      return Next::read;
+    case TlsSession::Step::wants_write:
+      return Next::write;
+    case TlsSession::Step::ended:
+      return end();
+  }
+  return Next::rest;
+}
+
+PeerConnection::Next PeerConnection::end() {
+  close();
+  return Next::rest;
+}
+
+PeerConnection::Next PeerConnection::shake_hands() {
+  const TlsSession::Step step = tls_.shake_hands();
+  if (step == TlsSession::Step::ended) {
+    util::log::debug("http: {} is no member: {}", remote_address_, tls_.why());
+    loop_.failed_handshake();
+    return say_goodbye();
+  }
+  if (step != TlsSession::Step::done) return after(step);
+  if (!loop_.admit()) return end();
+  member_ = true;
+  peer_ = tls_.peer();
+  expires_ = tls_.peer_expires();
+  await_request();
+  return Next::go_on;
+}
+
+void PeerConnection::await_request() {
+  parser_.reset();
+  header_bytes_ = 0;
+  if (buffer_.size() == 0) {
+    buffer_.shrink_to_fit();
+    enter(State::idle, loop_.options().idle_timeout);
+  } else {
+    enter(State::reading, loop_.options().header_timeout);
+  }
+}
+
+PeerConnection::Next PeerConnection::read_request() {
+  if (buffer_.size() > 0)
+    if (const auto next = parse()) return *next;
+  const auto space = buffer_.prepare(kReadSize);
+  const auto moved = tls_.read({static_cast<std::byte*>(space.data()), space.size()});
+  if (moved.step != TlsSession::Step::done) {
+    if (state_ == State::idle) buffer_.shrink_to_fit();
+    return after(moved.step);
+  }
+  buffer_.commit(moved.bytes);
+  if (state_ == State::idle) enter(State::reading, loop_.options().header_timeout);
+  return Next::go_on;
+}
+
+/// Empty: more bytes are needed.
+std::optional<PeerConnection::Next> PeerConnection::parse() {
+  const size_t limit = loop_.options().max_header;
+  if (!parser_) {
+    parser_.emplace();
+    parser_->header_limit(static_cast<uint32_t>(limit));
+    parser_->body_limit(0);
+  }
+  error_code error;
+  const size_t used = parser_->put(buffer_.data(), error);
+  buffer_.consume(used);
+  header_bytes_ += used;
+  const bool incomplete =
+      error == beast::http::error::need_more || (!error && !parser_->is_header_done());
+  if (error == beast::http::error::header_limit || header_bytes_ > limit ||
+      (incomplete && header_bytes_ + buffer_.size() > limit))
+    return refuse(431);
+  if (incomplete) return std::nullopt;
+  if (error == beast::http::error::body_limit) return refuse(413);
+  if (error) return refuse(400);
+  return take_request();
+}
+
+PeerConnection::Next PeerConnection::take_request() {
+  const auto& message = parser_->get();
+  if (says_something_twice(message)) return refuse(400);
+  if (message.count(beast::http::field::transfer_encoding) > 0) return refuse(413);
+  auto target = Target::parse({message.target().data(), message.target().size()});
+  if (!target) return refuse(400);
+  if (std::chrono::system_clock::now() > expires_) return end();
+  last_ = last_ || message.version() < 11 || !message.keep_alive();
+  PeerRequest request{std::string(message.method_string()),
+                      std::move(target->path),
+                      std::move(target->query),
+                      {},
+                      remote_address_,
+                      peer_};
+  for (const auto& field : message)
+    request.headers.emplace_back(field.name_string(), field.value());
+  head_only_ = message.method() == beast::http::verb::head;
+  enter(State::answering, loop_.options().answer_timeout);
+  loop_.handle(request, id_, ++number_);
+  return Next::rest;
+}
+
+PeerConnection::Next PeerConnection::refuse(int status) {
+  last_ = true;
+  head_only_ = false;
+  begin_answer(plain(status));
+  return Next::go_on;
+}
+
+void PeerConnection::answer(uint64_t number, PeerResponse response) {
+  if (state_ != State::answering || number != number_) return;
+  begin_answer(std::move(response));
+  proceed();
+}
+
+void PeerConnection::begin_answer(PeerResponse response) {
+  parts_.push_back(head_of(response, last_));
+  if (!head_only_)
+    for (auto& part : response.body)
+      if (part.size() > 0) parts_.push_back(std::move(part));
+  since_deadline_ = 0;
+  enter(State::writing, loop_.options().write_timeout);
+}
+
+PeerConnection::Next PeerConnection::write() {
+  for (size_t turn = 0; turn < kTurn;) {
+    const util::ByteView rest = parts_[part_].view().subspan(at_);
+    const util::ByteView record = rest.first(std::min(rest.size(), kRecord));
+    const bool more = record.size() < rest.size() || part_ + 1 < parts_.size();
+    const auto moved = tls_.write(record, more);
+    if (moved.step != TlsSession::Step::done) return after(moved.step);
+    turn += moved.bytes;
+    since_deadline_ += moved.bytes;
+    at_ += moved.bytes;
+    if (at_ < parts_[part_].size()) continue;
+    at_ = 0;
+    parts_[part_] = {};
+    if (++part_ == parts_.size()) return written();
+  }
+  if (since_deadline_ >= kProgress) {
+    since_deadline_ = 0;
+    enter(State::writing, loop_.options().write_timeout);
+  }
+  return Next::yield;
+}
+
+PeerConnection::Next PeerConnection::written() {
+  parts_.clear();
+  part_ = 0;
+  if (last_) return say_goodbye();
+  await_request();
+  return Next::go_on;
+}
+
+/// The other side may still be sending: a socket closed over unread bytes would take back what was
+/// written last.
+PeerConnection::Next PeerConnection::say_goodbye() {
+  tls_.say_goodbye();
+  error_code error;
+  socket_.shutdown(tcp::socket::shutdown_send, error);
+  enter(State::lingering, kLinger);
+  return Next::go_on;
+}
+
+PeerConnection::Next PeerConnection::linger() {
+  std::array<std::byte, kReadSize> waste;
+  while (discarded_ < kMaxDiscarded) {
+    const ssize_t got = ::recv(socket_.native_handle(), waste.data(), waste.size(), 0);
+    if (got < 0 && errno == EAGAIN) return Next::read;
+    if (got <= 0) break;
+    discarded_ += static_cast<size_t>(got);
+  }
+  return end();
+}
+
+void PeerConnection::retire() {
+  if (state_ == State::idle || state_ == State::reading) {
+    tls_.say_goodbye();
+    return close();
+  }
+  last_ = true;
+}
+
+void PeerConnection::expire() {
+  if (state_ == State::answering) {
+    util::log::warning("http: {} waits for an answer in vain", remote_address_);
+    begin_answer(plain(503));
+    return proceed();
+  }
+  if (state_ == State::handshaking) loop_.failed_handshake();
+  // What a client does not take must not stay in the kernel either.
+  error_code error;
+  if (state_ == State::writing) socket_.set_option(asio::socket_base::linger(true, 0), error);
+  close();
+}
+
+void PeerConnection::close() {
+  if (state_ == State::closed) return;
+  state_ = State::closed;
+  parts_.clear();
+  error_code error;
+  socket_.close(error);
+  loop_.remove(id_);
+}
+
+}  // namespace swarmfs::http

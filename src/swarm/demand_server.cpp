@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/demand_server.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <map>
+
+#include "http/range.h"
+#include "swarm/proof.h"
+#include "util/log.h"
+
+namespace swarmfs::swarm {
+
+using http::PeerRequest;
+using http::PeerResponse;
+using util::Fault;
+using util::Outcome;
+using util::SharedBytes;
+using Respond = http::PeerServer::Respond;
+
+namespace {
+
+constexpr uint64_t kLongestRange = 4 << 20;
+constexpr size_t kMostLayers = 128;
+constexpr size_t kMostOthers = 4;
+constexpr std::chrono::seconds kPatience{25};  ///< for the registry, as owner
+
+SharedBytes bytes_of(std::string_view text) {
+  const auto view = util::as_bytes(text);
+  return SharedBytes::of({view.begin(), view.end()});
+}
+
+PeerResponse answer(int status, const std::string& type, SharedBytes body) {
+  PeerResponse made;
+  made.status = status;
+  made.headers.emplace_back("Content-Type", type);
+  made.body.push_back(std::move(body));
+  return made;
+}
+
+PeerResponse refusal(int status, const std::string& why) {
+  return answer(status, "text/plain", bytes_of(why + "\n"));
+}
+
+int status_of(Fault fault) {
+  switch (fault) {
+    case Fault::not_found:
+      return 404;
+    case Fault::denied:
+      return 403;
+    case Fault::invalid:
+      return 400;
+    case Fault::timed_out:
+      return 504;
+    case Fault::corrupt:
+    case Fault::unavailable:
+    case Fault::cancelled:
+    case Fault::no_space:
+      break;
+  }
+  return 503;
+}
+
+std::string query(const PeerRequest& request, const std::string& name) {
+  const auto found = request.query.find(name);
+  return found == request.query.end() ? std::string() : found->second;
+}
+
+std::vector<util::Digest> digests(std::string_view list) {
+  std::vector<util::Digest> made;
+  while (!list.empty() && made.size() < kMostLayers) {
+    const std::string_view one = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(one.size() + 1, list.size()));
+    if (const auto digest = util::Digest::parse_hex(one)) made.push_back(*digest);
+  }
+  return made;
+}
+
+std::optional<chunk::Class> class_of(std::string_view name) {
+  for (const auto cls :
+       {chunk::Class::fault, chunk::Class::pull, chunk::Class::prefetch, chunk::Class::backfill})
+    if (name == chunk::to_string(cls)) return cls;
+  return std::nullopt;
+}
+
+/// Whether all the blocks are in the store, or on their way from the registry.
+bool is_here(const HeldLayer& held, chunk::BlockRange blocks) {
+  BlockSet wanted(blocks.count);
+  for (const auto& one : held.presence) {
+    const uint64_t first = std::max(one.first, blocks.first);
+    const uint64_t end = std::min(one.end(), blocks.end());
+    if (first < end) wanted.add({first - blocks.first, end - first});
+  }
+  return wanted.has({0, blocks.count});
+}
+
+/// Where the asker's own demand lane is: its address, and the port that it says.
+std::optional<Endpoint> asker_endpoint(const PeerRequest& request) {
+  const auto remote = Endpoint::parse(request.remote_address);
+  const std::string text = query(request, "port");
+  uint16_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (!remote || error != std::errc() || end != text.data() + text.size() || port == 0)
+    return std::nullopt;
+  return Endpoint{remote->address, port};
+}
+
+}  // namespace
+
+struct DemandServer::State {
+  struct Load {
+    ServeLoad total;
+    std::map<std::string, unsigned> by_peer;
+    std::map<uint64_t, util::Operation> reads;
+    uint64_t next = 0;
+    bool stopping = false;
+  };
+  struct Range {
+    util::Digest layer;
+    util::ByteRange bytes;
+    uint64_t size = 0;
+    chunk::Class cls = chunk::Class::fault;
+    bool fetch = false;
+    std::string peer;
+    std::optional<Endpoint> asker;
+  };
+
+  State(DemandServerOptions chosen, const http::TlsMaterial& material, Holdings& its_holdings,
+        PeerTable& its_table, LayerViews& its_views, util::Metrics& metrics)
+      : options(std::move(chosen)),
+        holdings(its_holdings),
+        table(its_table),
+        views(its_views),
+        served(metrics.counter("swarmfs_peer_served_bytes_total", "Bytes given to other nodes")),
+        shed(metrics.counter("swarmfs_peer_shed_total", "Requests of peers sent elsewhere")),
+        refused(metrics.counter("swarmfs_peer_refused_total",
+                                "Requests of peers for what they may not have")) {
+    http::PeerServerOptions server_options;
+    server_options.addresses = options.listen;
+    server = std::make_unique<http::PeerServer>(
+        server_options, material, [this](const PeerRequest& request, Respond respond) {
+          handle(request, std::move(respond));
+        });
+  }
+  ~State() {
+    std::map<uint64_t, util::Operation> reads;
+    {
+      auto locked = load.lock();
+      locked->stopping = true;
+      reads.swap(locked->reads);
+    }
+    reads.clear();
+    server.reset();
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  void handle(const PeerRequest& request, Respond respond) {
+    if (table.banned(request.peer)) return respond(refusal(403, "this node is banned here"));
+    if (request.method != "GET" && request.method != "HEAD")
+      return respond(refusal(405, "GET and HEAD only"));
+    if (const auto asker = asker_endpoint(request)) {
+      table.add({*asker});
+      table.met(*asker, request.peer, query(request, "zone"));
+    }
+    const std::string& path = request.path;
+    if (path == "/v1/layers") return tell_news(request, respond);
+    if (path == "/v1/manifests") return give_manifest(request, respond);
+    if (path.starts_with("/v1/profiles/")) return give_profile(request, respond, path.substr(13));
+    if (path.starts_with("/v1/layers/")) return give_layer(request, respond, path.substr(11));
+    respond(refusal(404, "no such path"));
+  }
+
+  /// Empty: the asker may have what is of the repository. Else what to answer.
+  std::optional<PeerResponse> refuse(const PeerRequest& request, const std::string& repository) {
+    const Access access = holdings.access(repository);
+    if (access.known_public) return std::nullopt;
+    const auto proof = request.header("Swarmfs-Proof");
+    if (proof && proves(*proof, access, options.node_id(), request.peer, repository))
+      return std::nullopt;
+    refused.add();
+    return refusal(403, "show that you may pull from this repository");
+  }
+
+  void tell_news(const PeerRequest& request, const Respond& respond) {
+    const std::string repository = query(request, "repository");
+    News news;
+    news.zone = options.zone;
+    const auto asked = digests(query(request, "layers"));
+    if (!asked.empty())
+      if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
+    const auto now = std::chrono::steady_clock::now();
+    const auto asker = asker_endpoint(request);
+    for (const auto& digest : asked) {
+      if (!holdings.belongs(digest, repository)) continue;
+      if (asker) views.wanted_by(*asker, digest, now);
+      const auto held = holdings.held(digest);
+      if (!held) continue;
+      const bool wants = !held->complete && views.find(digest);
+      LayerNews layer{held->size, wants, held->sealed, BlockSet(chunk::block_count(held->size))};
+      for (const auto& blocks : held->presence) layer.blocks.add(blocks);
+      news.layers.emplace(digest, std::move(layer));
+    }
+    respond(answer(200, "application/json", bytes_of(news.to_json())));
+  }
+
+  void give_manifest(const PeerRequest& request, const Respond& respond) {
+    holdings.manifest(query(request, "reference"), query(request, "platform"),
+                      [respond](std::optional<HeldManifest> manifest) {
+                        if (!manifest) return respond(refusal(404, "not known here"));
+                        auto made = answer(200, "application/octet-stream",
+                                           SharedBytes::of(std::move(manifest->bytes)));
+                        made.headers.emplace_back("Swarmfs-Digest", manifest->digest.to_string());
+                        respond(std::move(made));
+                      });
+  }
+
+  void give_profile(const PeerRequest& request, const Respond& respond, const std::string& hex) {
+    const auto digest = util::Digest::parse_hex(hex);
+    if (!digest) return respond(refusal(400, "no digest"));
+    if (auto refusal = refuse(request, query(request, "repository")))
+      return respond(std::move(*refusal));
+    holdings.profile(*digest, [respond](const std::optional<std::string>& profile) {
+      respond(profile ? answer(200, "application/json", bytes_of(*profile))
+                      : refusal(404, "nobody read that image here"));
+    });
+  }
+
+  void give_layer(const PeerRequest& request, const Respond& respond, std::string_view rest) {
+    const auto digest = util::Digest::parse_hex(rest.substr(0, rest.find('/')));
+    const std::string what(rest.substr(std::min(rest.find('/'), rest.size())));
+    if (!digest) return respond(refusal(400, "no digest"));
+    const std::string repository = query(request, "repository");
+    if (!holdings.belongs(*digest, repository)) return respond(refusal(404, "not here"));
+    if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
+    if (what == "/bytes") return give_bytes(request, respond, *digest);
+    if (what != "/claim" && what != "/tree" && what != "/index")
+      return respond(refusal(404, "no such path"));
+    holdings.published(*digest, [respond, what](std::optional<PublishedLayer> layer) {
+      if (!layer || layer->claim.empty()) return respond(refusal(404, "not sealed here"));
+      if (what == "/claim")
+        respond(answer(200, "application/json", bytes_of(layer->claim)));
+      else
+        respond(answer(200, "application/octet-stream",
+                       SharedBytes::of(std::move(what == "/tree" ? layer->leaves : layer->index))));
+    });
+  }
+
+  void give_bytes(const PeerRequest& request, const Respond& respond, const util::Digest& digest) {
+    const auto range = http::parse_range(request.header("Range").value_or(""));
+    const auto cls = class_of(query(request, "class"));
+    const auto held = holdings.held(digest);
+    if (!held) return respond(refusal(404, "not here"));
+    if (!range || !cls || range->clamp(held->size) != *range || range->empty() ||
+        range->length > kLongestRange)
+      return respond(refusal(416, fmt::format("one range of at most {} bytes inside the layer's {}",
+                                              kLongestRange, held->size)));
+    read({digest, *range, held->size, *cls, query(request, "fetch") == "1", request.peer,
+          asker_endpoint(request)},
+         is_here(*held, chunk::blocks_covering(*range)), respond);
+  }
+
+  /// A number for the read, or nothing when there is no room for it.
+  std::optional<uint64_t> enter(const Range& range) {
+    auto locked = load.lock();
+    auto& total = locked->total;
+    total.of_this_peer = locked->by_peer[range.peer];
+    if (locked->stopping || !admits(options.limits, total, range.cls, range.bytes.length))
+      return std::nullopt;
+    ++total.requests;
+    total.bulk_requests += range.cls != chunk::Class::fault;
+    total.bytes += range.bytes.length;
+    ++locked->by_peer[range.peer];
+    return locked->next++;
+  }
+
+  void leave(const Range& range, uint64_t number) {
+    util::Operation ended;
+    auto locked = load.lock();
+    auto& total = locked->total;
+    --total.requests;
+    total.bulk_requests -= range.cls != chunk::Class::fault;
+    total.bytes -= range.bytes.length;
+    if (--locked->by_peer[range.peer] == 0) locked->by_peer.erase(range.peer);
+    if (const auto found = locked->reads.find(number); found != locked->reads.end()) {
+      ended = std::move(found->second);
+      locked->reads.erase(found);
+    }
+    locked.unlock();
+  }
+
+  void read(const Range& range, bool here, const Respond& respond) {
+    const auto number = enter(range);
+    const auto others = holders(range);
+    const Serve how = how_to_serve(number.has_value(), here, range.fetch && !others.empty());
+    if (how == Serve::busy || how == Serve::refer) {
+      if (number) leave(range, *number);
+      return respond(send_away(others));
+    }
+    const auto ended = std::make_shared<std::atomic<bool>>(false);
+    chunk::FetchContext context{range.cls, std::chrono::steady_clock::now() + kPatience,
+                                "peer " + range.peer};
+    context.for_peer = true;
+    auto operation = holdings.read(
+        range.layer, range.bytes, range.fetch, context,
+        [this, range, respond, ended, number = *number](const Outcome<SharedBytes>& bytes) {
+          *ended = true;
+          leave(range, number);
+          respond(bytes ? partial(range, *bytes)
+                        : refusal(status_of(bytes.failure().fault), bytes.failure().message));
+        });
+    auto locked = load.lock();
+    if (!*ended && !locked->stopping) locked->reads.emplace(*number, std::move(operation));
+    locked.unlock();
+  }
+
+  PeerResponse partial(const Range& range, const SharedBytes& bytes) {
+    served.add(static_cast<double>(bytes.size()));
+    auto made = answer(206, "application/octet-stream", bytes);
+    made.headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", range.bytes.offset,
+                                                           range.bytes.end() - 1, range.size));
+    return made;
+  }
+
+  /// Others who have it, but for the asker.
+  std::string holders(const Range& range) {
+    std::string others;
+    size_t count = 0;
+    for (const auto& member : views.members(range.layer, chunk::blocks_covering(range.bytes),
+                                            std::chrono::steady_clock::now())) {
+      if (!member.holds || member.endpoint == range.asker || count == kMostOthers) continue;
+      others += (count++ ? "," : "") + member.endpoint.to_string();
+    }
+    return others;
+  }
+
+  /// Names others, so that a hot node's askers spread.
+  PeerResponse send_away(const std::string& others) {
+    shed.add();
+    auto made = refusal(503, "not by this node, now");
+    if (!others.empty()) made.headers.emplace_back("Swarmfs-Others", others);
+    return made;
+  }
+
+  const DemandServerOptions options;
+  Holdings& holdings;
+  PeerTable& table;
+  LayerViews& views;
+  util::Metrics::Counter& served;
+  util::Metrics::Counter& shed;
+  util::Metrics::Counter& refused;
+  util::Sync<Load> load;
+  std::unique_ptr<http::PeerServer> server;
+};
+
+DemandServer::DemandServer(DemandServerOptions options, const http::TlsMaterial& material,
+                           Holdings& holdings, PeerTable& table, LayerViews& views,
+                           util::Metrics& metrics)
+    : state_(
+          std::make_unique<State>(std::move(options), material, holdings, table, views, metrics)) {}
+DemandServer::~DemandServer() = default;
+
+void DemandServer::set_tls(const http::TlsMaterial& material) {
+  state_->server->set_tls(material);
+}
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "http/peer_server.h"
+#include "swarm/holdings.h"
+#include "swarm/layer_views.h"
+#include "swarm/peer_table.h"
+#include "swarm/policy.h"
+#include "util/metrics.h"
+
+namespace swarmfs::swarm {
+
+struct DemandServerOptions {
+  std::vector<std::string> listen;  ///< "10.0.0.3:7946"
+  std::string zone;
+  ServeLimits limits;
+  std::function<std::string()> node_id;  ///< ours
+};
+
+/// The serving half of the demand lane (design.md section 6): what is here, and as owner of a share
+/// what the registry has. packaging/demand-lane.md documents the requests. A layer is answered for
+/// only in a repository that the asker names and that it belongs to; where the repository is not
+/// known to be public, with a proof that the asker may pull from it (proof.h).
+class DemandServer {
+ public:
+  /// Throws util::Error when it cannot listen. What it refers to must outlive it.
+  DemandServer(DemandServerOptions options, const http::TlsMaterial& material, Holdings& holdings,
+               PeerTable& table, LayerViews& views, util::Metrics& metrics);
+  ~DemandServer();
+  DemandServer(const DemandServer&) = delete;
+  DemandServer& operator=(const DemandServer&) = delete;
+
+  void set_tls(const http::TlsMaterial& material);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "chunk/block.h"
+#include "chunk/fetch_context.h"
+#include "chunk/layer_ref.h"
+#include "util/digest.h"
+#include "util/operation.h"
+#include "util/outcome.h"
+#include "util/shared_bytes.h"
+
+namespace swarmfs::swarm {
+
+/// A layer as this node has it, for other nodes.
+struct HeldLayer {
+  uint64_t size = 0;
+  bool complete = false;                    ///< every block is here
+  bool sealed = false;                      ///< published() has a claim
+  std::vector<chunk::BlockRange> presence;  ///< blocks here, or on their way from the registry
+};
+
+/// What a node that hashed the layer as a whole gives away with it.
+struct PublishedLayer {
+  util::Bytes index;   ///< the layer index document
+  util::Bytes leaves;  ///< of the hash tree, 32 bytes per block
+  std::string claim;
+};
+
+/// Who may have what is of a repository.
+struct Access {
+  bool known_public = false;  ///< the registry gave its manifest to nobody in particular
+  /// What only who could pull an image of it knows: SHA-256 over the bytes of its manifest and of
+  /// its config, by manifest. Both sides of a proof compute it; it never travels.
+  std::map<util::Digest, util::Digest> secrets;
+};
+
+struct HeldManifest {
+  util::Digest digest;
+  util::Bytes bytes;
+};
+
+/// What the demand lane needs from the rest of the daemon, which implements it. Repositories are
+/// "registry/name" ("docker.io/library/nginx"). Called on threads of the demand server, several at
+/// once; must not block.
+class Holdings {
+ public:
+  virtual ~Holdings() = default;
+  /// Whether a manifest of the repository that names the layer was resolved here (or by a member).
+  [[nodiscard]] virtual bool belongs(const util::Digest& layer, const std::string& repository) = 0;
+  [[nodiscard]] virtual Access access(const std::string& repository) = 0;
+  /// Empty: nothing is known of it here.
+  [[nodiscard]] virtual std::optional<HeldLayer> held(const util::Digest& layer) = 0;
+  /// Bytes for a peer. `fetch`: from the registry where they are not here (or on their way); else
+  /// absent bytes are Fault::not_found. `on_read` runs on any thread, once, unless the operation
+  /// dies first.
+  using OnRead = std::function<void(util::Outcome<util::SharedBytes>)>;
+  [[nodiscard]] virtual util::Operation read(const util::Digest& layer, util::ByteRange range,
+                                             bool fetch, const chunk::FetchContext& context,
+                                             OnRead on_read) = 0;
+  /// The answer may come later, on any thread: documents are read from the disk.
+  virtual void published(const util::Digest& layer,
+                         std::function<void(std::optional<PublishedLayer>)> callback) = 0;
+  /// What a reference of a public repository stood for when it was last resolved here.
+  /// `platform`: "linux/amd64".
+  virtual void manifest(const std::string& reference, const std::string& platform,
+                        std::function<void(std::optional<HeldManifest>)> callback) = 0;
+  /// The access profile of an image (JSON of image::AccessProfile).
+  virtual void profile(const util::Digest& manifest,
+                       std::function<void(std::optional<std::string>)> callback) = 0;
+};
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "swarm/block_set.h"
+#include "util/digest.h"
+#include "util/outcome.h"
+
+namespace swarmfs::swarm {
+
+/// What a node tells of one layer. Its blocks are a hint: they may be evicted before they are asked
+/// for.
+struct LayerNews {
+  uint64_t size = 0;
+  bool wants = false;   ///< it is bringing the layer in, so it owns shares
+  bool sealed = false;  ///< it has claim, hash tree and index to give
+  BlockSet blocks;      ///< that it has, or has on their way from the registry
+  bool operator==(const LayerNews&) const = default;
+};
+
+/// The answer to GET /v1/layers.
+struct News {
+  std::string zone;
+  std::map<util::Digest, LayerNews> layers;
+
+  /// {"zone":"a","layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>"}}}
+  [[nodiscard]] std::string to_json() const;
+  /// Failure (invalid): not such a text; a zone of more than 63 characters, a layer of more than
+  /// 1 TiB or more than 256 layers. Pure.
+  static util::Outcome<News> parse(std::string_view text);
+};
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/news_rounds.h"
+
+#include <algorithm>
+
+#include "util/log.h"
+
+namespace swarmfs::swarm {
+
+namespace {
+
+constexpr std::chrono::seconds kGreeting{20};
+constexpr std::chrono::seconds kPatience{3};
+constexpr size_t kMostLayers = 128;
+constexpr size_t kMostPeers = 64;  ///< asked about one layer because they are there
+constexpr uint64_t kLength = 16 * 1024;
+
+std::string join(const std::vector<util::Digest>& digests) {
+  std::string made;
+  for (const auto& digest : digests) made += (made.empty() ? "" : ",") + digest.hex();
+  return made;
+}
+
+}  // namespace
+
+NewsRounds::NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views,
+                       Holdings& holdings, util::Timers& timers)
+    : client_(client), table_(table), views_(views), holdings_(holdings), timers_(timers) {
+  tick_ = timers_.every(kPeriod, [this] { round(); });
+}
+
+NewsRounds::~NewsRounds() {
+  tick_.cancel();
+  std::exchange(*soon_.lock(), {}).cancel();
+  std::list<AskingPtr> asking;
+  {
+    auto state = state_.lock();
+    state->stopping = true;
+    asking.swap(state->asking);
+  }
+  asking.clear();
+  changed_.notify_all();
+}
+
+void NewsRounds::set_known(const std::vector<Endpoint>& peers) {
+  state_.lock()->known = {peers.begin(), peers.end()};
+  soon();
+}
+
+void NewsRounds::soon() {
+  auto operation = timers_.after({}, [this] { round(); });
+  std::swap(*soon_.lock(), operation);
+}
+
+bool NewsRounds::wait_for_news(util::SteadyTime until) {
+  auto state = state_.lock();
+  const uint64_t rounds = state->rounds, answers = state->answers;
+  state.wait_until(changed_, until, [&] {
+    const bool round_ended = state->rounds != rounds && state->asking.empty();
+    return state->answers != answers || round_ended || state->stopping;
+  });
+  return state->answers != answers;
+}
+
+std::vector<NewsRounds::Group> NewsRounds::groups() {
+  std::map<std::string, Group> made;
+  for (const auto& layer : views_.interesting(std::chrono::steady_clock::now())) {
+    const auto held = holdings_.held(layer.digest);
+    if (held && held->complete) continue;
+    auto& group = made[repository_of(layer)];
+    group.repository = repository_of(layer);
+    if (group.layers.size() == kMostLayers) continue;
+    group.layers.push_back(layer.digest);
+  }
+  std::vector<Group> list;
+  for (auto& [name, group] : made) list.push_back(std::move(group));
+  return list;
+}
+
+bool NewsRounds::begins_with(const Endpoint& peer, bool has_topic) {
+  const auto now = std::chrono::steady_clock::now();
+  auto state = state_.lock();
+  const bool busy = std::any_of(state->asking.begin(), state->asking.end(),
+                                [&](const AskingPtr& one) { return one->peer == peer; });
+  auto& greeted = state->greeted[peer];
+  if (busy || state->stopping || (!has_topic && now - greeted < kGreeting)) return false;
+  greeted = now;
+  return true;
+}
+
+void NewsRounds::round() {
+  const auto topics = groups();
+  std::set<Endpoint> peers;
+  for (const auto& peer : table_.list())
+    if (peers.size() < kMostPeers && peer.banned.empty()) peers.insert(peer.endpoint);
+  for (const auto& known : state_.lock()->known)
+    if (peers.size() < kMostPeers) peers.insert(known);
+  for (const auto& topic : topics)
+    for (const auto& layer : topic.layers) peers.merge(views_.candidates(layer));
+  for (const auto& peer : peers) {
+    if (!begins_with(peer, !topics.empty())) continue;
+    for (const auto& topic : topics) ask(peer, topic);
+    if (topics.empty()) ask(peer, {});
+  }
+  ++state_.lock()->rounds;
+  changed_.notify_all();
+}
+
+void NewsRounds::ask(const Endpoint& peer, const Group& group) {
+  auto attempt = table_.attempt(peer, kLength, false);
+  if (!attempt) return;
+  auto asking = std::make_shared<Asking>();
+  asking->peer = peer;
+  asking->layers = group.layers;
+  asking->attempt = std::move(attempt);
+  auto request = client_.request(
+      peer, "/v1/layers", {{"repository", group.repository}, {"layers", join(group.layers)}});
+  request.total_timeout = kPatience;
+  http::Handlers handlers;
+  handlers.on_done = [this,
+                      weak = std::weak_ptr(asking)](const util::Outcome<http::Response>& outcome) {
+    if (const auto one = weak.lock()) on_done(one, outcome);
+  };
+  state_.lock()->asking.push_back(asking);
+  auto exchange = client_.start(std::move(request), std::move(handlers));
+  auto state = state_.lock();
+  const auto& list = state->asking;
+  if (std::find(list.begin(), list.end(), asking) != list.end())
+    asking->exchange = std::move(exchange);
+  state.unlock();  // an exchange that has ended dies without the lock
+}
+
+void NewsRounds::on_done(const AskingPtr& asking, const util::Outcome<http::Response>& outcome) {
+  state_.lock()->asking.remove(asking);
+  if (outcome) {
+    asking->attempt->declined();
+    take_in(*asking, *outcome);
+  } else {
+    asking->attempt->failed(outcome.failure().message);
+    views_.gone(asking->peer);
+    util::log::debug("peer {}: {}", asking->peer.to_string(), outcome.failure().message);
+  }
+  ++state_.lock()->answers;
+  changed_.notify_all();
+}
+
+void NewsRounds::take_in(const Asking& asking, const http::Response& response) {
+  const bool fresh = client_.met(asking.peer, response);
+  const auto now = std::chrono::steady_clock::now();
+  if (response.status == 403 && fresh) return soon();
+  if (response.status != 200) return views_.heard(asking.peer, asking.layers, {}, now);
+  const auto news = News::parse(response.body);
+  if (!news) {
+    table_.ban(asking.peer, "it talks nonsense: " + news.failure().message);
+    return views_.gone(asking.peer);
+  }
+  table_.met(asking.peer, response.peer, news->zone);
+  views_.heard(asking.peer, asking.layers, *news, now);
+}
+
+}  // namespace swarmfs::swarm

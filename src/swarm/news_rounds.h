@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <condition_variable>
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "swarm/demand_client.h"
+#include "swarm/layer_views.h"
+#include "util/timers.h"
+
+namespace swarmfs::swarm {
+
+/// Asks peers, again and again, what they have and want of the layers that are being brought in
+/// here, and tells them so of us. Peers without anything to talk about are greeted now and then, so
+/// that the connection is there when a fault comes. Any thread.
+class NewsRounds {
+ public:
+  static constexpr std::chrono::milliseconds kPeriod{250};
+
+  NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views, Holdings& holdings,
+             util::Timers& timers);
+  ~NewsRounds();
+  NewsRounds(const NewsRounds&) = delete;
+  NewsRounds& operator=(const NewsRounds&) = delete;
+
+  /// Peers to ask about every layer, besides those that ask us.
+  void set_known(const std::vector<Endpoint>& peers);
+  /// A round now, on the timer's thread.
+  void soon();
+  /// Blocks until somebody answers: true. False: a whole round has ended without, or `until` has
+  /// passed.
+  bool wait_for_news(util::SteadyTime until);
+
+ private:
+  /// Layers that are asked for in one repository.
+  struct Group {
+    std::string repository;
+    std::vector<util::Digest> layers;
+  };
+  struct Asking {
+    Endpoint peer;
+    std::vector<util::Digest> layers;
+    std::optional<PeerTable::Attempt> attempt;
+    std::unique_ptr<http::Exchange> exchange;
+  };
+  using AskingPtr = std::shared_ptr<Asking>;
+  struct State {
+    std::set<Endpoint> known;
+    std::list<AskingPtr> asking;
+    std::map<Endpoint, util::SteadyTime> greeted;
+    uint64_t rounds = 0;   ///< begun
+    uint64_t answers = 0;  ///< heard
+    bool stopping = false;
+  };
+
+  void round();
+  [[nodiscard]] std::vector<Group> groups();
+  [[nodiscard]] bool begins_with(const Endpoint& peer, bool has_topic);
+  void ask(const Endpoint& peer, const Group& group);
+  void on_done(const AskingPtr& asking, const util::Outcome<http::Response>& outcome);
+  void take_in(const Asking& asking, const http::Response& response);
+
+  DemandClient& client_;
+  PeerTable& table_;
+  LayerViews& views_;
+  Holdings& holdings_;
+  util::Timers& timers_;
+  util::Sync<State> state_;
+  std::condition_variable changed_;
+  util::Sync<util::Operation> soon_;
+  util::Operation tick_;
+};
+
+}  // namespace swarmfs::swarm

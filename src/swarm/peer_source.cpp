@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/peer_source.h"
+
+#include <algorithm>
+
+#include "swarm/peer_transfer.h"
+#include "util/log.h"
+
+namespace swarmfs::swarm {
+
+using util::ByteRange;
+
+namespace {
+
+/// The part of `range` that lies in its first chunk.
+ByteRange in_chunk(const chunk::LayerRef& layer, ByteRange range) {
+  const uint64_t size = chunk::chunk_size(layer.size);
+  return {range.offset, std::min(range.length, size - range.offset % size)};
+}
+
+}  // namespace
+
+PeerSource::State::State(PeerSourceOptions chosen, DemandClient& its_client, PeerTable& its_table,
+                         LayerViews& its_views, util::Timers& its_timers, util::Metrics& metrics)
+    : options(std::move(chosen)),
+      client(its_client),
+      table(its_table),
+      views(its_views),
+      timers(its_timers),
+      cross_zone(TokenBucket(options.cross_zone_rate, std::chrono::steady_clock::now())) {
+  for (const bool same : {false, true})
+    from_zone[same] = &metrics.counter("swarmfs_peer_bytes_total", "Bytes that other nodes gave",
+                                       {{"zone", same ? "same" : "other"}});
+}
+
+PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, ByteRange range,
+                                                  chunk::Class cls) const {
+  Route made;
+  const auto now = std::chrono::steady_clock::now();
+  const auto members = views.members(layer.digest, chunk::blocks_covering(range), now);
+  if (members.empty()) return made;
+  std::map<Endpoint, const LayerViews::Member*> by_endpoint;
+  for (const auto& member : members)
+    if (member.exchanges()) by_endpoint.emplace(member.endpoint, &member);
+  Question question;
+  std::vector<bool> holds;
+  for (auto& candidate : table.candidates(range.length)) {
+    const auto member = by_endpoint.find(candidate.endpoint);
+    if (member == by_endpoint.end()) continue;
+    if (member->second->holds) question.holders.push_back(made.peers.size());
+    holds.push_back(member->second->holds);
+    made.peers.push_back(std::move(candidate));
+  }
+  question.layer = layer.digest;
+  question.chunk = range.offset / chunk::chunk_size(layer.size);
+  question.cls = cls;
+  question.self = options.node_id();
+  question.zone = options.zone;
+  question.peers = made.peers;
+  question.cross_zone = cross_zone.lock()->open(now);
+  for (const auto& step : steps(question)) {
+    if (!step.peer) break;
+    made.steps.push_back({*step.peer, step.hedge, holds[*step.peer]});
+  }
+  return made;
+}
+
+PeerSource::PeerSource(PeerSourceOptions options, DemandClient& client, PeerTable& table,
+                       LayerViews& views, util::Timers& timers, util::Metrics& metrics)
+    : state_(std::make_shared<State>(std::move(options), client, table, views, timers, metrics)) {}
+
+PeerSource::~PeerSource() = default;
+
+std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRange range,
+                                            const chunk::FetchContext& context) {
+  if (context.for_peer || (!context.sealed && !state_->options.provisional)) return std::nullopt;
+  if (state_->views.interest(layer, std::chrono::steady_clock::now()))
+    state_->timers.post({}, [weak = std::weak_ptr(state_), layer] {
+      if (const auto state = weak.lock()) state->options.on_fresh(layer);
+    });
+  const ByteRange part = in_chunk(layer, range);
+  const auto route = state_->route(layer, part, context.cls);
+  if (route.steps.empty()) return std::nullopt;
+  chunk::Plan plan{part.length, util::Duration::zero()};
+  for (const auto& step : route.steps) {
+    if (step.hedge == util::Duration::max()) return chunk::Plan{part.length, step.hedge};
+    plan.hedge += step.hedge;
+  }
+  return plan;
+}
+
+std::unique_ptr<chunk::Transfer> PeerSource::fetch(const chunk::LayerRef& layer, ByteRange range,
+                                                   const chunk::FetchContext& context,
+                                                   OnData on_data, OnDone on_done) {
+  auto made = std::make_shared<PeerTransfer>(
+      state_, PeerTransfer::Order{layer, range, context, std::move(on_data), std::move(on_done)},
+      state_->route(layer, range, context.cls));
+  made->start();
+  return std::make_unique<PeerTransfer::Handle>(std::move(made));
+}
+
+void PeerSource::blame(const chunk::LayerRef& layer, const std::string& supplier,
+                       const std::string& why) {
+  const auto endpoint = Endpoint::parse(supplier.substr(0, supplier.find(' ')));
+  if (!endpoint) return;
+  util::log::error("peer {} is banned: layer {}: {}", supplier, layer.digest.short_hex(), why);
+  state_->table.ban(*endpoint, why);
+  state_->views.gone(*endpoint);
+}
+
+uint64_t PeerSource::share_length(const chunk::LayerRef& layer, ByteRange range) const {
+  const auto members = state_->views.members(layer.digest, {}, std::chrono::steady_clock::now());
+  const bool shared = std::any_of(members.begin(), members.end(),
+                                  [](const auto& member) { return member.exchanges(); });
+  return shared ? in_chunk(layer, range).length : range.length;
+}
+
+}  // namespace swarmfs::swarm

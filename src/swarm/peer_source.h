@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "chunk/source.h"
+#include "swarm/demand_client.h"
+#include "swarm/layer_views.h"
+#include "swarm/peer_table.h"
+#include "swarm/policy.h"
+#include "util/metrics.h"
+#include "util/timers.h"
+
+namespace swarmfs::swarm {
+
+struct PeerSourceOptions {
+  std::string zone;
+  std::function<std::string()> node_id;  ///< ours
+  bool provisional = true;               ///< members may give bytes that no hash tree covers
+  uint64_t cross_zone_rate = 0;          ///< bytes per second; 0: no limit
+  /// A layer is asked for that nobody was interested in before. On the timer's thread.
+  std::function<void(const chunk::LayerRef&)> on_fresh;
+};
+
+/// Layers from other nodes, over the demand lane: from who has the bytes, else by the owner of the
+/// chunk's share, who fetches them from the registry once for all (policy.h: steps). One request
+/// stays inside one chunk. See chunk::Source.
+class PeerSource final : public chunk::Source {
+ public:
+  PeerSource(PeerSourceOptions options, DemandClient& client, PeerTable& table, LayerViews& views,
+             util::Timers& timers, util::Metrics& metrics);
+  ~PeerSource() override;
+
+  [[nodiscard]] chunk::SourceKind kind() const override { return chunk::SourceKind::peer; }
+  [[nodiscard]] std::string name() const override { return "peers"; }
+  [[nodiscard]] std::optional<chunk::Plan> plan(const chunk::LayerRef& layer, util::ByteRange range,
+                                                const chunk::FetchContext& context) override;
+  [[nodiscard]] std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer,
+                                                       util::ByteRange range,
+                                                       const chunk::FetchContext& context,
+                                                       OnData on_data, OnDone on_done) override;
+  void blame(const chunk::LayerRef& layer, const std::string& supplier,
+             const std::string& why) override;
+
+  /// How much of `range` has one answer to "is it ours to fetch from the registry": to the chunk's
+  /// end where others are in the layer's swarm, else all of it. Cheap, any thread.
+  [[nodiscard]] uint64_t share_length(const chunk::LayerRef& layer, util::ByteRange range) const;
+
+  struct State;  // shared with the transfers under way
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/peer_transfer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "util/log.h"
+
+namespace swarmfs::swarm {
+
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+
+namespace {
+
+std::chrono::milliseconds stall_timeout(chunk::Class cls, bool holds) {
+  const std::chrono::milliseconds base{cls == chunk::Class::fault ? 2'000 : 5'000};
+  return holds ? base : base + std::chrono::milliseconds(5'000);
+}
+
+std::vector<Endpoint> endpoints(std::string_view list) {
+  std::vector<Endpoint> made;
+  while (!list.empty() && made.size() < 8) {
+    const std::string_view one = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(one.size() + 1, list.size()));
+    if (const auto endpoint = Endpoint::parse(one)) made.push_back(*endpoint);
+  }
+  return made;
+}
+
+}  // namespace
+
+PeerTransfer::PeerTransfer(std::shared_ptr<PeerSource::State> source, Order order,
+                           PeerSource::State::Route route)
+    : source_(std::move(source)), order_(std::move(order)), route_(std::move(route)) {}
+
+void PeerTransfer::start() {
+  // Not here: no callback may run inside Source::fetch().
+  bool nobody = false;
+  {
+    const std::lock_guard hold(mutex_);
+    nobody = route_.steps.empty();
+  }
+  if (nobody || !ask(0))
+    source_->timers.post({}, [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->ask_next();
+    });
+}
+
+void PeerTransfer::stop() {
+  gate_.close();
+  Exchanges dropped;
+  const std::lock_guard hold(mutex_);
+  ended_ = true;
+  winner_.reset();
+  dropped = drop_all_but(nullptr);
+}
+
+/// Takes the others' exchanges out; they must die without our lock.
+PeerTransfer::Exchanges PeerTransfer::drop_all_but(const TryPtr& kept) {
+  Exchanges dropped;
+  for (const auto& one : live_)
+    if (one != kept) dropped.push_back(std::move(one->exchange));
+  live_.clear();
+  if (kept) live_.push_back(kept);
+  return dropped;
+}
+
+void PeerTransfer::pause(bool paused) {
+  const std::lock_guard hold(mutex_);
+  paused_ = paused;
+  for (const auto& one : live_) {
+    if (!one->exchange) continue;
+    if (paused)
+      one->exchange->pause();
+    else
+      one->exchange->resume();
+  }
+}
+
+std::string PeerTransfer::supplier() const {
+  const std::lock_guard hold(mutex_);
+  return supplier_.empty() ? "peers" : supplier_;
+}
+
+void PeerTransfer::ask_next() {
+  for (;;) {
+    size_t step = 0;
+    {
+      const std::lock_guard hold(mutex_);
+      if (ended_) return;
+      step = next_step_;
+      if (step == route_.steps.size()) {
+        if (!live_.empty()) return;
+        break;
+      }
+    }
+    if (ask(step)) return;
+  }
+  finish(Failure{Fault::unavailable, "no peer gives the bytes"});
+}
+
+bool PeerTransfer::ask(size_t index) {
+  auto made = std::make_shared<Try>();
+  {
+    const std::lock_guard hold(mutex_);
+    if (ended_ || next_step_ != index) return true;
+    ++next_step_;
+    made->step = route_.steps[index];
+    const auto& peer = route_.peers[made->step.peer];
+    made->endpoint = peer.endpoint;
+    made->same_zone = peer.zone == source_->options.zone;
+    made->range = {order_.range.offset + delivered_, order_.range.length - delivered_};
+  }
+  made->attempt = source_->table.attempt(made->endpoint, made->range.length, made->step.holds);
+  if (!made->attempt) return false;
+  {
+    const std::lock_guard hold(mutex_);
+    if (ended_) return true;
+    live_.push_back(made);
+  }
+  launch(made);
+  set_hedge(index, made->step.hedge);
+  return true;
+}
+
+void PeerTransfer::launch(const TryPtr& made) {
+  const auto& step = made->step;
+  auto request =
+      source_->client.request(made->endpoint, "/v1/layers/" + order_.layer.digest.hex() + "/bytes",
+                              {{"repository", repository_of(order_.layer)},
+                               {"class", chunk::to_string(order_.context.cls)},
+                               {"fetch", step.holds ? "0" : "1"}});
+  request.range = made->range;
+  request.stall_timeout = stall_timeout(order_.context.cls, step.holds);
+  request.bulk = order_.context.cls != chunk::Class::fault;
+  http::Handlers handlers;
+  const std::weak_ptr<PeerTransfer> weak = weak_from_this();
+  const std::weak_ptr<Try> weak_try = made;
+  const auto guarded = [weak, weak_try](auto call) {
+    const auto self = weak.lock();
+    const auto one = weak_try.lock();
+    if (self && one) call(*self, one);
+  };
+  handlers.on_headers = [guarded](const http::Response& response) {
+    bool go_on = false;
+    guarded([&](PeerTransfer& self, const TryPtr& one) { go_on = self.on_headers(one, response); });
+    return go_on;
+  };
+  handlers.on_data = [guarded](util::ByteView bytes) {
+    guarded([&](PeerTransfer& self, const TryPtr& one) { self.on_data(one, bytes); });
+  };
+  handlers.on_done = [guarded](const Outcome<http::Response>& outcome) {
+    guarded([&](PeerTransfer& self, const TryPtr& one) { self.on_done(one, outcome); });
+  };
+  auto exchange = source_->client.start(std::move(request), std::move(handlers));
+  const std::lock_guard hold(mutex_);
+  const bool wanted = std::find(live_.begin(), live_.end(), made) != live_.end();
+  if (!wanted) return;  // it ended meanwhile; the exchange dies, after the lock
+  if (paused_) exchange->pause();
+  made->exchange = std::move(exchange);
+}
+
+void PeerTransfer::set_hedge(size_t step, util::Duration hedge) {
+  if (hedge == util::Duration::max()) return;
+  source_->timers.post(hedge, [weak = weak_from_this(), step] {
+    const auto self = weak.lock();
+    if (!self) return;
+    {
+      const std::lock_guard hold(self->mutex_);
+      // After the last step the caller's own hedge asks the registry.
+      const bool late =
+          self->next_step_ == step + 1 && self->next_step_ < self->route_.steps.size();
+      if (self->winner_ || !late) return;
+    }
+    self->ask_next();
+  });
+}
+
+bool PeerTransfer::on_headers(const TryPtr& one, const http::Response& response) {
+  const bool fresh = source_->client.met(one->endpoint, response);
+  one->again = response.status == 403 && fresh;
+  one->busy = response.status == 503;
+  one->others = endpoints(response.header("Swarmfs-Others").value_or(""));
+  const auto known = response.peer.substr(0, 12);
+  const std::lock_guard hold(mutex_);
+  one->supplier = fmt::format("{} (node {})", one->endpoint.to_string(), known);
+  return !ended_;
+}
+
+void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
+  Exchanges losers;
+  {
+    const std::lock_guard hold(mutex_);
+    if (ended_ || (winner_ && winner_ != one)) return;
+    if (!winner_) {
+      winner_ = one;
+      supplier_ = one->supplier;
+      losers = drop_all_but(one);
+    }
+    delivered_ += bytes.size();
+  }
+  losers.clear();
+  one->attempt->arrived(bytes.size());
+  source_->from_zone[one->same_zone]->add(static_cast<double>(bytes.size()));
+  if (!one->same_zone)
+    source_->cross_zone.lock()->take(bytes.size(), std::chrono::steady_clock::now());
+  gate_.run([&] { order_.on_data(bytes); });
+}
+
+void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outcome) {
+  if (!outcome) {
+    one->attempt->failed(outcome.failure().message);
+    source_->views.gone(one->endpoint);
+    return;
+  }
+  if (outcome->status == 206) return one->attempt->done();
+  one->attempt->declined();
+  if (outcome->status == 404)
+    source_->views.lacks(one->endpoint, order_.layer.digest, chunk::blocks_covering(one->range));
+  util::log::debug("peer {} declines layer {} at {} with {}", one->endpoint.to_string(),
+                   order_.layer.digest.short_hex(), one->range.offset, outcome->status);
+}
+
+void PeerTransfer::on_done(const TryPtr& one, const Outcome<http::Response>& outcome) {
+  judge(one, outcome);
+  bool whole = false, first = false;
+  {
+    const std::lock_guard hold(mutex_);
+    if (ended_) return;
+    live_.remove(one);
+    if (winner_ == one) winner_.reset();
+    whole = delivered_ == order_.range.length;
+    if (!whole && winner_) return;
+    first = delivered_ == 0 && live_.empty();
+  }
+  if (whole) return finish(util::Done{});
+  if (first && (one->again || one->busy)) return ask_again(one);
+  ask_next();
+}
+
+/// The steps anew, with what is known by now.
+void PeerTransfer::plan_again() {
+  const util::ByteRange rest = order_.range;
+  auto route = source_->route(order_.layer, rest, order_.context.cls);
+  const std::lock_guard hold(mutex_);
+  route_ = std::move(route);
+  next_step_ = 0;
+}
+
+void PeerTransfer::ask_again(const TryPtr& one) {
+  const auto blocks = chunk::blocks_covering(one->range);
+  for (const auto& other : one->others) source_->views.holds(other, order_.layer.digest, blocks);
+  std::optional<util::Duration> pause = util::Duration();
+  {
+    const std::lock_guard hold(mutex_);
+    const bool referred = !one->others.empty() && referrals_++ < kMostReferrals;
+    if (one->busy && !referred) pause = pause_when_busy(order_.context.cls, pauses_++);
+  }
+  if (!pause) return ask_next();
+  source_->timers.post(*pause, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->plan_again();
+    self->ask_next();
+  });
+}
+
+void PeerTransfer::finish(Outcome<util::Done> outcome) {
+  {
+    const std::lock_guard hold(mutex_);
+    if (std::exchange(ended_, true)) return;
+  }
+  gate_.run([&] { order_.on_done(std::move(outcome)); });
+}
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <array>
+#include <list>
+#include <mutex>
+
+#include "swarm/peer_source.h"
+#include "util/operation.h"
+
+namespace swarmfs::swarm {
+
+/// PeerSource's inside, shared with the transfers under way.
+struct PeerSource::State {
+  struct Step {
+    size_t peer = 0;  ///< index into Route::peers
+    util::Duration hedge{};
+    bool holds = false;  ///< else it is asked as owner of the share
+  };
+  /// Whom to ask, in this order, before the registry.
+  struct Route {
+    std::vector<Candidate> peers;
+    std::vector<Step> steps;
+  };
+
+  State(PeerSourceOptions options, DemandClient& client, PeerTable& table, LayerViews& views,
+        util::Timers& timers, util::Metrics& metrics);
+  [[nodiscard]] Route route(const chunk::LayerRef& layer, util::ByteRange range,
+                            chunk::Class cls) const;
+
+  const PeerSourceOptions options;
+  DemandClient& client;
+  PeerTable& table;
+  LayerViews& views;
+  util::Timers& timers;
+  util::Sync<TokenBucket> cross_zone;
+  std::array<util::Metrics::Counter*, 2> from_zone{};  ///< [same]
+};
+
+/// One range from peers: step after step of its route, the next as well when a peer lets the hedge
+/// pass without a byte. The first that gives a byte goes on alone; when it breaks off, the next
+/// goes on where it stopped. Its lock is never held over a call out.
+class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
+ public:
+  struct Order {
+    chunk::LayerRef layer;
+    util::ByteRange range;
+    chunk::FetchContext context;
+    chunk::Source::OnData on_data;
+    chunk::Source::OnDone on_done;
+  };
+  /// Ends the transfer when it dies.
+  class Handle final : public chunk::Transfer {
+   public:
+    explicit Handle(std::shared_ptr<PeerTransfer> transfer) : transfer_(std::move(transfer)) {}
+    ~Handle() override { transfer_->stop(); }
+    void pause() override { transfer_->pause(true); }
+    void resume() override { transfer_->pause(false); }
+    [[nodiscard]] std::string supplier() const override { return transfer_->supplier(); }
+
+   private:
+    std::shared_ptr<PeerTransfer> transfer_;
+  };
+
+  PeerTransfer(std::shared_ptr<PeerSource::State> source, Order order,
+               PeerSource::State::Route route);
+  void start();
+
+ private:
+  /// One request to one peer.
+  struct Try {
+    Endpoint endpoint;
+    PeerSource::State::Step step;
+    util::ByteRange range;
+    std::optional<PeerTable::Attempt> attempt;
+    std::unique_ptr<http::Exchange> exchange;
+    std::string supplier;
+    bool same_zone = true;
+    bool again = false;            ///< the peer told who it is: worth asking again, with a proof
+    bool busy = false;             ///< the peer sends us away
+    std::vector<Endpoint> others;  ///< who has it, says a peer that sends us away
+  };
+  using TryPtr = std::shared_ptr<Try>;
+  using Exchanges = std::vector<std::unique_ptr<http::Exchange>>;
+
+  void stop();
+  void pause(bool paused);
+  [[nodiscard]] std::string supplier() const;
+  void ask_next();
+  void ask_again(const TryPtr& one);
+  bool ask(size_t index);
+  void plan_again();
+  void launch(const TryPtr& made);
+  void set_hedge(size_t step, util::Duration hedge);
+  Exchanges drop_all_but(const TryPtr& kept);
+  bool on_headers(const TryPtr& one, const http::Response& response);
+  void on_data(const TryPtr& one, util::ByteView bytes);
+  void on_done(const TryPtr& one, const util::Outcome<http::Response>& outcome);
+  void judge(const TryPtr& one, const util::Outcome<http::Response>& outcome);
+  void finish(util::Outcome<util::Done> outcome);
+
+  const std::shared_ptr<PeerSource::State> source_;
+  const Order order_;
+  util::CallbackGate gate_;
+  mutable std::mutex mutex_;  ///< guards all below; a leaf
+  PeerSource::State::Route route_;
+  size_t next_step_ = 0;
+  unsigned pauses_ = 0;     ///< before a busy peer
+  unsigned referrals_ = 0;  ///< by peers that know who has it
+  uint64_t delivered_ = 0;
+  std::list<TryPtr> live_;
+  TryPtr winner_;
+  std::string supplier_;
+  bool paused_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/policy.h"
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+
+namespace swarmfs::swarm {
+namespace {
+
+using std::chrono::milliseconds;
+using util::Duration;
+
+constexpr size_t kHolders = 3;
+
+/// The finalizer of MurmurHash3: every bit of the input reaches every bit of the output.
+uint64_t mix(uint64_t value) {
+  value ^= value >> 33;
+  value *= 0xff51afd7ed558ccdULL;
+  value ^= value >> 33;
+  value *= 0xc4ceb9fe1a85ec53ULL;
+  return value ^ value >> 33;
+}
+
+/// FNV-1a: the same number on every machine.
+uint64_t hash(std::string_view text) {
+  uint64_t value = 0xcbf29ce484222325ULL;
+  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return value;
+}
+
+uint64_t hash(const util::Digest& digest) {
+  const auto* bytes = reinterpret_cast<const char*>(digest.bytes().data());
+  return hash({bytes, digest.bytes().size()});
+}
+
+bool is_fault(chunk::Class cls) {
+  return cls == chunk::Class::fault;
+}
+
+Duration as_owner(const Candidate& candidate) {
+  return candidate.expected + candidate.relay;
+}
+
+Duration median_owner(std::span<const Candidate> all) {
+  std::vector<Duration> times;
+  for (const Candidate& candidate : all) times.push_back(as_owner(candidate));
+  const auto middle = times.begin() + static_cast<ptrdiff_t>((times.size() - 1) / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
+
+/// Above which an owner is slow.
+Duration slowness(std::span<const Candidate> peers, Duration registry) {
+  if (peers.size() < 2) return std::max<Duration>(milliseconds(1'000), 4 * registry);
+  return std::max<Duration>(milliseconds(500), 8 * median_owner(peers));
+}
+
+/// Members that may own a share: us, and the peers that are known by id and keep up. Indices into
+/// question.peers, its size for us.
+std::vector<size_t> able_owners(const Question& question, size_t count) {
+  std::vector<std::string> members{question.self};
+  std::vector<size_t> peer_of{question.peers.size()};
+  const Duration slow = slowness(question.peers, question.registry);
+  for (size_t i = 0; i < question.peers.size(); ++i) {
+    const Candidate& peer = question.peers[i];
+    if (peer.node_id.empty() || as_owner(peer) > slow) continue;
+    if (!question.cross_zone && peer.zone != question.zone) continue;
+    members.push_back(peer.node_id);
+    peer_of.push_back(i);
+  }
+  std::vector<size_t> result;
+  for (const size_t member : owners(question.layer, question.chunk, members, count))
+    result.push_back(peer_of[member]);
+  return result;
+}
+
+}  // namespace
+
+uint64_t rendezvous_weight(const util::Digest& layer, uint64_t chunk, std::string_view member) {
+  return mix(mix(hash(layer) + chunk) ^ hash(member));
+}
+
+std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
+                           std::span<const std::string> members, size_t count) {
+  const uint64_t of_chunk = mix(hash(layer) + chunk);
+  std::vector<std::tuple<uint64_t, std::string_view, size_t>> order;
+  order.reserve(members.size());
+  for (size_t i = 0; i < members.size(); ++i)
+    order.emplace_back(~mix(of_chunk ^ hash(members[i])), members[i], i);
+  const size_t wanted = std::min(count, order.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(wanted), order.end());
+  std::vector<size_t> result;
+  for (size_t i = 0; i < wanted; ++i) result.push_back(std::get<2>(order[i]));
+  return result;
+}
+
+std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_view zone) {
+  std::vector<size_t> order(candidates.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto rank = [&](size_t i) {
+    const Candidate& it = candidates[i];
+    return std::make_tuple(it.zone != zone, it.expected * (1 + it.in_flight), it.endpoint);
+  };
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });
+  std::vector<size_t> result;
+  for (const size_t i : order) {
+    const std::string& id = candidates[i].node_id;
+    const bool seen = !id.empty() && std::any_of(result.begin(), result.end(), [&](size_t other) {
+      return candidates[other].node_id == id;
+    });
+    if (!seen) result.push_back(i);
+  }
+  return result;
+}
+
+Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it, Duration registry) {
+  if (!is_fault(cls)) {
+    if (has_it) return milliseconds(500);
+    return std::clamp<Duration>(4 * std::max(peer.relay, registry), milliseconds(1'000),
+                                milliseconds(20'000));
+  }
+  const Duration patience = peer.p95 + peer.p95 / 4;
+  const Duration delay = std::clamp<Duration>(patience, milliseconds(20), milliseconds(50));
+  return has_it ? delay : delay + milliseconds(150);
+}
+
+bool is_slow(const Candidate& candidate, std::span<const Candidate> all, Duration registry) {
+  return as_owner(candidate) > slowness(all, registry);
+}
+
+std::vector<Step> steps(const Question& question) {
+  std::vector<Step> result;
+  const auto ask = [&](size_t peer, bool has_it) {
+    result.push_back(
+        {peer, hedge_delay(question.cls, question.peers[peer], has_it, question.registry)});
+  };
+  std::vector<Candidate> holding;
+  std::vector<size_t> index;
+  for (const size_t holder : question.holders) {
+    if (!question.cross_zone && question.peers[holder].zone != question.zone) continue;
+    holding.push_back(question.peers[holder]);
+    index.push_back(holder);
+  }
+  for (const size_t i : choose(holding, question.zone))
+    if (result.size() < kHolders) ask(index[i], true);
+  // A reader does not wait for a chain of peers; bulk does, to spare the registry.
+  const bool fault = is_fault(question.cls);
+  const size_t most_owners = !fault ? 2 : result.empty() ? 1 : 0;
+  bool second = false;
+  for (const size_t owner : able_owners(question, most_owners)) {
+    if (owner == question.peers.size()) break;
+    const bool asked = std::any_of(result.begin(), result.end(),
+                                   [&](const Step& step) { return step.peer == owner; });
+    if (!asked) ask(owner, false);
+    // Behind the second owner stands the registry, for everybody at once.
+    if (second && !asked) result.back().hedge *= 4;
+    second = true;
+  }
+  result.push_back({std::nullopt, Duration::max()});
+  return result;
+}
+
+bool lags(chunk::Class cls, const Progress& progress) {
+  const bool fault = is_fault(cls);
+  if (progress.arrived == 0 || progress.arrived >= progress.asked) return false;
+  if (progress.silent >= (fault ? milliseconds(100) : milliseconds(1'000))) return true;
+  const Duration grace =
+      std::max<Duration>(fault ? milliseconds(50) : milliseconds(2'000), 2 * progress.expected);
+  if (progress.elapsed < grace) return false;
+  const double rest = static_cast<double>(progress.asked - progress.arrived);
+  const double needs =
+      static_cast<double>(progress.elapsed.count()) * rest / static_cast<double>(progress.arrived);
+  return needs > static_cast<double>(grace.count());
+}
+
+std::optional<Duration> pause_when_busy(chunk::Class cls, unsigned times) {
+  if (is_fault(cls) || times >= 20) return {};
+  return std::min<Duration>(milliseconds(400), milliseconds(50) * (1 + times));
+}
+
+bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length) {
+  if (load.requests >= limits.requests || load.of_this_peer >= limits.per_peer) return false;
+  if (!is_fault(cls) && load.bulk_requests >= limits.bulk_requests) return false;
+  return load.requests == 0 || load.bytes + length <= limits.bytes;
+}
+
+Serve how_to_serve(bool admitted, bool here, bool elsewhere) {
+  if (!here && elsewhere) return Serve::refer;
+  if (!admitted) return Serve::busy;
+  return here ? Serve::send : Serve::relay;
+}
+
+TokenBucket::TokenBucket(uint64_t bytes_per_second, util::SteadyTime now)
+    : rate_(static_cast<double>(bytes_per_second)), tokens_(rate_), at_(now) {}
+
+double TokenBucket::level(util::SteadyTime now) const {
+  const double seconds = std::chrono::duration<double>(now - at_).count();
+  return std::min(rate_, tokens_ + rate_ * std::max(seconds, 0.0));
+}
+
+bool TokenBucket::open(util::SteadyTime now) const {
+  return rate_ == 0 || level(now) > 0;
+}
+
+void TokenBucket::take(uint64_t bytes, util::SteadyTime now) {
+  tokens_ = level(now) - static_cast<double>(bytes);
+  at_ = std::max(at_, now);
+}
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "chunk/fetch_context.h"
+#include "swarm/endpoint.h"
+#include "util/clock.h"
+#include "util/digest.h"
+
+/// Decisions of the swarm: pure functions of what is known. The product and the simulation in
+/// tests/swarm call the same ones.
+namespace swarmfs::swarm {
+
+/// What a decision needs to know of a peer that may be asked now (PeerTable::candidates).
+struct Candidate {
+  Endpoint endpoint;
+  std::string node_id;  ///< empty until met; such a peer owns no shares
+  std::string zone;
+  util::Duration expected{};  ///< until the last byte of such a request, when it has the chunk
+  util::Duration p95{};       ///< of the first byte, likewise
+  util::Duration relay{};     ///< on top where it must go to the registry first; zero: not measured
+  unsigned in_flight = 0;     ///< our requests under way to it
+};
+
+/// Who of `members` owns chunk `chunk` of a layer is who weighs most (rendezvous hashing): all
+/// nodes with the same view agree, and a node that leaves moves only its own share.
+uint64_t rendezvous_weight(const util::Digest& layer, uint64_t chunk, std::string_view member);
+/// Indices into `members`, heaviest first, at most `count`.
+std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
+                           std::span<const std::string> members, size_t count);
+
+/// Indices into `candidates`, best first: our zone before others; then the lowest expected time,
+/// where a queue of our own requests counts. A node that shows at two endpoints comes once.
+std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_view zone);
+
+/// How long to wait for the first byte before the next is asked as well: for a fault a little more
+/// than the peer's p95, 20–50 ms, and 150 ms on top where it must go to the registry first. Bulk
+/// has time, and must not ask a registry that is slow already for the same bytes again: 0.5 s, and
+/// 1–20 s (four times what the registry takes it, or us) where the registry comes first.
+/// `registry`: see Question.
+util::Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it,
+                           util::Duration registry);
+
+/// Whom to ask, in order; each step's `hedge` is the time without a byte after which the next step
+/// is tried as well (max(): never).
+struct Step {
+  std::optional<size_t> peer;  ///< index into Question::peers; empty: the registry
+  util::Duration hedge{};
+};
+
+struct Question {
+  util::Digest layer;
+  uint64_t chunk = 0;
+  chunk::Class cls = chunk::Class::fault;
+  std::string self;  ///< our node id
+  std::string zone;
+  /// Peers that may be asked: members of the layer's swarm (they have or want it).
+  std::span<const Candidate> peers;
+  std::vector<size_t> holders;  ///< indices into peers: known to have the chunk, or to have it soon
+  /// What such a request takes from the registry by ourselves, smoothed; zero: not measured.
+  util::Duration registry{};
+  bool cross_zone = true;  ///< false: the budget for other zones is used up
+};
+/// Holders first, by choose(), at most three. Then the owner, for a fault only where nobody is
+/// known to hold the chunk, for bulk the next owner as well, so that a late owner costs the
+/// registry one more copy and not one from everybody; who comes to ourselves in that order stops
+/// there. Owners that are far slower than the rest (is_slow) are passed over. The registry is the
+/// last step, always.
+std::vector<Step> steps(const Question& question);
+
+/// Too slow to own a share: needs (with the way to the registry) over half a second and more than
+/// eight times the median; one that is alone with us, over a second and more than four times what
+/// the registry takes us. A crowd that is slow together is not slow in this sense: everybody at the
+/// registry instead would be slower.
+bool is_slow(const Candidate& candidate, std::span<const Candidate> all, util::Duration registry);
+
+/// How an answer comes along.
+struct Progress {
+  uint64_t asked = 0;  ///< bytes
+  uint64_t arrived = 0;
+  util::Duration elapsed{};
+  util::Duration expected{};  ///< PeerTable::Attempt::expected
+  util::Duration silent{};    ///< since the last byte
+};
+/// Whether the next step should be tried as well. Before the first byte that is what Step::hedge is
+/// for. Then: nothing came for 100 ms (fault) or 1 s (bulk); or it has run for 50 ms (fault) or 2 s
+/// (bulk) and for twice what was expected, and would at its present rate take as long again.
+bool lags(chunk::Class cls, const Progress& progress);
+
+/// What to do with the answer "busy". A fault goes to the next step at once. Bulk pauses and makes
+/// its steps anew, with what is known by then (somebody else may have the chunk): a crowd that
+/// stands before an owner must not run to the registry. Empty: the next step; bulk after 20 pauses.
+std::optional<util::Duration> pause_when_busy(chunk::Class cls, unsigned times);
+
+/// What a node serves to others at once. Faults may use all of it, bulk only its part.
+struct ServeLimits {
+  unsigned requests = 256;
+  unsigned bulk_requests = 64;
+  unsigned per_peer = 32;
+  uint64_t bytes = 256ull << 20;  ///< promised and not yet sent
+};
+struct ServeLoad {
+  unsigned requests = 0;
+  unsigned bulk_requests = 0;
+  unsigned of_this_peer = 0;
+  uint64_t bytes = 0;
+};
+/// Whether one more request of `length` bytes is within the limits.
+bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length);
+
+/// How a request of another node is answered.
+enum class Serve {
+  send,   ///< it is here, or on its way from the registry
+  relay,  ///< fetched from the registry (never from a peer) and passed on as it comes
+  refer,  ///< "ask those": we have it not, but know who has; the asker notes them as holders
+  busy,   ///< "later": see pause_when_busy
+};
+/// `here`: present, or coming from the registry. `elsewhere`: we know a holder, other than the
+/// asker; the shares of those who came late may long have been fetched by others.
+/// After so many referrals for one request the asker goes to its next step.
+inline constexpr unsigned kMostReferrals = 2;
+Serve how_to_serve(bool admitted, bool here, bool elsewhere);
+
+/// Bytes per second with a burst of one second's worth; rate 0 = unlimited. Not thread-safe.
+class TokenBucket {
+ public:
+  TokenBucket(uint64_t bytes_per_second, util::SteadyTime now);
+  /// Whether anything is left; what is taken may overdraw it once, so that large requests pass.
+  [[nodiscard]] bool open(util::SteadyTime now) const;
+  void take(uint64_t bytes, util::SteadyTime now);
+
+ private:
+  [[nodiscard]] double level(util::SteadyTime now) const;
+  double rate_;
+  double tokens_;
+  util::SteadyTime at_;
+};
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/swarm.h"
+
+#include <algorithm>
+
+#include "cluster/claim.h"
+#include "swarm/demand_client.h"
+#include "swarm/demand_server.h"
+#include "swarm/discovery.h"
+#include "swarm/news_rounds.h"
+#include "swarm/peer_source.h"
+#include "util/log.h"
+
+namespace swarmfs::swarm {
+
+using util::Outcome;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kLookUp = 100ms;        ///< in the DHT
+constexpr auto kNewsPatience = 300ms;  ///< for who has a layer
+constexpr auto kDocument = 10s;
+constexpr size_t kAsked = 4;  ///< members that are asked for one document
+
+http::TlsMaterial material(const cluster::Identity& identity) {
+  return {identity.certificate_pem(), identity.key_pem(), identity.ca_pem()};
+}
+
+std::vector<std::string> texts(const std::vector<Endpoint>& endpoints) {
+  std::vector<std::string> made;
+  for (const auto& endpoint : endpoints) made.push_back(endpoint.to_string());
+  return made;
+}
+
+ServeLimits limits(unsigned requests) {
+  ServeLimits made;
+  made.requests = requests;
+  made.bulk_requests = std::max(1u, requests * 3 / 4);
+  made.per_peer = std::max(4u, requests / 4);
+  return made;
+}
+
+DiscoveryOptions discovery_options(const SwarmOptions& options) {
+  DiscoveryOptions made;
+  made.peers = options.peers;
+  made.listen = options.listen;
+  made.dht = options.dht;
+  return made;
+}
+
+}  // namespace
+
+struct Swarm::State {
+  State(SwarmOptions chosen, cluster::IdentityKeeper& its_identity, Holdings& its_holdings,
+        util::Timers& its_timers, util::Metrics& metrics)
+      : options(std::move(chosen)),
+        identity(its_identity),
+        holdings(its_holdings),
+        table(identity.current()->node_id(), clock),
+        client(asker(), table),
+        source(source_options(), client, table, views, its_timers, metrics),
+        rounds(client, table, views, holdings, its_timers) {
+    client.set_tls(material(*identity.current()));
+    server = std::make_unique<DemandServer>(
+        DemandServerOptions{texts(options.listen), options.zone, limits(options.max_requests),
+                            node_id()},
+        material(*identity.current()), holdings, table, views, metrics);
+    changes = identity.on_change([this](const std::shared_ptr<const cluster::Identity>& fresh) {
+      client.set_tls(material(*fresh));
+      server->set_tls(material(*fresh));
+    });
+    discovery = std::make_unique<Discovery>(
+        discovery_options(options),
+        [this](const std::vector<Endpoint>& peers) {
+          table.add(peers);
+          rounds.set_known(peers);
+        },
+        its_timers, metrics);
+  }
+  ~State() {
+    changes.cancel();
+    look_ups.lock()->clear();
+    discovery.reset();
+    server.reset();
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  std::function<std::string()> node_id() {
+    return [this] { return identity.current()->node_id(); };
+  }
+  Asker asker() {
+    return {options.zone, options.listen.front().port, node_id(),
+            [this](const std::string& repository) { return holdings.access(repository); }};
+  }
+  PeerSourceOptions source_options() {
+    return {options.zone, node_id(), options.provisional, options.cross_zone_rate,
+            [this](const chunk::LayerRef& layer) { look_for(layer); }};
+  }
+
+  void look_for(const chunk::LayerRef& layer) {
+    rounds.soon();
+    const auto digest = layer.digest;
+    const auto secrets = identity.current()->secrets();
+    discovery->announce(dht_key(secrets.front(), digest), options.listen.front().port);
+    std::vector<util::Operation> started;
+    for (const auto& secret : secrets)
+      started.push_back(discovery->look_up(dht_key(secret, digest), kLookUp,
+                                           [this, digest](const auto& found, bool) {
+                                             table.add(found);
+                                             for (const auto& endpoint : found)
+                                               views.may_have(digest, endpoint);
+                                             if (!found.empty()) rounds.soon();
+                                           }));
+    std::swap((*look_ups.lock())[digest], started);
+  }
+
+  void interest(const chunk::LayerRef& layer) {
+    if (views.interest(layer, std::chrono::steady_clock::now())) look_for(layer);
+  }
+
+  /// Members with something to give, those of our zone first.
+  std::vector<Endpoint> askable() const {
+    std::vector<Endpoint> made;
+    const auto candidates = table.candidates(0);
+    for (const size_t i : choose(candidates, options.zone)) made.push_back(candidates[i].endpoint);
+    return made;
+  }
+
+  std::vector<Endpoint> sealed_members(const util::Digest& layer) const {
+    std::vector<Endpoint> made;
+    const auto members = views.members(layer, {}, std::chrono::steady_clock::now());
+    for (const auto& endpoint : askable())
+      for (const auto& member : members)
+        if (member.endpoint == endpoint && member.sealed && made.size() < kAsked)
+          made.push_back(endpoint);
+    return made;
+  }
+
+  std::optional<ClaimedLayer> refuse(const Endpoint& peer, const std::string& why) {
+    util::log::error("peer {} is banned: {}", peer.to_string(), why);
+    table.ban(peer, why);
+    views.gone(peer);
+    return std::nullopt;
+  }
+
+  std::optional<ClaimedLayer> claimed_by(const Endpoint& peer, const chunk::LayerRef& layer) {
+    const std::string path = "/v1/layers/" + layer.digest.hex();
+    const DemandClient::Query query{{"repository", repository_of(layer)}};
+    const auto text = client.get(peer, path + "/claim", query, kDocument);
+    if (!text) return std::nullopt;
+    const auto claim = cluster::Claim::parse(*text);
+    if (!claim) return refuse(peer, "its claim is no claim: " + claim.failure().message);
+    const auto claimant = cluster::verify_claim(*claim, *identity.current());
+    if (!claimant) return refuse(peer, "its claim is false: " + claimant.failure().message);
+    if (claim->layer != layer.digest || claim->size != layer.size)
+      return refuse(peer, "its claim is of another layer");
+    if (table.banned(*claimant)) return std::nullopt;
+    const auto leaves = client.get(peer, path + "/tree", query, kDocument);
+    auto index = client.get(peer, path + "/index", query, kDocument, 1ull << 30);
+    if (!leaves || !index) return std::nullopt;
+    auto tree = chunk::HashTree::from_leaves(layer.size, util::as_bytes(*leaves), claim->root);
+    if (!tree) return refuse(peer, "its hash tree does not make the claimed root");
+    const auto document = util::as_bytes(*index);
+    if (util::Sha256::of(document) != claim->index)
+      return refuse(peer, "its layer index is not the claimed one");
+    return ClaimedLayer{std::make_shared<const chunk::HashTree>(std::move(*tree)),
+                        {document.begin(), document.end()},
+                        *claimant,
+                        *text};
+  }
+
+  const SwarmOptions options;
+  cluster::IdentityKeeper& identity;
+  Holdings& holdings;
+  util::SteadyClock clock;
+  PeerTable table;      // needs clock
+  LayerViews views;     // needs nothing
+  DemandClient client;  // needs table
+  PeerSource source;    // needs client, table, views
+  NewsRounds rounds;    // needs client, table, views
+  util::Sync<std::map<util::Digest, std::vector<util::Operation>>> look_ups;
+  std::unique_ptr<DemandServer> server;  // needs table, views
+  util::Operation changes;               // needs client, server
+  std::unique_ptr<Discovery> discovery;  // needs table, rounds
+};
+
+Swarm::Swarm(SwarmOptions options, cluster::IdentityKeeper& identity, Holdings& holdings,
+             util::Timers& timers, util::Metrics& metrics)
+    : state_(std::make_unique<State>(std::move(options), identity, holdings, timers, metrics)) {}
+Swarm::~Swarm() = default;
+
+chunk::Source& Swarm::source() {
+  return state_->source;
+}
+
+uint64_t Swarm::share_length(const chunk::LayerRef& layer, util::ByteRange range) const {
+  return state_->source.share_length(layer, range);
+}
+
+void Swarm::interest(const chunk::LayerRef& layer) {
+  state_->interest(layer);
+}
+
+std::optional<ClaimedLayer> Swarm::find_claim(const chunk::LayerRef& layer) {
+  state_->interest(layer);
+  state_->rounds.soon();
+  const auto until = std::chrono::steady_clock::now() + kNewsPatience;
+  while (state_->sealed_members(layer.digest).empty() && std::chrono::steady_clock::now() < until &&
+         state_->rounds.wait_for_news(until)) {
+  }
+  for (const auto& peer : state_->sealed_members(layer.digest))
+    if (auto found = state_->claimed_by(peer, layer)) return found;
+  return std::nullopt;
+}
+
+std::string Swarm::sign(const util::Digest& layer, uint64_t size, const util::Digest& root,
+                        const util::Digest& index) {
+  return cluster::make_claim(*state_->identity.current(), layer, size, root, index).to_json();
+}
+
+void Swarm::blame(const std::string& node_id, const std::string& why) {
+  util::log::error("node {} is banned: {}", node_id, why);
+  state_->table.ban_node(node_id, why);
+}
+
+std::optional<GivenManifest> Swarm::find_manifest(const std::string& reference,
+                                                  const std::optional<util::Digest>& digest,
+                                                  const std::string& platform) {
+  for (const auto& peer : state_->askable()) {
+    const auto answer = state_->client.get_response(
+        peer, "/v1/manifests", {{"reference", reference}, {"platform", platform}}, kDocument,
+        8 << 20);
+    if (!answer) continue;
+    const auto bytes = util::as_bytes(answer->body);
+    const auto said = util::Digest::parse(answer->header("Swarmfs-Digest").value_or(""));
+    const auto real = util::Sha256::of(bytes);
+    if (said != real || (digest && *digest != real)) {
+      state_->refuse(peer, "its manifest of " + reference + " does not match its digest");
+      continue;
+    }
+    return GivenManifest{real, {bytes.begin(), bytes.end()}};
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Swarm::find_profile(const util::Digest& manifest,
+                                               const std::string& repository) {
+  size_t asked = 0;
+  for (const auto& peer : state_->askable()) {
+    if (++asked > kAsked) break;
+    auto profile = state_->client.get(peer, "/v1/profiles/" + manifest.hex(),
+                                      {{"repository", repository}}, 1s, 4 << 20);
+    if (profile) return std::move(*profile);
+  }
+  return std::nullopt;
+}
+
+std::vector<Peer> Swarm::peers() const {
+  return state_->table.list();
+}
+
+std::vector<LayerViews::Member> Swarm::members(const util::Digest& layer) const {
+  return state_->views.members(layer, {}, std::chrono::steady_clock::now());
+}
+
+size_t Swarm::dht_nodes() const {
+  return state_->discovery->dht_nodes();
+}
+
+bool Swarm::has_peers() const {
+  return !state_->table.candidates(0).empty();
+}
+
+}  // namespace swarmfs::swarm

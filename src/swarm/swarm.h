@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "chunk/hash_tree.h"
+#include "chunk/source.h"
+#include "cluster/identity_keeper.h"
+#include "swarm/endpoint.h"
+#include "swarm/holdings.h"
+#include "swarm/layer_views.h"
+#include "swarm/peer_table.h"
+#include "util/metrics.h"
+#include "util/timers.h"
+
+namespace swarmfs::swarm {
+
+struct SwarmOptions {
+  std::vector<Endpoint> listen;  ///< our demand lane, literal; not empty
+  std::vector<Endpoint> peers;   ///< literal addresses and names
+  bool dht = true;
+  std::string zone;
+  uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
+  bool provisional = true;       ///< members may give bytes that no hash tree covers
+  unsigned max_requests = 256;   ///< of other nodes, answered at once
+};
+
+/// A layer of which a member said, and signed, what its root and its index are.
+struct ClaimedLayer {
+  std::shared_ptr<const chunk::HashTree> tree;
+  util::Bytes index;
+  std::string claimant;  ///< node id
+  std::string claim;
+};
+
+/// A manifest that a member gave. Its digest is checked against its bytes.
+struct GivenManifest {
+  util::Digest digest;
+  util::Bytes bytes;
+};
+
+/// This node among its peers: who they are, what they have, and what we give them. Runs from
+/// construction. Any thread, but the calls that block: not on a callback's.
+class Swarm {
+ public:
+  /// Throws util::Error when it cannot listen. What it refers to must outlive it.
+  Swarm(SwarmOptions options, cluster::IdentityKeeper& identity, Holdings& holdings,
+        util::Timers& timers, util::Metrics& metrics);
+  ~Swarm();
+  Swarm(const Swarm&) = delete;
+  Swarm& operator=(const Swarm&) = delete;
+
+  [[nodiscard]] chunk::Source& source();
+  /// See PeerSource::share_length.
+  [[nodiscard]] uint64_t share_length(const chunk::LayerRef& layer, util::ByteRange range) const;
+  /// The layer will be wanted: looks for who has it, and tells others.
+  void interest(const chunk::LayerRef& layer);
+
+  /// Blocks, some hundred milliseconds where nobody has it. Checked: the claim is a member's, the
+  /// tree makes its root, the index has its hash.
+  std::optional<ClaimedLayer> find_claim(const chunk::LayerRef& layer);
+  /// Our own claim of a layer that we hashed as a whole.
+  std::string sign(const util::Digest& layer, uint64_t size, const util::Digest& root,
+                   const util::Digest& index);
+  /// A node claimed what is not so: it is banned.
+  void blame(const std::string& node_id, const std::string& why);
+
+  /// Blocks. What a member last resolved `reference` to, newest views win nothing: the first
+  /// answer.
+  std::optional<GivenManifest> find_manifest(const std::string& reference,
+                                             const std::optional<util::Digest>& digest,
+                                             const std::string& platform);
+  /// Blocks. The access profile of an image, from a member that ran it.
+  std::optional<std::string> find_profile(const util::Digest& manifest,
+                                          const std::string& repository);
+
+  [[nodiscard]] std::vector<Peer> peers() const;
+  [[nodiscard]] std::vector<LayerViews::Member> members(const util::Digest& layer) const;
+  [[nodiscard]] size_t dht_nodes() const;
+  /// Whether there is anybody to ask now.
+  [[nodiscard]] bool has_peers() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <optional>
+
+#include "registry/registry_client.h"
+#include "support/scripted_server.h"
+#include "support/temporary_directory.h"
+
+namespace swarmfs::registry {
+namespace {
+
+using support::ScriptedServer;
+using util::Fault;
+
+const std::string kAlice = "Basic " + util::to_base64("alice:s3cret");
+
+/// A registry with a token service: anybody may have "open", only alice "closed"; "password" is
+/// closed too and wants the password itself.
+class AnonymousTest : public testing::Test {
+ protected:
+  ScriptedServer::Answer answer(const ScriptedServer::Asked& asked) const {
+    const std::string who = asked.header("Authorization");
+    if (asked.target.starts_with("/token"))
+      return {200, who == kAlice ? R"({"token":"alices"})" : R"({"token":"anybodys"})", {}};
+    if (asked.target.find("/password/") != std::string::npos)
+      return who == kAlice
+                 ? ScriptedServer::Answer{200, "closed manifest", {}}
+                 : ScriptedServer::Answer{401, "", {{"WWW-Authenticate", R"(Basic realm="r")"}}};
+    const bool open = asked.target.find("/open/") != std::string::npos;
+    if (who == "Bearer alices" || (open && who == "Bearer anybodys"))
+      return {200, "a manifest", {}};
+    return {401,
+            "",
+            {{"WWW-Authenticate",
+              "Bearer realm=\"http://" + server_.host() + "/token\",service=\"s\""}}};
+  }
+
+  void start(const HostOptions& host = {}) {
+    RegistryOptions options;
+    options.hosts[server_.host()] = host;
+    options.credential_files = {directory_.path() / "auth.json"};
+    client_.emplace(http_, options, timers_, metrics_);
+  }
+  void log_in(const std::string& content) const {
+    std::ofstream(directory_.path() / "auth.json") << content;
+  }
+  void log_in() const {
+    log_in(R"({"auths":{")" + server_.host() + R"(":{"username":"alice","password":"s3cret"}}})");
+  }
+  [[nodiscard]] oci::Reference image(const std::string& repository) const {
+    return *oci::Reference::parse(server_.host() + "/" + repository + ":v1");
+  }
+  util::Outcome<FetchedManifest> manifest(const std::string& repository, bool anonymous) {
+    return client_->manifest(
+        image(repository), std::chrono::steady_clock::now() + std::chrono::seconds(10), anonymous);
+  }
+  /// What was sent as Authorization with requests for manifests, in order.
+  [[nodiscard]] std::vector<std::string> headers_sent() const {
+    std::vector<std::string> made;
+    for (const auto& asked : server_.asked())
+      if (!asked.target.starts_with("/token")) made.push_back(asked.header("Authorization"));
+    return made;
+  }
+
+  support::TemporaryDirectory directory_;
+  ScriptedServer server_{[this](const auto& asked) { return answer(asked); }};
+  util::Metrics metrics_;
+  util::Timers timers_;
+  http::Client http_{4};
+  std::optional<RegistryClient> client_;
+};
+
+TEST_F(AnonymousTest, a_request_as_nobody_never_uses_what_a_credential_brought) {
+  log_in();
+  start();
+  const auto ours = manifest("closed", false);
+  ASSERT_TRUE(ours) << ours.failure().message;
+  EXPECT_EQ(util::as_text(ours->bytes), "a manifest");
+  const auto anybodys = manifest("closed", true);
+  ASSERT_FALSE(anybodys);
+  EXPECT_EQ(anybodys.failure().fault, Fault::denied);
+  EXPECT_EQ(headers_sent(), (std::vector<std::string>{"", "Bearer alices", "", "Bearer anybodys"}));
+}
+
+TEST_F(AnonymousTest, and_ours_never_uses_the_token_that_anybody_gets) {
+  log_in();
+  start();
+  ASSERT_TRUE(manifest("open", true));
+  ASSERT_TRUE(manifest("open", false));
+  ASSERT_TRUE(manifest("open", true));
+  EXPECT_EQ(headers_sent(), (std::vector<std::string>{"", "Bearer anybodys", "", "Bearer alices",
+                                                      "Bearer anybodys"}));
+}
+
+TEST_F(AnonymousTest, a_password_is_not_for_nobody) {
+  HostOptions host;
+  host.username = "alice";
+  host.password = "s3cret";
+  start(host);
+  ASSERT_TRUE(manifest("password", false));
+  const auto anybodys = manifest("password", true);
+  ASSERT_FALSE(anybodys);
+  EXPECT_EQ(anybodys.failure().fault, Fault::denied);
+  EXPECT_EQ(headers_sent(), (std::vector<std::string>{"", kAlice, ""}));
+}
+
+TEST_F(AnonymousTest, a_mirror_is_asked_for_us_but_not_for_nobody) {
+  const ScriptedServer mirror([](const auto&) -> ScriptedServer::Answer {
+    return {200, "what the mirror has", {}};
+  });
+  HostOptions host;
+  host.mirrors = {mirror.host()};
+  start(host);
+  EXPECT_EQ(util::as_text(manifest("closed", false)->bytes), "what the mirror has");
+  EXPECT_EQ(manifest("closed", true).failure().fault, Fault::denied);
+  EXPECT_EQ(mirror.asked().size(), 1u);
+}
+
+TEST_F(AnonymousTest, credentials_exist_where_a_file_a_host_or_a_helper_has_them) {
+  start();
+  EXPECT_FALSE(client_->has_credentials(image("closed")));
+  log_in(R"({"auths":{")" + server_.host() + R"(/closed":{"auth":")" +
+         util::to_base64("alice:s3cret") + R"("}}})");
+  EXPECT_TRUE(client_->has_credentials(image("closed")));
+  EXPECT_FALSE(client_->has_credentials(image("open")));
+  // What a helper would answer is not asked for: a program that fails now may have known before.
+  log_in(R"({"credHelpers":{")" + server_.host() + R"(":"no-such-program"}})");
+  EXPECT_TRUE(client_->has_credentials(image("open")));
+  log_in("{}");
+  HostOptions host;
+  host.tls.cert_file = "/etc/ssl/node.pem";
+  start(host);
+  EXPECT_TRUE(client_->has_credentials(image("open")));
+}
+
+TEST_F(AnonymousTest, a_token_that_a_credential_brought_outlives_the_credential) {
+  log_in();
+  start();
+  ASSERT_TRUE(manifest("closed", false));
+  log_in("{}");
+  EXPECT_TRUE(manifest("closed", false)) << "the token is still good";
+  EXPECT_TRUE(client_->has_credentials(image("closed")));
+  client_->reload({});
+  EXPECT_FALSE(client_->has_credentials(image("closed")));
+}
+
+}  // namespace
+}  // namespace swarmfs::registry
