@@ -73,7 +73,7 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
     const auto all = flight->attempts;
     for (const auto& other : all)
       if (other != attempt) drop(other, actions);
-    set_hedge(flight, attempt->hedge, actions);
+    set_hedge(flight, attempt->hedge);
   }
   const ByteRange fresh{flight->rest().offset, block.bytes.size()};
   assert(fresh.offset == block.index * kBlockSize && fresh.length <= flight->rest().length);

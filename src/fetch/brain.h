@@ -68,10 +68,10 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// Takes it out of the air; returns what was waited for.
   std::vector<Part> retire(const FlightPtr& flight, Actions& actions);
   void end_flight(const FlightPtr& flight, Actions& actions);
-  void set_hedge(const FlightPtr& flight, util::Duration hedge, Actions& actions);
-  void look_at_hedge(const FlightPtr& flight);
+  void set_hedge(const FlightPtr& flight, util::Duration hedge);
+  void look_at_hedge(const FlightPtr& flight, unsigned look);
   /// A fault waits for bulk now: it is hedged as a fault's.
-  void hurry(const FlightPtr& flight, chunk::FetchContext context, Actions& actions);
+  void hurry(const FlightPtr& flight, chunk::FetchContext context);
   void set_paused(const FlightPtr& flight, bool paused, Actions& actions);
 
   // What arrives (arrival.cpp)
@@ -123,6 +123,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
 
   std::mutex mutex;
   std::condition_variable written;  ///< a flight's write in the store has ended
+  util::CallbackGate looks;         ///< around what the hedge timers do; closed by stop()
   bool stopping = false;
   std::map<std::pair<util::Digest, chunk::Form>, std::weak_ptr<Layer>> layers;
   std::list<FlightPtr> flights;
