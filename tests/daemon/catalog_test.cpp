@@ -298,6 +298,10 @@ TEST_F(CatalogTest, a_reference_stands_for_what_the_registry_said_last) {
   EXPECT_FALSE(catalog_->manifest("reg.example.com/team/app:v1", "linux/arm64"));
   EXPECT_FALSE(catalog_->manifest("reg.example.com/team/app:v3", "linux/amd64"));
   EXPECT_FALSE(catalog_->manifest("no reference at all", "linux/amd64"));
+  const auto by_digest =
+      catalog_->manifest("reg.example.com/team/app@" + v1->digest.to_string(), "linux/amd64");
+  ASSERT_TRUE(by_digest);
+  EXPECT_EQ(by_digest->bytes, v1->bytes);
   resolve("two");
   EXPECT_EQ(catalog_->manifest("reg.example.com/team/app:v1", "linux/amd64")->digest,
             image_of("two").digest);
