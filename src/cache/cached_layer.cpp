@@ -247,6 +247,7 @@ void CachedLayer::trust(std::shared_ptr<const chunk::HashTree> tree) {
 
 void CachedLayer::suspect(BlockRange blocks) {
   for (uint64_t i = blocks.first; i < blocks.end(); ++i) suspects_.add(i);
+  // What was read ahead was not checked.
   lookahead_.clear();
 }
 

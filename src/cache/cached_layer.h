@@ -90,12 +90,12 @@ class CachedLayer final : public chunk::StoredLayer,
   bool clear(uint64_t block);
   [[nodiscard]] chunk::BlockRange blocks_of(size_t extent) const;
   [[nodiscard]] std::vector<uint64_t> snapshot() const;
-  void read_from_disk(util::ByteRange range, OnRead on_read);
-  void read_ahead(const Lookahead::EntryPtr& entry);
   void start_read(util::ByteRange range, std::shared_ptr<Lease> lease, OnRead on_read);
   void read_suspects(util::ByteRange range, std::shared_ptr<Lease> lease, Suspects::Check check,
                      OnRead on_read);
   bool pass(const Suspects::Check& check, util::ByteRange range, util::ByteView bytes);
+  void read_from_disk(util::ByteRange range, OnRead on_read);
+  void read_ahead(const Lookahead::EntryPtr& entry);
   void start_write(std::shared_ptr<Write> write);
   void end_write(Write& write);
   void clear_extents(const std::vector<size_t>& extents, std::vector<size_t>& cleared,

@@ -7,7 +7,8 @@ namespace swarmfs::content {
 
 namespace {
 constexpr uint64_t kPiece = 1 << 20;
-constexpr size_t kWindow = 6;
+/// Layers are streamed side by side, and by many nodes at once: more would only queue.
+constexpr size_t kWindow = 3;
 }  // namespace
 
 LayerStream::LayerStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer,

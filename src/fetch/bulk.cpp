@@ -132,12 +132,12 @@ void Brain::fault_ends(Actions& actions) {
 void Brain::hold_back(Actions& actions) {
   held_back = true;
   for (const auto& flight : flights) {
+    // Prefetch is what the next faults will ask for, and little at a time: it goes on.
+    const bool yields = flight->context.cls == Class::backfill;
     const bool awaited =
         std::any_of(flight->parts.begin(), flight->parts.end(),
                     [](const Part& part) { return part.waiter->context.cls == Class::fault; });
-    // Prefetch is what the next faults will ask for, and little at a time: it goes on.
-    if (flight->context.cls == Class::backfill && !awaited && !flight->paused)
-      set_paused(flight, true, actions);
+    if (yields && !awaited && !flight->paused) set_paused(flight, true, actions);
   }
 }
 

@@ -92,9 +92,9 @@ class Layer {
 };
 
 /// The brain: whom to ask for bytes, in which order, each byte once. One flight per block; classes
-/// fault > pull > prefetch > backfill: while a fault waits, backfill stands still.
-/// Of the sources the first that can (chunk::Source::plan) is asked; the next one after a failure,
-/// wrong bytes or, beside it, a silence; the first whole block decides. Asked for a peer
+/// fault > pull > prefetch > backfill: while a fault waits, backfill stands still. Of the
+/// sources the first that can (chunk::Source::plan) is asked; the next one after a failure, wrong
+/// bytes or, beside it, a silence; the first whole block decides. Asked for a peer
 /// (FetchContext::for_peer) it neither asks peers nor waits for what they bring. Every read ends in
 /// data or a Failure within its deadline. Any thread.
 class Fetcher {

@@ -86,6 +86,17 @@ std::optional<chunk::Class> class_of(std::string_view name) {
   return std::nullopt;
 }
 
+/// Whether all the blocks are in the store, or on their way from the registry.
+bool is_here(const HeldLayer& held, chunk::BlockRange blocks) {
+  BlockSet wanted(blocks.count);
+  for (const auto& one : held.presence) {
+    const uint64_t first = std::max(one.first, blocks.first);
+    const uint64_t end = std::min(one.end(), blocks.end());
+    if (first < end) wanted.add({first - blocks.first, end - first});
+  }
+  return wanted.has({0, blocks.count});
+}
+
 /// Where the asker's own demand lane is: its address, and the port that it says.
 std::optional<Endpoint> asker_endpoint(const PeerRequest& request) {
   const auto remote = Endpoint::parse(request.remote_address);
@@ -114,6 +125,7 @@ struct DemandServer::State {
     chunk::Class cls = chunk::Class::fault;
     bool fetch = false;
     std::string peer;
+    std::optional<Endpoint> asker;
   };
 
   State(DemandServerOptions chosen, const http::TlsMaterial& material, Holdings& its_holdings,
@@ -246,7 +258,9 @@ struct DemandServer::State {
         range->length > kLongestRange)
       return respond(refusal(416, fmt::format("one range of at most {} bytes inside the layer's {}",
                                               kLongestRange, held->size)));
-    read({digest, *range, held->size, *cls, query(request, "fetch") == "1", request.peer}, respond);
+    read({digest, *range, held->size, *cls, query(request, "fetch") == "1", request.peer,
+          asker_endpoint(request)},
+         is_here(*held, chunk::blocks_covering(*range)), respond);
   }
 
   /// A number for the read, or nothing when there is no room for it.
@@ -278,9 +292,14 @@ struct DemandServer::State {
     locked.unlock();
   }
 
-  void read(const Range& range, const Respond& respond) {
+  void read(const Range& range, bool here, const Respond& respond) {
     const auto number = enter(range);
-    if (!number) return respond(busy(range));
+    const auto others = holders(range);
+    const Serve how = how_to_serve(number.has_value(), here, range.fetch && !others.empty());
+    if (how == Serve::busy || how == Serve::refer) {
+      if (number) leave(range, *number);
+      return respond(send_away(others));
+    }
     const auto ended = std::make_shared<std::atomic<bool>>(false);
     chunk::FetchContext context{range.cls, std::chrono::steady_clock::now() + kPatience,
                                 "peer " + range.peer};
@@ -306,17 +325,22 @@ struct DemandServer::State {
     return made;
   }
 
-  /// Names others who have it, so that a hot node's askers spread.
-  PeerResponse busy(const Range& range) {
-    shed.add();
+  /// Others who have it, but for the asker.
+  std::string holders(const Range& range) {
     std::string others;
     size_t count = 0;
     for (const auto& member : views.members(range.layer, chunk::blocks_covering(range.bytes),
                                             std::chrono::steady_clock::now())) {
-      if (!member.holds || count++ == kMostOthers) continue;
-      others += (others.empty() ? "" : ",") + member.endpoint.to_string();
+      if (!member.holds || member.endpoint == range.asker || count == kMostOthers) continue;
+      others += (count++ ? "," : "") + member.endpoint.to_string();
     }
-    auto made = refusal(503, "busy");
+    return others;
+  }
+
+  /// Names others, so that a hot node's askers spread.
+  PeerResponse send_away(const std::string& others) {
+    shed.add();
+    auto made = refusal(503, "not by this node, now");
     if (!others.empty()) made.headers.emplace_back("Swarmfs-Others", others);
     return made;
   }

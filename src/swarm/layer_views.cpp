@@ -62,6 +62,18 @@ void LayerViews::wanted_by(const Endpoint& peer, const util::Digest& layer, util
   peers[peer].asked = now;
 }
 
+void LayerViews::holds(const Endpoint& peer, const util::Digest& layer, chunk::BlockRange blocks) {
+  auto views = views_.lock();
+  const auto view = views->find(layer);
+  if (view == views->end()) return;
+  const auto known = view->second.peers.find(peer);
+  if (known == view->second.peers.end()) return;  // whom we never heard of is not asked on hearsay
+  auto& news = known->second.news;
+  const uint64_t count = chunk::block_count(view->second.ref.size);
+  if (news.blocks.size() != count) news.blocks = BlockSet(count);
+  if (blocks.end() <= count) news.blocks.add(blocks);
+}
+
 void LayerViews::lacks(const Endpoint& peer, const util::Digest& layer, chunk::BlockRange blocks) {
   auto views = views_.lock();
   const auto view = views->find(layer);

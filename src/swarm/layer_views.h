@@ -48,6 +48,8 @@ class LayerViews {
              util::SteadyTime now);
   /// The peer asked us for news of the layer, and wants it.
   void wanted_by(const Endpoint& peer, const util::Digest& layer, util::SteadyTime now);
+  /// Another peer says that this one has these blocks.
+  void holds(const Endpoint& peer, const util::Digest& layer, chunk::BlockRange blocks);
   /// It said it has these blocks and has not.
   void lacks(const Endpoint& peer, const util::Digest& layer, chunk::BlockRange blocks);
   /// It does not answer, or is banned.

@@ -22,6 +22,16 @@ std::chrono::milliseconds stall_timeout(chunk::Class cls, bool holds) {
   return holds ? base : base + std::chrono::milliseconds(5'000);
 }
 
+std::vector<Endpoint> endpoints(std::string_view list) {
+  std::vector<Endpoint> made;
+  while (!list.empty() && made.size() < 8) {
+    const std::string_view one = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(one.size() + 1, list.size()));
+    if (const auto endpoint = Endpoint::parse(one)) made.push_back(*endpoint);
+  }
+  return made;
+}
+
 }  // namespace
 
 PeerTransfer::PeerTransfer(std::shared_ptr<PeerSource::State> source, Order order,
@@ -30,7 +40,12 @@ PeerTransfer::PeerTransfer(std::shared_ptr<PeerSource::State> source, Order orde
 
 void PeerTransfer::start() {
   // Not here: no callback may run inside Source::fetch().
-  if (route_.steps.empty() || !ask(0))
+  bool nobody = false;
+  {
+    const std::lock_guard hold(mutex_);
+    nobody = route_.steps.empty();
+  }
+  if (nobody || !ask(0))
     source_->timers.post({}, [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->ask_next();
     });
@@ -90,19 +105,18 @@ void PeerTransfer::ask_next() {
 }
 
 bool PeerTransfer::ask(size_t index) {
-  const auto& step = route_.steps[index];
-  const auto& peer = route_.peers[step.peer];
   auto made = std::make_shared<Try>();
-  made->endpoint = peer.endpoint;
-  made->step = index;
-  made->same_zone = peer.zone == source_->options.zone;
   {
     const std::lock_guard hold(mutex_);
     if (ended_ || next_step_ != index) return true;
     ++next_step_;
+    made->step = route_.steps[index];
+    const auto& peer = route_.peers[made->step.peer];
+    made->endpoint = peer.endpoint;
+    made->same_zone = peer.zone == source_->options.zone;
     made->range = {order_.range.offset + delivered_, order_.range.length - delivered_};
   }
-  made->attempt = source_->table.attempt(made->endpoint, made->range.length, step.holds);
+  made->attempt = source_->table.attempt(made->endpoint, made->range.length, made->step.holds);
   if (!made->attempt) return false;
   {
     const std::lock_guard hold(mutex_);
@@ -110,12 +124,12 @@ bool PeerTransfer::ask(size_t index) {
     live_.push_back(made);
   }
   launch(made);
-  set_hedge(index, step.hedge);
+  set_hedge(index, made->step.hedge);
   return true;
 }
 
 void PeerTransfer::launch(const TryPtr& made) {
-  const auto& step = route_.steps[made->step];
+  const auto& step = made->step;
   auto request =
       source_->client.request(made->endpoint, "/v1/layers/" + order_.layer.digest.hex() + "/bytes",
                               {{"repository", repository_of(order_.layer)},
@@ -169,7 +183,9 @@ void PeerTransfer::set_hedge(size_t step, util::Duration hedge) {
 
 bool PeerTransfer::on_headers(const TryPtr& one, const http::Response& response) {
   const bool fresh = source_->client.met(one->endpoint, response);
-  if (response.status == 403 && fresh) one->with_proof = true;
+  one->again = response.status == 403 && fresh;
+  one->busy = response.status == 503;
+  one->others = endpoints(response.header("Swarmfs-Others").value_or(""));
   const auto known = response.peer.substr(0, 12);
   const std::lock_guard hold(mutex_);
   one->supplier = fmt::format("{} (node {})", one->endpoint.to_string(), known);
@@ -212,18 +228,46 @@ void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outco
 
 void PeerTransfer::on_done(const TryPtr& one, const Outcome<http::Response>& outcome) {
   judge(one, outcome);
-  bool whole = false;
+  bool whole = false, first = false;
   {
     const std::lock_guard hold(mutex_);
     if (ended_) return;
     live_.remove(one);
     if (winner_ == one) winner_.reset();
     whole = delivered_ == order_.range.length;
-    if (!whole && one->with_proof && delivered_ == 0) next_step_ = one->step;
     if (!whole && winner_) return;
+    first = delivered_ == 0 && live_.empty();
   }
   if (whole) return finish(util::Done{});
+  if (first && (one->again || one->busy)) return ask_again(one);
   ask_next();
+}
+
+/// The steps anew, with what is known by now.
+void PeerTransfer::plan_again() {
+  const util::ByteRange rest = order_.range;
+  auto route = source_->route(order_.layer, rest, order_.context.cls);
+  const std::lock_guard hold(mutex_);
+  route_ = std::move(route);
+  next_step_ = 0;
+}
+
+void PeerTransfer::ask_again(const TryPtr& one) {
+  const auto blocks = chunk::blocks_covering(one->range);
+  for (const auto& other : one->others) source_->views.holds(other, order_.layer.digest, blocks);
+  std::optional<util::Duration> pause = util::Duration();
+  {
+    const std::lock_guard hold(mutex_);
+    const bool referred = !one->others.empty() && referrals_++ < kMostReferrals;
+    if (one->busy && !referred) pause = pause_when_busy(order_.context.cls, pauses_++);
+  }
+  if (!pause) return ask_next();
+  source_->timers.post(*pause, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->plan_again();
+    self->ask_next();
+  });
 }
 
 void PeerTransfer::finish(Outcome<util::Done> outcome) {

@@ -72,13 +72,15 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   /// One request to one peer.
   struct Try {
     Endpoint endpoint;
-    size_t step = 0;
+    PeerSource::State::Step step;
     util::ByteRange range;
     std::optional<PeerTable::Attempt> attempt;
     std::unique_ptr<http::Exchange> exchange;
     std::string supplier;
     bool same_zone = true;
-    bool with_proof = false;  ///< it was made again, after the peer told who it is
+    bool again = false;            ///< the peer told who it is: worth asking again, with a proof
+    bool busy = false;             ///< the peer sends us away
+    std::vector<Endpoint> others;  ///< who has it, says a peer that sends us away
   };
   using TryPtr = std::shared_ptr<Try>;
   using Exchanges = std::vector<std::unique_ptr<http::Exchange>>;
@@ -87,7 +89,9 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void pause(bool paused);
   [[nodiscard]] std::string supplier() const;
   void ask_next();
-  bool ask(size_t step);
+  void ask_again(const TryPtr& one);
+  bool ask(size_t index);
+  void plan_again();
   void launch(const TryPtr& made);
   void set_hedge(size_t step, util::Duration hedge);
   Exchanges drop_all_but(const TryPtr& kept);
@@ -99,10 +103,12 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
 
   const std::shared_ptr<PeerSource::State> source_;
   const Order order_;
-  const PeerSource::State::Route route_;
   util::CallbackGate gate_;
   mutable std::mutex mutex_;  ///< guards all below; a leaf
+  PeerSource::State::Route route_;
   size_t next_step_ = 0;
+  unsigned pauses_ = 0;     ///< before a busy peer
+  unsigned referrals_ = 0;  ///< by peers that know who has it
   uint64_t delivered_ = 0;
   std::list<TryPtr> live_;
   TryPtr winner_;

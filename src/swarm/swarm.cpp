@@ -39,7 +39,7 @@ ServeLimits limits(unsigned requests) {
   ServeLimits made;
   made.requests = requests;
   made.bulk_requests = std::max(1u, requests * 3 / 4);
-  made.per_peer = std::max(4u, requests / 2);
+  made.per_peer = std::max(4u, requests / 4);
   return made;
 }
 

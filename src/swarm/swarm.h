@@ -27,7 +27,7 @@ struct SwarmOptions {
   std::string zone;
   uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
   bool provisional = true;       ///< members may give bytes that no hash tree covers
-  unsigned max_requests = 32;    ///< of other nodes, answered at once
+  unsigned max_requests = 256;   ///< of other nodes, answered at once
 };
 
 /// A layer of which a member said, and signed, what its root and its index are.

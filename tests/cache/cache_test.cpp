@@ -260,6 +260,22 @@ TEST_F(SuspectTest, blocks_can_be_put_under_suspicion) {
   EXPECT_EQ(layer->missing({0, 9}), (std::vector<chunk::BlockRange>{{1, 1}}));
 }
 
+TEST_F(SuspectTest, what_was_read_ahead_before_the_suspicion_is_not_handed_out) {
+  open();
+  constexpr uint64_t kStep = 128 * 1024;
+  const auto all = some_bytes(1 << 20, 8);
+  chunk::HashTreeBuilder builder;
+  builder.feed(all);
+  const auto layer = cache_->open(kOne, all.size(), Form::bytes);
+  ASSERT_TRUE(write(*layer, 0, all));
+  layer->trust(std::make_shared<const chunk::HashTree>(builder.finish()));
+  EXPECT_TRUE(read(*layer, {0, kStep}));
+  EXPECT_TRUE(read(*layer, {kStep, kStep}));  // the next two are read ahead
+  damage(2 * kStep + 5);
+  layer->suspect({0, 64});
+  EXPECT_EQ(read(*layer, {2 * kStep, kStep}).failure().fault, util::Fault::not_found);
+}
+
 TEST_F(CacheTest, discards_a_layer_that_lied) {
   open();
   const auto layer = cache_->open(kOne, 1 << 20, Form::bytes);

@@ -98,7 +98,7 @@ TEST(Config, without_a_cluster_there_are_no_peers) {
     EXPECT_TRUE(cluster.listen.empty());
     EXPECT_FALSE(cluster.dht);
     EXPECT_EQ(cluster.provisional, Provisional::cluster);
-    EXPECT_EQ(cluster.max_peer_requests, 32u);
+    EXPECT_EQ(cluster.max_peer_requests, 256u);
   }
 }
 
