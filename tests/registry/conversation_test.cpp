@@ -53,10 +53,13 @@ class ConversationTest : public testing::Test {
   }
   /// The failure's name, or what came.
   util::Outcome<std::string> range(std::vector<chunk::Origin> origins,
-                                   chunk::Class cls = chunk::Class::fault) {
+                                   chunk::Class cls = chunk::Class::fault,
+                                   milliseconds patience = seconds(10)) {
     auto got = std::make_shared<std::string>();
     std::promise<util::Outcome<std::string>> done;
-    const auto transfer = client_->get(order(std::move(origins), cls, got, done));
+    auto made = order(std::move(origins), cls, got, done);
+    made.deadline = std::chrono::steady_clock::now() + patience;
+    const auto transfer = client_->get(std::move(made));
     return done.get_future().get();
   }
   static GetOrder order(std::vector<chunk::Origin> origins, chunk::Class cls,
@@ -158,6 +161,22 @@ TEST_F(ConversationTest, a_remembered_redirect_that_fails_is_looked_up_again) {
   *target.lock() = "http://" + fresh.host() + "/signed";
   old.reset();
   EXPECT_EQ(*range(origins), kBytes) << "refused";
+}
+
+TEST_F(ConversationTest, a_client_certificate_stays_at_its_host) {
+  // A certificate that is not there is an error at once where it is to be shown.
+  const ScriptedServer store([](const Asked&) { return Answer{}; });
+  const ScriptedServer registry([&](const Asked&) {
+    return Answer{307, "", {{"Location", "https://" + store.host() + "/signed"}}};
+  });
+  for (const auto& host : {store.host(), registry.host()})
+    options_.hosts[host].tls.cert_file = options_.hosts[host].tls.key_file = "/nowhere.pem";
+  options_.hosts[store.host()].plain_http = false;
+  start();
+  EXPECT_EQ(range({{store.host(), "app"}}).failure().fault, Fault::denied);
+  EXPECT_NE(
+      range({{registry.host(), "app"}}, chunk::Class::fault, milliseconds(300)).failure().fault,
+      Fault::denied);
 }
 
 TEST_F(ConversationTest, a_token_service_that_fails_is_asked_again) {
