@@ -113,7 +113,7 @@ util::Operation PeerHoldings::read(const util::Digest& digest, util::ByteRange r
                                    const chunk::FetchContext& context, OnRead on_read) {
   const Using held(connection_);
   auto layer = parts_.store ? open(digest) : nullptr;
-  const bool can_fetch = layer && !layer->ref().origins.empty();
+  const bool can_fetch = layer && !layer->with_origins().origins.empty();
   if (layer && !(fetch && can_fetch)) {
     const auto missing = layer->stored().missing(chunk::blocks_covering(range));
     if (!missing.empty() && !covers(parts_.fetcher->coming(*layer), missing)) layer = nullptr;

@@ -10,11 +10,16 @@ namespace swarmfs::fetch {
 Layer::Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored,
              std::shared_ptr<LayerState> state, std::weak_ptr<Brain> brain)
     : ref_(std::move(ref)),
+      origins_(ref_.origins),
       stored_(std::move(stored)),
       touch_log_(ref_.size),
       state_(std::move(state)),
       brain_(std::move(brain)) {}
 Layer::~Layer() = default;
+
+chunk::LayerRef Layer::with_origins() const {
+  return {ref_.digest, ref_.size, *origins_.lock()};
+}
 
 void Layer::seal(std::shared_ptr<const chunk::HashTree> tree) {
   if (const auto brain = brain_.lock()) brain->seal(*this, std::move(tree));

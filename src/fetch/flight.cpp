@@ -87,7 +87,7 @@ std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
     const bool busy = std::any_of(flight.attempts.begin(), flight.attempts.end(),
                                   [&](const auto& attempt) { return attempt->source == i; });
     if (busy || flight.spent[i] || (no_peers && sources[i]->kind() == SourceKind::peer)) continue;
-    if (const auto plan = sources[i]->plan(flight.layer->ref(), rest, context))
+    if (const auto plan = sources[i]->plan(flight.layer->with_origins(), rest, context))
       return Choice{i, whole_blocks(plan->length, rest.length), plan->hedge};
   }
   return std::nullopt;
@@ -147,7 +147,7 @@ void Brain::launch(const AttemptPtr& attempt) {
   }
   const std::weak_ptr<Brain> weak = weak_from_this();
   auto transfer = sources[attempt->source]->fetch(
-      flight.layer->ref(), attempt->range, context,
+      flight.layer->with_origins(), attempt->range, context,
       [weak, attempt](util::ByteView bytes) {
         if (const auto self = weak.lock()) self->on_data(attempt, bytes);
       },
@@ -225,7 +225,7 @@ void Brain::hurry(const FlightPtr& flight, chunk::FetchContext context) {
   if (!is_bulk(flight->context.cls) || flight->attempts.empty()) return;
   context.sealed = flight->layer->sealed();
   auto& source = *sources[flight->attempts.back()->source];
-  const auto plan = source.plan(flight->layer->ref(), flight->rest(), context);
+  const auto plan = source.plan(flight->layer->with_origins(), flight->rest(), context);
   if (plan && plan->hedge < flight->hedge) set_hedge(flight, plan->hedge);
 }
 
