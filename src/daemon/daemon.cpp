@@ -109,6 +109,7 @@ Daemon::Daemon(const Config& config)
       std::make_unique<fuse::Front>(fuse::FrontOptions{config.mount_point, 2, config.fault_timeout},
                                     images_, reader_, fetcher_, cache_, metrics_);
   connect_peers();
+  bring_back_mounts();  // whom the socket or READY tells that we are here finds them
   std::filesystem::create_directories(config.control_socket.parent_path());
   http::ServerOptions control;
   control.unix_socket = config.control_socket.string();
@@ -119,7 +120,6 @@ Daemon::Daemon(const Config& config)
     metrics.tcp_address = config.metrics_address;
     metrics_server_ = std::make_unique<http::Server>(metrics, handler_of(api_, true));
   }
-  bring_back_mounts();
 }
 
 Daemon::~Daemon() {

@@ -77,7 +77,10 @@ class Run : public std::enable_shared_from_this<Run> {
 
   std::function<void()> again() {
     return [weak = weak_from_this()] {
-      if (const auto self = weak.lock()) self->next();
+      const auto self = weak.lock();
+      if (!self) return;
+      self->let_go();
+      self->next();
     };
   }
 
@@ -88,7 +91,17 @@ class Run : public std::enable_shared_from_this<Run> {
     state.unlock();
   }
 
+  /// First of all in a callback: a later one, on another thread, must not wait for this one's end.
+  void let_go() {
+    util::Operation mine;
+    auto state = state_.lock();
+    ++state->turn;
+    std::swap(mine, state->current);
+    state.unlock();
+  }
+
   void on_end(size_t layer, const Outcome<Done>& outcome) {
+    let_go();
     {
       auto state = state_.lock();
       if (state->stopped) return;
