@@ -17,6 +17,7 @@ using util::Outcome;
 namespace {
 
 constexpr std::chrono::milliseconds kLongestWait{60'000};
+constexpr std::string_view kJobs = "/v1/jobs/";
 
 // Names of files may hold any byte; JSON holds UTF-8 only.
 std::string dump(const json& value) {
@@ -164,7 +165,15 @@ ApiAnswer Api::route(const ApiRequest& request) {
     const auto done = mediator_.umount(query(request, "directory"));
     return done ? ok(json::object()) : refuse(done.failure());
   }
-  if (request.method == "GET" && request.path.starts_with("/v1/jobs/")) return job(request);
+  if (call == "PUT /v1/mounts") {
+    mediator_.confirm(query(request, "directory"));
+    return ok(json::object());
+  }
+  if (request.method == "GET" && request.path.starts_with(kJobs)) return job(request);
+  if (request.method == "DELETE" && request.path.starts_with(kJobs)) {
+    const auto done = mediator_.cancel(request.path.substr(kJobs.size()));
+    return done ? ok(json::object()) : refuse(done.failure());
+  }
   return refuse({Fault::not_found, "no such call: " + call});
 }
 
@@ -193,7 +202,7 @@ ApiAnswer Api::job(const ApiRequest& request) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), wait);
   if (!text.empty() && (error != std::errc() || end != text.data() + text.size() || wait < 0))
     return refuse({Fault::invalid, "wait_ms must be a number of milliseconds"});
-  return answer_with(mediator_.job(request.path.substr(std::string("/v1/jobs/").size()),
+  return answer_with(mediator_.job(request.path.substr(kJobs.size()),
                                    std::min(std::chrono::milliseconds(wait), kLongestWait)));
 }
 

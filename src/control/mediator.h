@@ -92,6 +92,10 @@ class Mediator {
   virtual util::Outcome<util::Done> umount(const std::string& directory) = 0;
   /// Waits until the job ends or `wait` passed.
   virtual util::Outcome<JobReport> job(const std::string& id, std::chrono::milliseconds wait) = 0;
+  /// Nobody waits for the job any more.
+  virtual util::Outcome<util::Done> cancel(const std::string& id) = 0;
+  /// The image of a mount that is done was bound on its directory.
+  virtual void confirm(const std::string& directory) = 0;
   /// `target`: a reference or the directory of a mount.
   virtual util::Outcome<ExplainReport> explain(const std::string& target) = 0;
   /// Drops what nobody holds; returns bytes freed.

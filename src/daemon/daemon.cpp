@@ -69,6 +69,21 @@ http::Server::Handler handler_of(control::Api& api, bool only_metrics) {
   };
 }
 
+/// Whether it is there now.
+bool show(const std::filesystem::path& image, const std::string& directory) {
+  try {
+    fuse::detach_if_dead(directory);
+    if (util::is_mount_point(directory)) return true;
+    std::filesystem::create_directories(directory);
+    util::bind_read_only(image, directory);
+    util::log::info("{} is mounted again", directory);
+    return true;
+  } catch (const std::exception& error) {
+    util::log::error("{} cannot be mounted again: {}", directory, error.what());
+    return false;
+  }
+}
+
 }  // namespace
 
 Daemon::Daemon(const Config& config)
@@ -92,9 +107,9 @@ Daemon::Daemon(const Config& config)
       api_(mediator_) {
   front_ =
       std::make_unique<fuse::Front>(fuse::FrontOptions{config.mount_point, 2, config.fault_timeout},
-                                    images_, reader_, fetcher_, metrics_);
+                                    images_, reader_, fetcher_, cache_, metrics_);
   connect_peers();
-  bring_back_mounts();
+  bring_back_mounts();  // whom the socket or READY tells that we are here finds them
   std::filesystem::create_directories(config.control_socket.parent_path());
   http::ServerOptions control;
   control.unix_socket = config.control_socket.string();
@@ -109,6 +124,7 @@ Daemon::Daemon(const Config& config)
 
 Daemon::~Daemon() {
   if (node_) node_->holdings().disconnect();
+  static_cast<void>(mediator_.mounts());  // what is off now is not to come back
   images_.stop();
   fetcher_.stop();
   metrics_server_.reset();
@@ -121,18 +137,13 @@ void Daemon::connect_peers() {
 }
 
 void Daemon::bring_back_mounts() {
-  for (const auto& [directory, encoded] : images_.restore()) {
-    try {
-      fuse::detach_if_dead(directory);
-      if (util::is_mount_point(directory)) continue;
-      std::filesystem::create_directories(directory);
-      util::bind_read_only(mediator_.image_path(encoded), directory);
-      util::log::info("{} is mounted again", directory);
-    } catch (const std::exception& error) {
-      util::log::error("{} cannot be mounted again: {}", directory, error.what());
-    }
-  }
-  for (const auto& image : images_.images()) manifests_.announce(image->reference, image->layers);
+  images_.restore(
+      {[this](const oci::Reference& reference, const std::vector<oci::Descriptor>& layers) {
+         manifests_.announce(reference, layers);
+       },
+       [this](const std::string& directory, const std::string& name) {
+         return show(mediator_.image_path(name), directory);
+       }});
 }
 
 void Daemon::reload(const Config& config) {

@@ -28,14 +28,20 @@ class Mediator final : public control::Mediator {
   util::Outcome<util::Done> umount(const std::string& directory) override;
   util::Outcome<control::JobReport> job(const std::string& id,
                                         std::chrono::milliseconds wait) override;
+  util::Outcome<util::Done> cancel(const std::string& id) override;
+  void confirm(const std::string& directory) override;
   util::Outcome<control::ExplainReport> explain(const std::string& target) override;
   uint64_t evict() override;
   std::string metrics() override;
 
   /// Where an image's tree is to be found.
-  [[nodiscard]] std::filesystem::path image_path(const std::string& encoded) const;
+  [[nodiscard]] std::filesystem::path image_path(const std::string& name) const;
 
  private:
+  [[nodiscard]] control::LayerReport report_stored(const util::Digest& digest, uint64_t size);
+  [[nodiscard]] control::ExplainReport report_remembered(
+      const image::ImageLibrary::Remembered& remembered);
+
   image::ImageLibrary& images_;
   chunk::Store& store_;
   fetch::Fetcher& fetcher_;

@@ -8,6 +8,7 @@
 
 #include <map>
 
+#include "chunk/store.h"
 #include "content/data_reader.h"
 #include "fetch/fetcher.h"
 #include "fuse/tree_view.h"
@@ -23,6 +24,7 @@ struct Context {
   TreeView view;
   content::DataReader& reader;
   fetch::Fetcher& fetcher;
+  const chunk::Store& store;
   util::Metrics::Counter& requests;
   util::Metrics::Counter& errors;
   std::chrono::milliseconds fault_timeout;

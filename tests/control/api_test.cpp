@@ -44,6 +44,14 @@ class FakeMediator : public Mediator {
     made.error = Failure{Fault::corrupt, std::string("bad \xff byte")};
     return made;
   }
+  util::Outcome<util::Done> cancel(const std::string& id) override {
+    if (id != "j1") return Failure{Fault::not_found, "no job " + id};
+    cancelled = true;
+    return util::Done{};
+  }
+  void confirm(const std::string& directory) override { confirmed = directory; }
+  bool cancelled = false;
+  std::string confirmed;
   util::Outcome<ExplainReport> explain(const std::string& target) override {
     if (target.empty()) throw std::runtime_error("boom");
     return ExplainReport{target, "m", {LayerReport{}}};
@@ -76,6 +84,16 @@ TEST_F(ApiTest, a_mount_order_arrives_whole) {
   EXPECT_EQ(mediator.last.directory, "/mnt/a");
   EXPECT_EQ(mediator.last.platform, "linux/arm64");
   EXPECT_TRUE(mediator.last.pin);
+}
+
+TEST_F(ApiTest, a_job_can_be_given_up_and_a_bound_mount_be_confirmed) {
+  call("DELETE", "/v1/jobs/j2", {});
+  EXPECT_EQ(answer.status, 404);
+  call("DELETE", "/v1/jobs/j1", {});
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_TRUE(mediator.cancelled);
+  call("PUT", "/v1/mounts", {{"directory", "/mnt/a"}});
+  EXPECT_EQ(mediator.confirmed, "/mnt/a");
 }
 
 TEST_F(ApiTest, orders_that_make_no_sense_are_refused) {
