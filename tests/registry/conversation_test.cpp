@@ -203,9 +203,11 @@ TEST_F(ConversationTest, a_token_service_that_is_not_there_is_no_denial) {
 }
 
 TEST_F(ConversationTest, a_token_service_that_hangs_holds_up_no_other_registry) {
-  std::promise<void> release;
+  std::promise<void> release, hangs;
+  std::atomic<bool> first_asked = true;
   auto released = release.get_future().share();
   const ScriptedServer hanging([&](const Asked&) {
+    if (first_asked.exchange(false)) hangs.set_value();
     released.wait();
     return Answer{503, "", {}};
   });
@@ -217,8 +219,12 @@ TEST_F(ConversationTest, a_token_service_that_hangs_holds_up_no_other_registry) 
   });
   start();
   auto waits =
-      std::async(std::launch::async, [&] { return manifest(first.host(), "app", seconds(2)); });
-  const auto got = manifest(second.host(), "app", milliseconds(1'500));
+      std::async(std::launch::async, [&] { return manifest(first.host(), "app", seconds(12)); });
+  hangs.get_future().wait();
+  const auto begin = std::chrono::steady_clock::now();
+  const auto got = manifest(second.host(), "app");
+  EXPECT_EQ(waits.wait_for(seconds(0)), std::future_status::timeout);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(5));
   EXPECT_TRUE(got);
   release.set_value();
   EXPECT_FALSE(waits.get());
