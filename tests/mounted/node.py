@@ -56,23 +56,28 @@ def listens(port):
 
 
 class Registry:
-    """docker-registry on a port of loopback; `http` and `auth` are extra sections of its YAML."""
+    """docker-registry on a port of `address`; `http` and `auth` are extra sections of its YAML."""
 
-    def __init__(self, folder, work, port=None, http="", auth=""):
-        self.port = port or free_port()
-        self.host = f"127.0.0.1:{self.port}"
+    def __init__(self, folder, work, port=None, http="", auth="", address="127.0.0.1"):
+        self.port, self.address = port or free_port(), address
+        self.host = f"{address}:{self.port}"
         self.config = os.path.join(work, f"registry-{self.port}.yml")
         with open(self.config, "w") as f:
             f.write(f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n"
                     f"storage: {{filesystem: {{rootdirectory: {folder}}}, maintenance: {{readonly: {{enabled: true}}}}}}\n"
-                    f"http: {{addr: '127.0.0.1:{self.port}'{http}}}\n{auth}")
+                    f"http: {{addr: '{self.host}'{http}}}\n{auth}")
         self.process = None
         self.start()
 
+    def command(self):
+        return ["docker-registry", "serve", self.config]
+
+    def answers(self):
+        return listens(self.port)
+
     def start(self):
-        self.process = subprocess.Popen(["docker-registry", "serve", self.config], stdout=subprocess.DEVNULL,
-                                        stderr=open(self.config + ".log", "ab"))
-        wait_for("docker-registry", lambda: listens(self.port))
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=open(self.config + ".log", "ab"))
+        wait_for("docker-registry", self.answers)
 
     def stop(self):
         if self.process:
@@ -83,9 +88,10 @@ class Registry:
 
 class Node:
     """A daemon with a folder of its own. `config`: more TOML."""
+    prefix = "swarmfs-test-"  # of the folder's name
 
     def __init__(self, quota="20GB", config=""):
-        self.work = tempfile.mkdtemp(prefix="swarmfs-test-")
+        self.work = tempfile.mkdtemp(prefix=self.prefix)
         self.tree = os.path.join(self.work, "tree")
         self.socket = os.path.join(self.work, "control.sock")
         self.log = os.path.join(self.work, "daemon.log")
@@ -102,8 +108,11 @@ class Node:
             if "[mount]" not in config:
                 f.write(f'[mount]\npoint = "{self.tree}"\n')
 
+    def command(self):
+        return [SWARMFSD, "--config", self.toml]
+
     def start(self):
-        self.process = subprocess.Popen([SWARMFSD, "--config", self.toml], stderr=open(self.log, "ab"))
+        self.process = subprocess.Popen(self.command(), stderr=open(self.log, "ab"))
         wait_for("swarmfsd", lambda: self.process.poll() is not None or self.answers())
         if self.process.poll() is not None:
             sys.exit("swarmfsd ended:\n" + open(self.log, errors="replace").read()[-3000:])
