@@ -51,16 +51,11 @@ json to_json(const std::vector<T>& items) {
 }
 
 json to_json(const LayerReport& layer) {
-  json made = {{"digest", layer.digest},
-          {"media_type", layer.media_type},
-          {"size", layer.size},
-          {"bytes_present", layer.bytes_present},
-          {"indexed", layer.indexed},
-          {"lazy", layer.lazy},
-          {"why", layer.why},
-          {"verified", layer.verified},
-          {"sources", layer.sources},
-          {"holders", to_json(layer.holders)}};
+  json made = {{"digest", layer.digest},   {"media_type", layer.media_type},
+               {"size", layer.size},       {"bytes_present", layer.bytes_present},
+               {"indexed", layer.indexed}, {"lazy", layer.lazy},
+               {"why", layer.why},         {"verified", layer.verified},
+               {"sources", layer.sources}, {"holders", to_json(layer.holders)}};
   if (layer.trust) made["trust"] = to_string(*layer.trust);
   return made;
 }

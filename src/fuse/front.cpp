@@ -127,4 +127,8 @@ Front::Front(FrontOptions options, image::ImageLibrary& images, content::DataRea
     : state_(std::make_unique<State>(std::move(options), images, reader, fetcher, metrics)) {}
 Front::~Front() = default;
 
+void Front::set_fault_timeout(std::chrono::milliseconds timeout) {
+  state_->context.fault_timeout = timeout;
+}
+
 }  // namespace swarmfs::fuse
