@@ -105,7 +105,7 @@ std::optional<swarm::HeldLayer> PeerHoldings::held(const util::Digest& digest) {
   made.complete = missing.empty();
   made.presence = without(count, missing);
   for (const auto& blocks : parts_.fetcher->coming(*layer)) made.presence.push_back(blocks);
-  made.sealed = sealed(digest);
+  made.sealed = layer->sealed() || sealed(digest);
   return made;
 }
 

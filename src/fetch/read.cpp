@@ -170,7 +170,7 @@ void Brain::join(const FlightPtr& flight, const WaiterPtr& waiter, ByteRange par
   flight->parts.push_back({waiter, part});
   if (waiter->context.cls != Class::fault) return;
   if (flight->paused) set_paused(flight, false, actions);
-  hurry(flight, waiter->context, actions);
+  hurry(flight, waiter->context);
 }
 
 void Brain::deliver(const WaiterPtr& waiter, ByteRange part, const std::byte* bytes,
