@@ -57,8 +57,9 @@ std::string peer_state(const json& peer) {
   const std::string state = peer.value("state", "?");
   if (state == "ok") return state;
   const std::string reason = peer.value("reason", "");
-  if (state == "silent")
-    return fmt::format("silent for {:.0f} s more: {}", peer.value("silent_seconds", 0.0), reason);
+  const double left = peer.value("silent_seconds", 0.0);
+  if (state == "silent" && left > 0)
+    return fmt::format("silent for {:.1f} s more: {}", left, reason);
   return state + ": " + reason;
 }
 

@@ -83,7 +83,7 @@ struct PeerReport {
   enum class State { ok, silent, banned };
   State state = State::ok;
   std::string reason;         ///< of silence or ban
-  double silent_seconds = 0;  ///< that are left of its silence
+  double silent_seconds = 0;  ///< until it is tried again; 0: with the next request
   std::optional<double> first_byte_ms;
   std::optional<double> p95_ms;
   std::optional<double> bytes_per_second;

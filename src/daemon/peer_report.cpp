@@ -32,10 +32,11 @@ PeerReport report_of(const swarm::Peer& peer, util::SteadyTime now) {
   if (!peer.banned.empty()) {
     made.state = PeerReport::State::banned;
     made.reason = peer.banned;
-  } else if (peer.silent_until > now) {
+  } else if (peer.failures > 0) {
     made.state = PeerReport::State::silent;
     made.reason = peer.failure;
-    made.silent_seconds = std::chrono::duration<double>(peer.silent_until - now).count();
+    made.silent_seconds =
+        std::max(0.0, std::chrono::duration<double>(peer.silent_until - now).count());
   }
   return made;
 }

@@ -66,12 +66,16 @@ TEST(Print, lists_peers) {
        "first_byte_ms":1.25,"p95_ms":4.0,"bytes_per_second":112e6,"bytes_given":1000,"in_flight":2},
       {"endpoint":"10.0.0.4:7946","node_id":"","zone":"","state":"silent","silent_seconds":12.4,
        "reason":"connection refused","bytes_given":0,"in_flight":0},
+      {"endpoint":"10.0.0.6:7946","node_id":"","zone":"","state":"silent","silent_seconds":0.0,
+       "reason":"connection refused","bytes_given":0,"in_flight":0},
       {"endpoint":"10.0.0.5:7946","node_id":"b","zone":"","state":"banned","reason":"wrong bytes",
        "bytes_given":0,"in_flight":0}])");
   EXPECT_EQ(peers_text(peers),
             "10.0.0.3:7946  node 3fa4c0ffee3f  zone a  ok\n"
             "  first byte 1.2 ms (p95 4.0 ms), 112 MB/s, 1.0 kB given, 2 in flight\n"
-            "10.0.0.4:7946  not met yet  silent for 12 s more: connection refused\n"
+            "10.0.0.4:7946  not met yet  silent for 12.4 s more: connection refused\n"
+            "  0 B given, 0 in flight\n"
+            "10.0.0.6:7946  not met yet  silent: connection refused\n"
             "  0 B given, 0 in flight\n"
             "10.0.0.5:7946  node b  banned: wrong bytes\n  0 B given, 0 in flight\n");
   EXPECT_EQ(peers_text(nlohmann::json::array()),

@@ -50,13 +50,16 @@ TEST(PeerReport, is_silent_about_what_was_never_measured) {
 
 TEST(PeerReport, says_why_a_peer_is_not_asked_and_until_when) {
   auto peer = peer_at("10.0.0.3:7946");
+  peer.failures = 2;
   peer.failure = "connection refused";
   peer.silent_until = kNow + seconds(8);
   const auto silent = report_of(peer, kNow);
   EXPECT_EQ(silent.state, PeerReport::State::silent);
   EXPECT_EQ(silent.reason, "connection refused");
   EXPECT_DOUBLE_EQ(silent.silent_seconds, 8);
-  EXPECT_EQ(report_of(peer, kNow + seconds(8)).state, PeerReport::State::ok);
+  const auto due = report_of(peer, kNow + seconds(9));
+  EXPECT_EQ(due.state, PeerReport::State::silent) << "until it has answered";
+  EXPECT_DOUBLE_EQ(due.silent_seconds, 0);
   peer.banned = "wrong bytes";
   const auto banned = report_of(peer, kNow);
   EXPECT_EQ(banned.state, PeerReport::State::banned);
