@@ -151,6 +151,11 @@ void explain(const Options& options) {
   print(options, answer, explain_text(answer));
 }
 
+void peers(const Options& options) {
+  const json answer = DaemonClient(options.socket).call("GET", "/v1/peers");
+  print(options, answer, peers_text(answer.at("peers")));
+}
+
 void list(const Options& options) {
   DaemonClient daemon(options.socket);
   if (options.layers) {

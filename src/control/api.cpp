@@ -36,12 +36,29 @@ ApiAnswer refuse(const Failure& failure) {
   return ok({{"error", error_json(failure)}}, http_status(failure.fault));
 }
 
+json to_json(const HolderReport& holder) {
+  return {{"peer", holder.peer}, {"bytes", holder.bytes}};
+}
+
+json to_json(const LayerReport& layer);
+json to_json(const MountReport& mount);
+json to_json(const PeerReport& peer);
+
+template <class T>
+json to_json(const std::vector<T>& items) {
+  json list = json::array();
+  for (const auto& item : items) list.push_back(to_json(item));
+  return list;
+}
+
 json to_json(const LayerReport& layer) {
-  return {{"digest", layer.digest},   {"media_type", layer.media_type},
-          {"size", layer.size},       {"bytes_present", layer.bytes_present},
-          {"indexed", layer.indexed}, {"lazy", layer.lazy},
-          {"why", layer.why},         {"verified", layer.verified},
-          {"sources", layer.sources}};
+  json made = {{"digest", layer.digest},   {"media_type", layer.media_type},
+               {"size", layer.size},       {"bytes_present", layer.bytes_present},
+               {"indexed", layer.indexed}, {"lazy", layer.lazy},
+               {"why", layer.why},         {"verified", layer.verified},
+               {"sources", layer.sources}, {"holders", to_json(layer.holders)}};
+  if (layer.trust) made["trust"] = to_string(*layer.trust);
+  return made;
 }
 
 json to_json(const MountReport& mount) {
@@ -54,11 +71,39 @@ json to_json(const MountReport& mount) {
           {"bytes_present", mount.bytes_present}};
 }
 
-template <class T>
-json to_json(const std::vector<T>& items) {
-  json list = json::array();
-  for (const auto& item : items) list.push_back(to_json(item));
-  return list;
+const char* to_string(PeerReport::State state) {
+  switch (state) {
+    case PeerReport::State::ok:
+      return "ok";
+    case PeerReport::State::silent:
+      return "silent";
+    case PeerReport::State::banned:
+      return "banned";
+  }
+  return "unknown";
+}
+
+json to_json(const PeerReport& peer) {
+  json made = {{"endpoint", peer.endpoint},
+               {"node_id", peer.node_id},
+               {"zone", peer.zone},
+               {"state", to_string(peer.state)},
+               {"bytes_given", peer.bytes_given},
+               {"in_flight", peer.in_flight}};
+  if (peer.state != PeerReport::State::ok) made["reason"] = peer.reason;
+  if (peer.state == PeerReport::State::silent) made["silent_seconds"] = peer.silent_seconds;
+  if (peer.first_byte_ms) made["first_byte_ms"] = *peer.first_byte_ms;
+  if (peer.p95_ms) made["p95_ms"] = *peer.p95_ms;
+  if (peer.bytes_per_second) made["bytes_per_second"] = *peer.bytes_per_second;
+  return made;
+}
+
+json to_json(const ClusterReport& cluster) {
+  return {{"node_id", cluster.node_id},
+          {"zone", cluster.zone},
+          {"listen", cluster.listen},
+          {"peers", cluster.peers},
+          {"dht_nodes", cluster.dht_nodes}};
 }
 
 json to_json(const JobReport& job) {
@@ -85,6 +130,7 @@ json to_json(const StatusReport& status) {
             {"evicted", status.cache_evicted},
             {"layers", status.layers}}},
           {"bytes_by_source", status.sources},
+          {"cluster", status.cluster ? to_json(*status.cluster) : json()},
           {"mounts", to_json(status.mounts)}};
 }
 
@@ -118,6 +164,12 @@ Outcome<json> body_of(const ApiRequest& request) {
 }
 
 }  // namespace
+
+std::string to_string(const Trust& trust) {
+  if (!trust.sealed) return "provisional";
+  return trust.claimant.empty() ? "sealed: hashed here"
+                                : "sealed: claimed by node " + trust.claimant;
+}
 
 int http_status(Fault fault) noexcept {
   switch (fault) {
@@ -155,6 +207,7 @@ ApiAnswer Api::route(const ApiRequest& request) {
   if (call == "GET /v1/status") return ok(to_json(mediator_.status()));
   if (call == "GET /v1/mounts") return ok({{"mounts", to_json(mediator_.mounts())}});
   if (call == "GET /v1/layers") return ok({{"layers", to_json(mediator_.layers())}});
+  if (call == "GET /v1/peers") return ok({{"peers", to_json(mediator_.peers())}});
   if (call == "GET /v1/explain") return answer_with(mediator_.explain(query(request, "target")));
   if (call == "GET /metrics")
     return {200, "text/plain; version=0.0.4; charset=utf-8", mediator_.metrics()};

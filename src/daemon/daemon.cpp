@@ -55,6 +55,11 @@ registry::RegistrySource::Share share_of(ClusterNode* node) {
   };
 }
 
+std::unique_ptr<Neighbours> neighbours(const ClusterNode* node, const Config& config) {
+  if (!node) return std::make_unique<NoNeighbours>();
+  return std::make_unique<ClusterNeighbours>(*node, config.cluster);
+}
+
 std::vector<chunk::Source*> sources(ClusterNode* node, chunk::Source& registry) {
   if (!node) return {&registry};
   return {&node->swarm().source(), &registry};
@@ -103,7 +108,8 @@ Daemon::Daemon(const Config& config)
       registry_manifests_(registry_),
       manifests_(registry_manifests_, catalog_, cache_, node_.get()),
       images_(library_, fetcher_, cache_, manifests_, timers_, {config.backfill}),
-      mediator_(images_, cache_, fetcher_, metrics_, config.mount_point),
+      neighbours_(neighbours(node_.get(), config)),
+      mediator_(images_, cache_, fetcher_, *neighbours_, metrics_, config.mount_point),
       api_(mediator_) {
   front_ =
       std::make_unique<fuse::Front>(fuse::FrontOptions{config.mount_point, 2, config.fault_timeout},
@@ -147,10 +153,17 @@ void Daemon::bring_back_mounts() {
 }
 
 void Daemon::reload(const Config& config) {
-  util::log::set_level(config.log_level);
-  registry_.reload(registry_options(config));
+  // What may throw comes first.
+  auto registries = registry_options(config);
   if (node_) node_->reload();
-  util::log::info("reloaded: log level, credentials and registries; other settings need a restart");
+  registry_.reload(std::move(registries));
+  util::log::set_level(config.log_level);
+  cache_.set_limits(config.cache_quota, config.cache_high_watermark, config.cache_low_watermark);
+  fetcher_.set_fault_timeout(config.fault_timeout);
+  front_->set_fault_timeout(config.fault_timeout);
+  util::log::info(
+      "reloaded: log level, credentials, registries, the cluster's identity, cache limits and "
+      "fault_timeout; other settings need a restart");
 }
 
 }  // namespace swarmfs::daemon

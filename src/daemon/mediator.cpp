@@ -28,13 +28,8 @@ LayerReport report(const content::Content& content, const std::string& media_typ
                        : content.index->why_not_seekable();
   made.verified = stored.verified();
   made.sources = content.bytes->bytes_by_source();
-  return made;
-}
-
-std::vector<LayerReport> report_layers(const image::Image& image) {
-  std::vector<LayerReport> made;
-  for (size_t i = 0; i < image.layers.size(); ++i)
-    made.push_back(report(*image.contents[i], image.layers[i].media_type));
+  const auto document = content.standing->document();
+  made.trust = control::Trust{content.bytes->sealed(), document ? document->claimant : ""};
   return made;
 }
 
@@ -57,10 +52,12 @@ const char* to_string(image::Job::State state) {
 }  // namespace
 
 Mediator::Mediator(image::ImageLibrary& images, chunk::Store& store, fetch::Fetcher& fetcher,
-                   util::Metrics& metrics, std::filesystem::path mount_point)
+                   const Neighbours& neighbours, util::Metrics& metrics,
+                   std::filesystem::path mount_point)
     : images_(images),
       store_(store),
       fetcher_(fetcher),
+      neighbours_(neighbours),
       metrics_(metrics),
       open_mounts_(metrics.gauge("swarmfs_open_mounts", "Directories that show an image")),
       mount_point_(std::move(mount_point)) {}
@@ -104,6 +101,21 @@ control::StatusReport Mediator::status() {
   made.layers = usage.layers;
   made.sources = fetcher_.bytes_by_source();
   made.mounts = mounts();
+  made.cluster = neighbours_.cluster();
+  return made;
+}
+
+std::vector<control::PeerReport> Mediator::peers() {
+  return neighbours_.peers();
+}
+
+std::vector<LayerReport> Mediator::report_layers(const image::Image& image) const {
+  std::vector<LayerReport> made;
+  for (size_t i = 0; i < image.layers.size(); ++i) {
+    const auto& layer = image.layers[i];
+    made.push_back(report(*image.contents[i], layer.media_type));
+    made.back().holders = neighbours_.holders(layer.digest, layer.size);
+  }
   return made;
 }
 
@@ -182,7 +194,7 @@ void Mediator::confirm(const std::string& directory) {
 }
 
 Outcome<control::ExplainReport> Mediator::explain(const std::string& target) {
-  const auto report_live = [](const image::Image& image) {
+  const auto report_live = [this](const image::Image& image) {
     return control::ExplainReport{image.reference.to_string(), image.manifest.to_string(),
                                   report_layers(image)};
   };

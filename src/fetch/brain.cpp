@@ -14,6 +14,7 @@ Brain::Brain(chunk::Store& its_store, std::vector<chunk::Source*> its_sources,
     : store(its_store),
       sources(std::move(its_sources)),
       options(its_options),
+      fault_timeout(its_options.fault_timeout),
       timers(its_timers),
       metrics(its_metrics),
       fault_seconds(

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <list>
 #include <mutex>
@@ -115,6 +116,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   chunk::Store& store;
   const std::vector<chunk::Source*> sources;
   const FetchOptions options;
+  std::atomic<std::chrono::milliseconds> fault_timeout;  ///< takes the place of the option
   util::Timers& timers;
   util::Metrics& metrics;
   util::Metrics::Histogram& fault_seconds;

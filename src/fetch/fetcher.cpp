@@ -56,6 +56,10 @@ std::shared_ptr<Layer> Fetcher::open(const chunk::LayerRef& ref, chunk::Form for
   return brain_->open(ref, form);
 }
 
+void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {
+  brain_->fault_timeout = timeout;
+}
+
 bool Fetcher::try_read_now(Layer& layer, util::ByteRange range, std::byte* into) {
   if (!layer.stored().try_read_now(range, into)) return false;
   layer.touch_log().note(range);

@@ -112,6 +112,8 @@ class Fetcher {
   /// Throws what chunk::Store::open throws. A known layer takes the new origins in.
   [[nodiscard]] std::shared_ptr<Layer> open(const chunk::LayerRef& ref,
                                             chunk::Form form = chunk::Form::bytes);
+  /// Of FetchOptions, for the reads to come.
+  void set_fault_timeout(std::chrono::milliseconds timeout);
   /// A hit without waiting; see chunk::StoredLayer.
   bool try_read_now(Layer& layer, util::ByteRange range, std::byte* into);
   /// The range must lie in the layer. `on_read` runs on a source's, the store's or the timer's

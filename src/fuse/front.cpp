@@ -130,4 +130,8 @@ Front::Front(FrontOptions options, image::ImageLibrary& images, content::DataRea
 }
 Front::~Front() = default;
 
+void Front::set_fault_timeout(std::chrono::milliseconds timeout) {
+  state_->context.fault_timeout = timeout;
+}
+
 }  // namespace swarmfs::fuse

@@ -31,6 +31,8 @@ class Front {
   ~Front();
   Front(const Front&) = delete;
   Front& operator=(const Front&) = delete;
+  /// Of FrontOptions, for the reads to come. Any thread.
+  void set_fault_timeout(std::chrono::milliseconds timeout);
 
  private:
   struct State;

@@ -6,6 +6,7 @@
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 
+#include <atomic>
 #include <map>
 
 #include "chunk/store.h"
@@ -27,7 +28,7 @@ struct Context {
   const chunk::Store& store;
   util::Metrics::Counter& requests;
   util::Metrics::Counter& errors;
-  std::chrono::milliseconds fault_timeout;
+  std::atomic<std::chrono::milliseconds> fault_timeout;
   util::Sync<std::map<Pending*, std::shared_ptr<Pending>>> pending;  ///< reads not yet answered
 };
 

@@ -128,11 +128,13 @@ def main():
     print("refused:", failed.stderr.strip())
     assert failed.returncode == 1 and "certificate" in failed.stderr, failed
 
-    # SIGHUP takes over credentials and the CA.
+    # SIGHUP takes over credentials, the CA and the cache's limits.
     credentials("s3cret")
-    node.configure(config=config + f'ca_file = "{tls}/ca.crt"\n')
+    assert node.json("status")["cache"]["quota"] == 20_000_000_000
+    node.configure("7GB", config + f'ca_file = "{tls}/ca.crt"\n')
     node.process.send_signal(1)
-    time.sleep(0.5)
+    wait_for("the new quota", lambda: node.json("status")["cache"]["quota"] == 7_000_000_000)
+    assert node.metrics()["swarmfs_cache_quota_bytes"] == 7e9
     for host in (basic.host, token.host, open_to_all.host, f"localhost:{secure.port}"):
         mounted = node.mount(f"{host}/small:v1")
         assert open(os.path.join(mounted, "app/app.py")).read().startswith("import json"), host
