@@ -5,6 +5,7 @@ import sys
 import time
 
 from bed import Bed, need_bed
+from node import wait_for
 from trees import differences
 
 IMAGE = "small:v1"
@@ -40,7 +41,7 @@ def main():
     assert egress < 0.05 * total, egress
     assert bed[1].counted("swarmfs_peer_served_bytes_total") >= 0.97 * total
     assert bed[2].counted("swarmfs_verification_failures_total") == 0
-    assert all(layer["verified"] for layer in bed[2].layers(IMAGE)), bed[2].layers(IMAGE)
+    wait_for("every layer to be checked", lambda: all(layer["verified"] for layer in bed[2].layers(IMAGE)))
 
 
 if __name__ == "__main__":
