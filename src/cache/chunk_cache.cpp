@@ -37,6 +37,7 @@ ChunkCache::ChunkCache(CacheOptions options, util::Timers& timers, util::Workers
       timers_(timers),
       workers_(workers),
       bytes_gauge_(metrics.gauge("swarmfs_cache_bytes", "Bytes of layers in the chunk cache")),
+      quota_gauge_(metrics.gauge("swarmfs_cache_quota_bytes", "Limit for swarmfs_cache_bytes")),
       evicted_counter_(metrics.counter("swarmfs_cache_evicted_bytes_total",
                                        "Bytes evicted from the chunk cache")),
       wrong_counter_(metrics.counter("swarmfs_verification_failures_total",
@@ -44,13 +45,12 @@ ChunkCache::ChunkCache(CacheOptions options, util::Timers& timers, util::Workers
                                      {{"source", "cache"}})),
       documents_(made(options_.directory) / "docs"),
       queue_(std::make_unique<io::Queue>()) {
-  metrics.gauge("swarmfs_cache_quota_bytes", "Limit for swarmfs_cache_bytes")
-      .set(static_cast<double>(options_.quota));
+  set_limits(options_.quota, options_.high_watermark, options_.low_watermark);
   lock_directory();
   take_clean_marker();
   made(options_.directory / "layers");
   load();
-  if (used_ > high()) evict_to_low_watermark(true);
+  if (used_ > high_) evict_to_low_watermark(true);
   tick_ = timers_.every(options_.sync_interval, [this] {
     if (!syncing_.exchange(true)) post(Urgency::normal, [this] { sync(); });
   });
@@ -189,18 +189,22 @@ std::vector<util::Digest> ChunkCache::layers() const {
 }
 
 chunk::StoreUsage ChunkCache::usage() const {
-  return {used_, options_.quota, evicted_, layers_.lock()->size()};
+  return {used_, quota_, evicted_, layers_.lock()->size()};
 }
 
-uint64_t ChunkCache::high() const {
-  return static_cast<uint64_t>(static_cast<double>(options_.quota) * options_.high_watermark);
-}
-uint64_t ChunkCache::low() const {
-  return static_cast<uint64_t>(static_cast<double>(options_.quota) * options_.low_watermark);
+void ChunkCache::set_limits(uint64_t quota, double high_watermark, double low_watermark) {
+  const auto share = [&](double part) {
+    return static_cast<uint64_t>(static_cast<double>(quota) * part);
+  };
+  quota_ = quota;
+  high_ = share(high_watermark);
+  low_ = share(low_watermark);
+  quota_gauge_.set(static_cast<double>(quota));
+  if (used_ > high_) start_eviction(true);
 }
 
 bool ChunkCache::may_hold(uint64_t bytes, chunk::Class cls) const {
-  if (used_ + bytes <= high()) return true;
+  if (used_ + bytes <= high_) return true;
   const bool open_too = cls == chunk::Class::fault || cls == chunk::Class::pull;
   for (const auto& layer : snapshot(open_too))
     if (!layer->candidates().empty()) return true;
@@ -209,8 +213,8 @@ bool ChunkCache::may_hold(uint64_t bytes, chunk::Class cls) const {
 
 bool ChunkCache::reserve(uint64_t bytes, chunk::Class cls) {
   const uint64_t after = used_ += bytes;
-  if (after > high()) start_eviction(cls == chunk::Class::fault || cls == chunk::Class::pull);
-  if (after <= options_.quota) return true;
+  if (after > high_) start_eviction(cls == chunk::Class::fault || cls == chunk::Class::pull);
+  if (after <= quota_) return true;
   used_ -= bytes;
   return false;
 }
@@ -231,8 +235,9 @@ void ChunkCache::start_eviction(bool open_layers_too) {
 
 void ChunkCache::evict_to_low_watermark(bool open_layers_too) {
   const uint64_t used = used_;
-  if (used <= low()) return;
-  const uint64_t freed = evict_oldest(used - low(), open_layers_too);
+  const uint64_t low = low_;
+  if (used <= low) return;
+  const uint64_t freed = evict_oldest(used - low, open_layers_too);
   util::log::debug("cache: evicted {} of {}", util::human_bytes(freed), util::human_bytes(used));
 }
 

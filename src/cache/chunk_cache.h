@@ -55,6 +55,8 @@ class ChunkCache final : public chunk::Store, private Budget {
   void remove_document(const std::string& name) override;
   std::vector<std::string> documents(const std::string& prefix) const override;
 
+  /// As in CacheOptions, from now on: what no longer fits is evicted soon.
+  void set_limits(uint64_t quota, double high_watermark, double low_watermark);
   /// Blocking: all that was written so far is durable afterwards.
   void sync();
 
@@ -76,19 +78,21 @@ class ChunkCache final : public chunk::Store, private Budget {
   void evict_to_low_watermark(bool open_layers_too);
   uint64_t evict_oldest(uint64_t wanted, bool open_layers_too);
   [[nodiscard]] std::vector<std::shared_ptr<CachedLayer>> snapshot(bool open_layers_too) const;
-  [[nodiscard]] uint64_t high() const;
-  [[nodiscard]] uint64_t low() const;
 
-  const CacheOptions options_;
+  const CacheOptions options_;  ///< as at the start; the limits may have changed since
   util::Timers& timers_;
   util::Workers& workers_;
   util::Metrics::Gauge& bytes_gauge_;
+  util::Metrics::Gauge& quota_gauge_;
   util::Metrics::Counter& evicted_counter_;
   util::Metrics::Counter& wrong_counter_;
   util::UniqueFd directory_lock_;
   /// Names of layers whose blocks are suspect; empty: all.
   std::optional<std::set<std::string>> suspect_;
   Documents documents_;
+  std::atomic<uint64_t> quota_{0};
+  std::atomic<uint64_t> high_{0};  ///< bytes at which eviction starts
+  std::atomic<uint64_t> low_{0};   ///< and at which it ends
   std::atomic<uint64_t> used_{0};
   std::atomic<uint64_t> evicted_{0};
   std::atomic<bool> evicting_{false};

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "cli/daemon_client.h"
@@ -26,15 +27,51 @@ void print(const Options& options, const json& answer, const std::string& text) 
   std::fwrite(out.data(), 1, out.size(), stdout);
 }
 
+struct Interrupted : CallFailed {
+  using CallFailed::CallFailed;
+};
+
+/// While it lives, the signals that would end the program are only noted.
+class Interruption {
+ public:
+  Interruption() {
+    for (const int signal : kSignals) std::signal(signal, [](int) { came_ = 1; });
+  }
+  ~Interruption() {
+    for (const int signal : kSignals) std::signal(signal, SIG_DFL);
+  }
+  Interruption(const Interruption&) = delete;
+  Interruption& operator=(const Interruption&) = delete;
+  static bool came() { return came_ != 0; }
+
+ private:
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
+  static inline volatile std::sig_atomic_t came_ = 0;
+};
+
 /// Waits for a job's end with progress; throws its error.
 json finish(DaemonClient& daemon, const Options& options, const json& started) {
+  const Interruption interruption;
   Progress progress(stderr, options.reference, options.json || options.quiet);
-  const json job =
-      daemon.follow(started.at("job"), [&](const json& state) { progress.show(state); });
+  const std::string id = started.at("job");
+  const json job = daemon.follow(id, [&](const json& state) {
+    progress.show(state);
+    if (!Interruption::came()) return;
+    progress.end();
+    daemon.call("DELETE", "/v1/jobs/" + id);
+    throw Interrupted("interrupted: the daemon was told that nobody waits for it");
+  });
   progress.end();
   if (job.value("state", "") == "failed")
     throw CallFailed(job.at("error").value("message", "failed without a reason"));
   return job;
+}
+
+void take_back(DaemonClient& daemon, const std::string& call) {
+  try {
+    daemon.call("DELETE", call);
+  } catch (const CallFailed&) {
+  }
 }
 
 fs::path mount_directory(const std::string& text) {
@@ -57,13 +94,19 @@ void mount(const Options& options) {
                       {"directory", directory.string()},
                       {"platform", options.platform},
                       {"pin", options.pin}};
-  const json job = finish(daemon, options, daemon.call("POST", "/v1/mounts", order));
+  const std::string call = "/v1/mounts?directory=" + percent_encoded(directory.string());
+  json job;
   try {
+    job = finish(daemon, options, daemon.call("POST", "/v1/mounts", order));
     util::bind_read_only(job.at("result").at("image_path").get<std::string>(), directory);
-  } catch (const std::exception&) {
-    daemon.call("DELETE", "/v1/mounts?directory=" + percent_encoded(directory.string()));
+  } catch (const Interrupted&) {
+    take_back(daemon, call);  // it may have been done just then
+    throw;
+  } catch (const util::SysError&) {
+    take_back(daemon, call);
     throw;
   }
+  daemon.call("PUT", call);
   print(options, job,
         fmt::format("{} is mounted on {} ({})\n", options.reference, directory.string(),
                     share_text(job.at("bytes_by_source"), job.value("seconds", 0.0))));
@@ -106,6 +149,11 @@ void explain(const Options& options) {
   const json answer =
       DaemonClient(options.socket).call("GET", "/v1/explain?target=" + percent_encoded(target));
   print(options, answer, explain_text(answer));
+}
+
+void peers(const Options& options) {
+  const json answer = DaemonClient(options.socket).call("GET", "/v1/peers");
+  print(options, answer, peers_text(answer.at("peers")));
 }
 
 void list(const Options& options) {

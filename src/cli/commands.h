@@ -28,6 +28,7 @@ void umount(const Options& options);
 void pull(const Options& options);
 void status(const Options& options);
 void explain(const Options& options);
+void peers(const Options& options);
 void list(const Options& options);
 void evict(const Options& options);
 

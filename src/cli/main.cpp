@@ -68,12 +68,17 @@ int run_swarmfs(int count, char** words) {
   add_reference(add_command(app, options, "pull", "bring a whole image into the cache", cli::pull),
                 options);
   add_command(app, options, "status", "the daemon, its cache and its mounts", cli::status);
-  add_command(app, options, "explain",
-              "per layer: lazy or not and why, bytes present, who gave them", cli::explain)
+  add_command(
+      app, options, "explain",
+      "per layer: lazy or not and why, whether it is sealed, bytes present, who gave and who "
+      "has them",
+      cli::explain)
       ->add_option("TARGET", options.target, "a reference, or the directory of a mount")
       ->required();
   add_command(app, options, "ls", "list mounts", cli::list)
       ->add_flag("--layers", options.layers, "list cached layers instead");
+  add_command(app, options, "peers", "the other nodes: how fast, how reliable, what they gave",
+              cli::peers);
   add_command(app, options, "evict", "drop what no mount uses from the cache", cli::evict);
   add_cluster(app, options);
   try {

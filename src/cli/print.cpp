@@ -37,6 +37,50 @@ std::string sources_text(const json& sources) {
   return text.empty() ? "nothing yet" : text;
 }
 
+std::string short_node(const std::string& node_id) {
+  return node_id.empty() ? "not met yet" : "node " + node_id.substr(0, 12);
+}
+
+std::string cluster_text(const json& status) {
+  const auto found = status.find("cluster");
+  if (found == status.end() || !found->is_object()) return "";
+  std::string listen;
+  for (const auto& address : found->value("listen", json::array()))
+    listen += (listen.empty() ? "" : ", ") + address.get<std::string>();
+  const std::string zone = found->value("zone", "");
+  return fmt::format("cluster   {}{}, {} peers, {} DHT nodes, listens on {}\n",
+                     short_node(found->value("node_id", "")), zone.empty() ? "" : ", zone " + zone,
+                     number(*found, "peers"), number(*found, "dht_nodes"), listen);
+}
+
+std::string peer_state(const json& peer) {
+  const std::string state = peer.value("state", "?");
+  if (state == "ok") return state;
+  const std::string reason = peer.value("reason", "");
+  const double left = peer.value("silent_seconds", 0.0);
+  if (state == "silent" && left > 0)
+    return fmt::format("silent for {:.1f} s more: {}", left, reason);
+  return state + ": " + reason;
+}
+
+std::string peer_speed(const json& peer) {
+  std::string text;
+  if (peer.contains("first_byte_ms"))
+    text = fmt::format("first byte {:.1f} ms (p95 {:.1f} ms), ", peer.value("first_byte_ms", 0.0),
+                       peer.value("p95_ms", 0.0));
+  if (peer.contains("bytes_per_second"))
+    text += human_bytes(static_cast<uint64_t>(peer.value("bytes_per_second", 0.0))) + "/s, ";
+  return text;
+}
+
+std::string holders_text(const json& layer) {
+  std::string text;
+  for (const auto& holder : layer.value("holders", json::array()))
+    text += fmt::format("{}{} {}", text.empty() ? "  held by: " : ", ", holder.value("peer", ""),
+                        human_bytes(number(holder, "bytes")));
+  return text.empty() ? text : text + "\n";
+}
+
 std::string layer_state(const json& layer) {
   if (layer.value("verified", false)) return "whole, digest checked";
   return layer.value("lazy", false) ? "lazy" : "not lazy";
@@ -58,12 +102,12 @@ std::string status_text(const json& status) {
   const json& cache = status.at("cache");
   return fmt::format(
       "swarmfsd {}, up {:.0f} s, tree at {}\ncache     {} of {} in {} layers, {} evicted\n"
-      "read from {}\n{}",
+      "{}read from {}\n{}",
       status.value("version", "?"), status.value("uptime_seconds", 0.0),
       status.value("mount_point", "?"), human_bytes(number(cache, "bytes")),
       human_bytes(number(cache, "quota")), number(cache, "layers"),
-      human_bytes(number(cache, "evicted")), sources_text(status.at("bytes_by_source")),
-      mounts_text(status.at("mounts")));
+      human_bytes(number(cache, "evicted")), cluster_text(status),
+      sources_text(status.at("bytes_by_source")), mounts_text(status.at("mounts")));
 }
 
 std::string layers_text(const json& layers) {
@@ -74,16 +118,30 @@ std::string layers_text(const json& layers) {
   return text;
 }
 
+std::string peers_text(const json& peers) {
+  if (peers.empty()) return "no peers are known (see [cluster] in swarmfs.toml)\n";
+  std::string text;
+  for (const auto& peer : peers) {
+    const std::string zone = peer.value("zone", "");
+    text += fmt::format("{}  {}{}  {}\n  {}{} given, {} in flight\n", peer.value("endpoint", ""),
+                        short_node(peer.value("node_id", "")), zone.empty() ? "" : "  zone " + zone,
+                        peer_state(peer), peer_speed(peer),
+                        human_bytes(number(peer, "bytes_given")), number(peer, "in_flight"));
+  }
+  return text;
+}
+
 std::string explain_text(const json& report) {
   std::string text =
       fmt::format("{}\nmanifest {}\n", report.value("reference", ""), report.value("manifest", ""));
   size_t position = 0;
   for (const auto& layer : report.at("layers"))
-    text += fmt::format("layer {}  {}\n  {}: {}\n  present: {}{}\n  given by: {}\n", position++,
-                        layer.value("digest", ""), layer.value("lazy", false) ? "lazy" : "not lazy",
-                        layer.value("why", ""), present_text(layer, "size"),
+    text += fmt::format("layer {}  {}\n  {}: {}\n  {}\n  present: {}{}\n  given by: {}\n{}",
+                        position++, layer.value("digest", ""),
+                        layer.value("lazy", false) ? "lazy" : "not lazy", layer.value("why", ""),
+                        layer.value("trust", "provisional"), present_text(layer, "size"),
                         layer.value("verified", false) ? ", digest checked" : "",
-                        sources_text(layer.at("sources")));
+                        sources_text(layer.at("sources")), holders_text(layer));
   return text;
 }
 

@@ -125,7 +125,11 @@ Standing::Document LayerLibrary::load_tree(const util::Digest& digest, util::Byt
 }
 
 std::shared_ptr<Content> LayerLibrary::open_known(const chunk::LayerRef& ref) {
-  if (auto content = known(ref.digest)) return content;
+  if (auto content = known(ref.digest)) {
+    // Also what is known may have to be fetched, from wherever it can be.
+    static_cast<void>(fetcher_.open(ref));
+    return content;
+  }
   const auto stored = store_.load_document(index_name(ref.digest));
   if (!stored) return nullptr;
   auto index = layer::LayerIndex::parse(*stored);
@@ -141,6 +145,7 @@ std::shared_ptr<Content> LayerLibrary::open_known(const chunk::LayerRef& ref) {
 
 LayerLibrary::Opened LayerLibrary::open(const chunk::LayerRef& ref) {
   if (auto content = open_known(ref)) return content;
+  const auto bytes = fetcher_.open(ref);  // another caller's pass learns our origins
   return building_.run(ref.digest, "indexing", [&]() -> Opened {
     if (auto content = open_claimed(ref)) return content;
     return build(ref);

@@ -17,6 +17,7 @@ using util::Outcome;
 namespace {
 
 constexpr std::chrono::milliseconds kLongestWait{60'000};
+constexpr std::string_view kJobs = "/v1/jobs/";
 
 // Names of files may hold any byte; JSON holds UTF-8 only.
 std::string dump(const json& value) {
@@ -35,12 +36,29 @@ ApiAnswer refuse(const Failure& failure) {
   return ok({{"error", error_json(failure)}}, http_status(failure.fault));
 }
 
+json to_json(const HolderReport& holder) {
+  return {{"peer", holder.peer}, {"bytes", holder.bytes}};
+}
+
+json to_json(const LayerReport& layer);
+json to_json(const MountReport& mount);
+json to_json(const PeerReport& peer);
+
+template <class T>
+json to_json(const std::vector<T>& items) {
+  json list = json::array();
+  for (const auto& item : items) list.push_back(to_json(item));
+  return list;
+}
+
 json to_json(const LayerReport& layer) {
-  return {{"digest", layer.digest},   {"media_type", layer.media_type},
-          {"size", layer.size},       {"bytes_present", layer.bytes_present},
-          {"indexed", layer.indexed}, {"lazy", layer.lazy},
-          {"why", layer.why},         {"verified", layer.verified},
-          {"sources", layer.sources}};
+  json made = {{"digest", layer.digest},   {"media_type", layer.media_type},
+               {"size", layer.size},       {"bytes_present", layer.bytes_present},
+               {"indexed", layer.indexed}, {"lazy", layer.lazy},
+               {"why", layer.why},         {"verified", layer.verified},
+               {"sources", layer.sources}, {"holders", to_json(layer.holders)}};
+  if (layer.trust) made["trust"] = to_string(*layer.trust);
+  return made;
 }
 
 json to_json(const MountReport& mount) {
@@ -53,11 +71,39 @@ json to_json(const MountReport& mount) {
           {"bytes_present", mount.bytes_present}};
 }
 
-template <class T>
-json to_json(const std::vector<T>& items) {
-  json list = json::array();
-  for (const auto& item : items) list.push_back(to_json(item));
-  return list;
+const char* to_string(PeerReport::State state) {
+  switch (state) {
+    case PeerReport::State::ok:
+      return "ok";
+    case PeerReport::State::silent:
+      return "silent";
+    case PeerReport::State::banned:
+      return "banned";
+  }
+  return "unknown";
+}
+
+json to_json(const PeerReport& peer) {
+  json made = {{"endpoint", peer.endpoint},
+               {"node_id", peer.node_id},
+               {"zone", peer.zone},
+               {"state", to_string(peer.state)},
+               {"bytes_given", peer.bytes_given},
+               {"in_flight", peer.in_flight}};
+  if (peer.state != PeerReport::State::ok) made["reason"] = peer.reason;
+  if (peer.state == PeerReport::State::silent) made["silent_seconds"] = peer.silent_seconds;
+  if (peer.first_byte_ms) made["first_byte_ms"] = *peer.first_byte_ms;
+  if (peer.p95_ms) made["p95_ms"] = *peer.p95_ms;
+  if (peer.bytes_per_second) made["bytes_per_second"] = *peer.bytes_per_second;
+  return made;
+}
+
+json to_json(const ClusterReport& cluster) {
+  return {{"node_id", cluster.node_id},
+          {"zone", cluster.zone},
+          {"listen", cluster.listen},
+          {"peers", cluster.peers},
+          {"dht_nodes", cluster.dht_nodes}};
 }
 
 json to_json(const JobReport& job) {
@@ -84,6 +130,7 @@ json to_json(const StatusReport& status) {
             {"evicted", status.cache_evicted},
             {"layers", status.layers}}},
           {"bytes_by_source", status.sources},
+          {"cluster", status.cluster ? to_json(*status.cluster) : json()},
           {"mounts", to_json(status.mounts)}};
 }
 
@@ -117,6 +164,12 @@ Outcome<json> body_of(const ApiRequest& request) {
 }
 
 }  // namespace
+
+std::string to_string(const Trust& trust) {
+  if (!trust.sealed) return "provisional";
+  return trust.claimant.empty() ? "sealed: hashed here"
+                                : "sealed: claimed by node " + trust.claimant;
+}
 
 int http_status(Fault fault) noexcept {
   switch (fault) {
@@ -154,6 +207,7 @@ ApiAnswer Api::route(const ApiRequest& request) {
   if (call == "GET /v1/status") return ok(to_json(mediator_.status()));
   if (call == "GET /v1/mounts") return ok({{"mounts", to_json(mediator_.mounts())}});
   if (call == "GET /v1/layers") return ok({{"layers", to_json(mediator_.layers())}});
+  if (call == "GET /v1/peers") return ok({{"peers", to_json(mediator_.peers())}});
   if (call == "GET /v1/explain") return answer_with(mediator_.explain(query(request, "target")));
   if (call == "GET /metrics")
     return {200, "text/plain; version=0.0.4; charset=utf-8", mediator_.metrics()};
@@ -164,7 +218,15 @@ ApiAnswer Api::route(const ApiRequest& request) {
     const auto done = mediator_.umount(query(request, "directory"));
     return done ? ok(json::object()) : refuse(done.failure());
   }
-  if (request.method == "GET" && request.path.starts_with("/v1/jobs/")) return job(request);
+  if (call == "PUT /v1/mounts") {
+    mediator_.confirm(query(request, "directory"));
+    return ok(json::object());
+  }
+  if (request.method == "GET" && request.path.starts_with(kJobs)) return job(request);
+  if (request.method == "DELETE" && request.path.starts_with(kJobs)) {
+    const auto done = mediator_.cancel(request.path.substr(kJobs.size()));
+    return done ? ok(json::object()) : refuse(done.failure());
+  }
   return refuse({Fault::not_found, "no such call: " + call});
 }
 
@@ -193,7 +255,7 @@ ApiAnswer Api::job(const ApiRequest& request) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), wait);
   if (!text.empty() && (error != std::errc() || end != text.data() + text.size() || wait < 0))
     return refuse({Fault::invalid, "wait_ms must be a number of milliseconds"});
-  return answer_with(mediator_.job(request.path.substr(std::string("/v1/jobs/").size()),
+  return answer_with(mediator_.job(request.path.substr(kJobs.size()),
                                    std::min(std::chrono::milliseconds(wait), kLongestWait)));
 }
 

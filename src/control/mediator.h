@@ -17,6 +17,21 @@ namespace swarmfs::control {
 /// "registry" → bytes.
 using BytesBySource = std::map<std::string, uint64_t>;
 
+/// Whose word this node takes for what a layer's bytes must be.
+struct Trust {
+  bool sealed = false;   ///< a hash tree checks every block
+  std::string claimant;  ///< node that says what the tree is; empty: the layer was hashed here
+};
+
+/// "sealed: hashed here", "sealed: claimed by node 3fa4…", "provisional".
+std::string to_string(const Trust& trust);
+
+/// A peer that has something of a layer.
+struct HolderReport {
+  std::string peer;  ///< "10.0.0.3:7946"
+  uint64_t bytes = 0;
+};
+
 struct LayerReport {
   std::string digest;
   std::string media_type;
@@ -27,6 +42,8 @@ struct LayerReport {
   std::string why;  ///< why it is lazy or is not, in words
   bool verified = false;
   BytesBySource sources;
+  std::optional<Trust> trust;         ///< empty: nobody reads it, so it was not looked up
+  std::vector<HolderReport> holders;  ///< other nodes; explain() only
 };
 
 struct ExplainReport {
@@ -58,6 +75,30 @@ struct MountReport {
   uint64_t bytes_present = 0;
 };
 
+/// One node that this one gets bytes from, or would. What was never measured is absent.
+struct PeerReport {
+  std::string endpoint;
+  std::string node_id;  ///< empty until met
+  std::string zone;
+  enum class State { ok, silent, banned };
+  State state = State::ok;
+  std::string reason;         ///< of silence or ban
+  double silent_seconds = 0;  ///< until it is tried again; 0: with the next request
+  std::optional<double> first_byte_ms;
+  std::optional<double> p95_ms;
+  std::optional<double> bytes_per_second;
+  uint64_t bytes_given = 0;
+  unsigned in_flight = 0;
+};
+
+struct ClusterReport {
+  std::string node_id;
+  std::string zone;
+  std::vector<std::string> listen;
+  uint64_t peers = 0;
+  uint64_t dht_nodes = 0;
+};
+
 struct StatusReport {
   std::string version;
   double uptime_seconds = 0;
@@ -68,6 +109,7 @@ struct StatusReport {
   uint64_t layers = 0;
   BytesBySource sources;
   std::vector<MountReport> mounts;
+  std::optional<ClusterReport> cluster;  ///< empty: no peers are configured
 };
 
 struct MountOrder {
@@ -85,6 +127,8 @@ class Mediator {
   virtual StatusReport status() = 0;
   virtual std::vector<MountReport> mounts() = 0;
   virtual std::vector<LayerReport> layers() = 0;
+  /// Empty as well where no peers are configured.
+  virtual std::vector<PeerReport> peers() = 0;
   /// Both return the job that was started (or joined).
   virtual util::Outcome<std::string> mount(const MountOrder& order) = 0;
   virtual util::Outcome<std::string> pull(const std::string& reference,
@@ -92,6 +136,10 @@ class Mediator {
   virtual util::Outcome<util::Done> umount(const std::string& directory) = 0;
   /// Waits until the job ends or `wait` passed.
   virtual util::Outcome<JobReport> job(const std::string& id, std::chrono::milliseconds wait) = 0;
+  /// Nobody waits for the job any more.
+  virtual util::Outcome<util::Done> cancel(const std::string& id) = 0;
+  /// The image of a mount that is done was bound on its directory.
+  virtual void confirm(const std::string& directory) = 0;
   /// `target`: a reference or the directory of a mount.
   virtual util::Outcome<ExplainReport> explain(const std::string& target) = 0;
   /// Drops what nobody holds; returns bytes freed.

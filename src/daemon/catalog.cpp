@@ -123,7 +123,10 @@ std::optional<swarm::HeldManifest> Catalog::manifest(const std::string& text,
   auto entries = entries_.lock();
   const auto found = entries->find(repository_name(*reference));
   if (found == entries->end() || !is_public(found->second)) return std::nullopt;
-  const auto* manifest = found->second.repository.find(reference->to_string(), platform);
+  const auto& repository = found->second.repository;
+  // A digest needs nobody's word for what it stands for.
+  const auto* manifest = reference->digest ? repository.find(*reference->digest) : nullptr;
+  if (!manifest) manifest = repository.find(reference->to_string(), platform);
   if (!manifest) return std::nullopt;
   return swarm::HeldManifest{manifest->digest, *manifest->bytes};
 }

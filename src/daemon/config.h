@@ -54,7 +54,7 @@ struct ClusterSection {
   uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
   Provisional provisional = Provisional::cluster;
   unsigned max_peer_requests = 256;  ///< that are answered at once
-  unsigned identity_line = 0;       ///< where the file names the identity, for messages
+  unsigned identity_line = 0;        ///< where the file names the identity, for messages
 
   [[nodiscard]] bool has_identity() const { return !token_file.empty() || !ca_file.empty(); }
 };

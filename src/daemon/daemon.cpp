@@ -55,6 +55,11 @@ registry::RegistrySource::Share share_of(ClusterNode* node) {
   };
 }
 
+std::unique_ptr<Neighbours> neighbours(const ClusterNode* node, const Config& config) {
+  if (!node) return std::make_unique<NoNeighbours>();
+  return std::make_unique<ClusterNeighbours>(*node, config.cluster);
+}
+
 std::vector<chunk::Source*> sources(ClusterNode* node, chunk::Source& registry) {
   if (!node) return {&registry};
   return {&node->swarm().source(), &registry};
@@ -67,6 +72,21 @@ http::Server::Handler handler_of(control::Api& api, bool only_metrics) {
     auto answer = api.answer({request.method, request.path, request.query, request.body});
     return {answer.status, std::move(answer.content_type), std::move(answer.body)};
   };
+}
+
+/// Whether it is there now.
+bool show(const std::filesystem::path& image, const std::string& directory) {
+  try {
+    fuse::detach_if_dead(directory);
+    if (util::is_mount_point(directory)) return true;
+    std::filesystem::create_directories(directory);
+    util::bind_read_only(image, directory);
+    util::log::info("{} is mounted again", directory);
+    return true;
+  } catch (const std::exception& error) {
+    util::log::error("{} cannot be mounted again: {}", directory, error.what());
+    return false;
+  }
 }
 
 }  // namespace
@@ -88,13 +108,14 @@ Daemon::Daemon(const Config& config)
       registry_manifests_(registry_),
       manifests_(registry_manifests_, catalog_, cache_, node_.get()),
       images_(library_, fetcher_, cache_, manifests_, timers_, {config.backfill}),
-      mediator_(images_, cache_, fetcher_, metrics_, config.mount_point),
+      neighbours_(neighbours(node_.get(), config)),
+      mediator_(images_, cache_, fetcher_, *neighbours_, metrics_, config.mount_point),
       api_(mediator_) {
   front_ =
       std::make_unique<fuse::Front>(fuse::FrontOptions{config.mount_point, 2, config.fault_timeout},
-                                    images_, reader_, fetcher_, metrics_);
+                                    images_, reader_, fetcher_, cache_, metrics_);
   connect_peers();
-  bring_back_mounts();
+  bring_back_mounts();  // whom the socket or READY tells that we are here finds them
   std::filesystem::create_directories(config.control_socket.parent_path());
   http::ServerOptions control;
   control.unix_socket = config.control_socket.string();
@@ -109,6 +130,7 @@ Daemon::Daemon(const Config& config)
 
 Daemon::~Daemon() {
   if (node_) node_->holdings().disconnect();
+  static_cast<void>(mediator_.mounts());  // what is off now is not to come back
   images_.stop();
   fetcher_.stop();
   metrics_server_.reset();
@@ -121,25 +143,27 @@ void Daemon::connect_peers() {
 }
 
 void Daemon::bring_back_mounts() {
-  for (const auto& [directory, encoded] : images_.restore()) {
-    try {
-      fuse::detach_if_dead(directory);
-      if (util::is_mount_point(directory)) continue;
-      std::filesystem::create_directories(directory);
-      util::bind_read_only(mediator_.image_path(encoded), directory);
-      util::log::info("{} is mounted again", directory);
-    } catch (const std::exception& error) {
-      util::log::error("{} cannot be mounted again: {}", directory, error.what());
-    }
-  }
-  for (const auto& image : images_.images()) manifests_.announce(image->reference, image->layers);
+  images_.restore(
+      {[this](const oci::Reference& reference, const std::vector<oci::Descriptor>& layers) {
+         manifests_.announce(reference, layers);
+       },
+       [this](const std::string& directory, const std::string& name) {
+         return show(mediator_.image_path(name), directory);
+       }});
 }
 
 void Daemon::reload(const Config& config) {
-  util::log::set_level(config.log_level);
-  registry_.reload(registry_options(config));
+  // What may throw comes first.
+  auto registries = registry_options(config);
   if (node_) node_->reload();
-  util::log::info("reloaded: log level, credentials and registries; other settings need a restart");
+  registry_.reload(std::move(registries));
+  util::log::set_level(config.log_level);
+  cache_.set_limits(config.cache_quota, config.cache_high_watermark, config.cache_low_watermark);
+  fetcher_.set_fault_timeout(config.fault_timeout);
+  front_->set_fault_timeout(config.fault_timeout);
+  util::log::info(
+      "reloaded: log level, credentials, registries, the cluster's identity, cache limits and "
+      "fault_timeout; other settings need a restart");
 }
 
 }  // namespace swarmfs::daemon

@@ -14,6 +14,7 @@
 #include "daemon/config.h"
 #include "daemon/manifests.h"
 #include "daemon/mediator.h"
+#include "daemon/neighbours.h"
 #include "daemon/registry_inquiries.h"
 #include "daemon/registry_manifests.h"
 #include "fetch/fetcher.h"
@@ -39,7 +40,8 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  /// Takes over log level, credentials and registries of a new configuration.
+  /// Takes over what can change at run time (packaging/swarmfs.toml says which keys). Throws
+  /// util::Error when files that the configuration names are unusable; then little has changed.
   void reload(const Config& config);
 
  private:
@@ -50,22 +52,23 @@ class Daemon {
   util::SteadyClock clock_;
   util::Timers timers_;
   util::Workers workers_;
-  cache::ChunkCache cache_;               // needs timers, workers, metrics
-  http::Client http_;                     // needs nothing
-  registry::RegistryClient registry_;     // needs http, timers, metrics
-  RegistryInquiries inquirer_;            // needs registry
-  Catalog catalog_;                       // needs cache, inquirer
-  std::unique_ptr<ClusterNode> node_;     // needs workers, timers, metrics; null: no peers
-  registry::RegistrySource source_;       // needs registry, node
-  fetch::Fetcher fetcher_;                // needs cache, node, source, timers, metrics
-  content::LayerLibrary library_;         // needs fetcher, cache, node
-  content::DataReader reader_;            // needs fetcher, library, workers
-  RegistryManifests registry_manifests_;  // needs registry
-  Manifests manifests_;                   // needs registry_manifests, catalog, cache, node
-  image::ImageLibrary images_;            // needs library, fetcher, cache, manifests, timers
-  std::unique_ptr<fuse::Front> front_;    // needs images, reader, fetcher
-  Mediator mediator_;                     // needs images, cache, fetcher
-  control::Api api_;                      // needs mediator
+  cache::ChunkCache cache_;                 // needs timers, workers, metrics
+  http::Client http_;                       // needs nothing
+  registry::RegistryClient registry_;       // needs http, timers, metrics
+  RegistryInquiries inquirer_;              // needs registry
+  Catalog catalog_;                         // needs cache, inquirer
+  std::unique_ptr<ClusterNode> node_;       // needs workers, timers, metrics; null: no peers
+  registry::RegistrySource source_;         // needs registry, node
+  fetch::Fetcher fetcher_;                  // needs cache, node, source, timers, metrics
+  content::LayerLibrary library_;           // needs fetcher, cache, node
+  content::DataReader reader_;              // needs fetcher, library, workers
+  RegistryManifests registry_manifests_;    // needs registry
+  Manifests manifests_;                     // needs registry_manifests, catalog, cache, node
+  image::ImageLibrary images_;              // needs library, fetcher, cache, manifests, timers
+  std::unique_ptr<fuse::Front> front_;      // needs images, reader, fetcher
+  std::unique_ptr<Neighbours> neighbours_;  // needs node
+  Mediator mediator_;                       // needs images, cache, fetcher, neighbours
+  control::Api api_;                        // needs mediator
   std::unique_ptr<http::Server> control_server_;  // needs api
   std::unique_ptr<http::Server> metrics_server_;  // needs api
 };

@@ -21,7 +21,8 @@ constexpr const char* kUsage =
     "usage: swarmfsd [--config FILE] [--check] [--version]\n"
     "  --config FILE  configuration (default /etc/swarmfs/swarmfs.toml; may be absent)\n"
     "  --check        read the configuration, say what is wrong with it, and end\n"
-    "Signals: HUP reloads log level, credentials and registries; TERM and INT end it cleanly.\n";
+    "Signals: HUP takes over what can change at run time (see swarmfs.toml); TERM and INT end it\n"
+    "cleanly.\n";
 
 struct Arguments {
   std::filesystem::path config = "/etc/swarmfs/swarmfs.toml";

@@ -3,6 +3,8 @@
 
 #include "daemon/mediator.h"
 
+#include "util/mounts.h"
+
 namespace swarmfs::daemon {
 
 using control::LayerReport;
@@ -26,13 +28,8 @@ LayerReport report(const content::Content& content, const std::string& media_typ
                        : content.index->why_not_seekable();
   made.verified = stored.verified();
   made.sources = content.bytes->bytes_by_source();
-  return made;
-}
-
-std::vector<LayerReport> report_layers(const image::Image& image) {
-  std::vector<LayerReport> made;
-  for (size_t i = 0; i < image.layers.size(); ++i)
-    made.push_back(report(*image.contents[i], image.layers[i].media_type));
+  const auto document = content.standing->document();
+  made.trust = control::Trust{content.bytes->sealed(), document ? document->claimant : ""};
   return made;
 }
 
@@ -55,36 +52,37 @@ const char* to_string(image::Job::State state) {
 }  // namespace
 
 Mediator::Mediator(image::ImageLibrary& images, chunk::Store& store, fetch::Fetcher& fetcher,
-                   util::Metrics& metrics, std::filesystem::path mount_point)
+                   const Neighbours& neighbours, util::Metrics& metrics,
+                   std::filesystem::path mount_point)
     : images_(images),
       store_(store),
       fetcher_(fetcher),
+      neighbours_(neighbours),
       metrics_(metrics),
       open_mounts_(metrics.gauge("swarmfs_open_mounts", "Directories that show an image")),
       mount_point_(std::move(mount_point)) {}
 
-std::filesystem::path Mediator::image_path(const std::string& encoded) const {
-  return mount_point_ / "images" / encoded / "rootfs";
+std::filesystem::path Mediator::image_path(const std::string& name) const {
+  return mount_point_ / "images" / name / "rootfs";
 }
 
 std::vector<control::MountReport> Mediator::mounts() {
+  images_.drop_unmounted(
+      [](const std::string& directory) { return util::is_mount_point(directory); });
   std::vector<control::MountReport> made;
-  for (const auto& [encoded, mounts] : images_.mounts()) {
-    const auto image = images_.image(encoded);
-    if (!image) continue;
-    for (const auto& mount : mounts) {
-      control::MountReport one{image->reference.to_string(),
-                               mount.directory,
-                               image->manifest.to_string(),
-                               image_path(encoded).string(),
-                               mount.pinned,
-                               0,
-                               0};
-      for (const auto& content : image->contents) {
-        one.bytes_total += content->ref().size;
+  for (const auto& record : images_.mounted()) {
+    control::MountReport one;
+    one.reference = record.reference.to_string();
+    one.manifest = record.resolved.digest.to_string();
+    one.image_path = image_path(record.name()).string();
+    for (const auto& layer : record.layers) one.bytes_total += layer.size;
+    if (const auto image = images_.image(record.name()))
+      for (const auto& content : image->contents)
         one.bytes_present += content->bytes->stored().bytes_present();
-      }
-      made.push_back(std::move(one));
+    for (const auto& mount : record.mounts) {
+      one.directory = mount.directory;
+      one.pinned = mount.pinned;
+      made.push_back(one);
     }
   }
   return made;
@@ -103,6 +101,21 @@ control::StatusReport Mediator::status() {
   made.layers = usage.layers;
   made.sources = fetcher_.bytes_by_source();
   made.mounts = mounts();
+  made.cluster = neighbours_.cluster();
+  return made;
+}
+
+std::vector<control::PeerReport> Mediator::peers() {
+  return neighbours_.peers();
+}
+
+std::vector<LayerReport> Mediator::report_layers(const image::Image& image) const {
+  std::vector<LayerReport> made;
+  for (size_t i = 0; i < image.layers.size(); ++i) {
+    const auto& layer = image.layers[i];
+    made.push_back(report(*image.contents[i], layer.media_type));
+    made.back().holders = neighbours_.holders(layer.digest, layer.size);
+  }
   return made;
 }
 
@@ -114,17 +127,21 @@ std::vector<LayerReport> Mediator::layers() {
       made.push_back(report(*found->second.second, ""));
       continue;
     }
-    LayerReport one;
-    one.digest = digest.to_string();
-    one.size = store_.size_of(digest).value_or(0);
-    const auto stored = store_.open(digest, one.size);
-    one.bytes_present = stored->bytes_present();
-    one.verified = stored->verified();
-    one.indexed = store_.load_document("index/" + digest.hex()).has_value();
-    one.why = "not mounted";
-    made.push_back(std::move(one));
+    made.push_back(report_stored(digest, store_.size_of(digest).value_or(0)));
   }
   return made;
+}
+
+LayerReport Mediator::report_stored(const util::Digest& digest, uint64_t size) {
+  LayerReport one;
+  one.digest = digest.to_string();
+  one.size = size;
+  const auto stored = store_.open(digest, size);
+  one.bytes_present = stored->bytes_present();
+  one.verified = stored->verified();
+  one.indexed = store_.load_document("index/" + digest.hex()).has_value();
+  one.why = "not mounted";
+  return one;
 }
 
 Outcome<std::string> Mediator::mount(const control::MountOrder& order) {
@@ -161,25 +178,53 @@ Outcome<control::JobReport> Mediator::job(const std::string& id, std::chrono::mi
   made.seconds = view.seconds;
   made.sources = view.sources;
   if (job->kind() == "mount" && view.state == image::Job::State::done)
-    if (const auto reference = oci::Reference::parse(job->reference()))
-      made.image_path = image_path(reference->encoded()).string();
+    made.image_path = image_path(view.image).string();
   return made;
 }
 
+Outcome<util::Done> Mediator::cancel(const std::string& id) {
+  const auto job = images_.job(id);
+  if (!job) return Failure{Fault::not_found, "no job " + id};
+  job->cancel();
+  return util::Done{};
+}
+
+void Mediator::confirm(const std::string& directory) {
+  images_.confirm(directory);
+}
+
 Outcome<control::ExplainReport> Mediator::explain(const std::string& target) {
-  for (const auto& mount : mounts())
-    if (mount.directory == target)
-      if (const auto reference = oci::Reference::parse(mount.reference))
-        if (const auto image = images_.image(reference->encoded()))
-          return control::ExplainReport{mount.reference, mount.manifest, report_layers(*image)};
-  const auto reference = oci::Reference::parse(target);
-  const auto image = reference ? images_.image(reference->encoded()) : nullptr;
-  if (!image)
-    return Failure{
-        Fault::not_found,
-        "'" + target + "' is neither a mounted image nor the directory of one (see: swarmfs ls)"};
-  return control::ExplainReport{image->reference.to_string(), image->manifest.to_string(),
-                                report_layers(*image)};
+  const auto report_live = [this](const image::Image& image) {
+    return control::ExplainReport{image.reference.to_string(), image.manifest.to_string(),
+                                  report_layers(image)};
+  };
+  for (const auto& record : images_.mounted())
+    for (const auto& mount : record.mounts)
+      if (mount.directory == target)
+        if (const auto image = images_.image(record.name())) return report_live(*image);
+  if (const auto reference = oci::Reference::parse(target)) {
+    if (const auto remembered = images_.remembered(*reference)) {
+      const auto image = images_.image(remembered->record.name());
+      return image ? report_live(*image) : report_remembered(*remembered);
+    }
+  }
+  return Failure{Fault::not_found,
+                 "'" + target +
+                     "' is neither an image that was mounted or pulled here nor the directory of "
+                     "a mount (see: swarmfs ls)"};
+}
+
+control::ExplainReport Mediator::report_remembered(
+    const image::ImageLibrary::Remembered& remembered) {
+  const auto& record = remembered.record;
+  control::ExplainReport made{record.reference.to_string(), record.resolved.digest.to_string(), {}};
+  for (size_t i = 0; i < record.layers.size(); ++i) {
+    const auto& layer = record.layers[i];
+    const auto& content = remembered.contents[i];
+    made.layers.push_back(content ? report(*content, layer.media_type)
+                                  : report_stored(layer.digest, layer.size));
+  }
+  return made;
 }
 
 uint64_t Mediator::evict() {

@@ -7,6 +7,7 @@
 
 #include "chunk/store.h"
 #include "control/mediator.h"
+#include "daemon/neighbours.h"
 #include "fetch/fetcher.h"
 #include "image/image_library.h"
 #include "util/metrics.h"
@@ -17,28 +18,37 @@ namespace swarmfs::daemon {
 class Mediator final : public control::Mediator {
  public:
   Mediator(image::ImageLibrary& images, chunk::Store& store, fetch::Fetcher& fetcher,
-           util::Metrics& metrics, std::filesystem::path mount_point);
+           const Neighbours& neighbours, util::Metrics& metrics, std::filesystem::path mount_point);
 
   control::StatusReport status() override;
   std::vector<control::MountReport> mounts() override;
   std::vector<control::LayerReport> layers() override;
+  std::vector<control::PeerReport> peers() override;
   util::Outcome<std::string> mount(const control::MountOrder& order) override;
   util::Outcome<std::string> pull(const std::string& reference,
                                   const std::string& platform) override;
   util::Outcome<util::Done> umount(const std::string& directory) override;
   util::Outcome<control::JobReport> job(const std::string& id,
                                         std::chrono::milliseconds wait) override;
+  util::Outcome<util::Done> cancel(const std::string& id) override;
+  void confirm(const std::string& directory) override;
   util::Outcome<control::ExplainReport> explain(const std::string& target) override;
   uint64_t evict() override;
   std::string metrics() override;
 
   /// Where an image's tree is to be found.
-  [[nodiscard]] std::filesystem::path image_path(const std::string& encoded) const;
+  [[nodiscard]] std::filesystem::path image_path(const std::string& name) const;
 
  private:
+  [[nodiscard]] control::LayerReport report_stored(const util::Digest& digest, uint64_t size);
+  [[nodiscard]] control::ExplainReport report_remembered(
+      const image::ImageLibrary::Remembered& remembered);
+  [[nodiscard]] std::vector<control::LayerReport> report_layers(const image::Image& image) const;
+
   image::ImageLibrary& images_;
   chunk::Store& store_;
   fetch::Fetcher& fetcher_;
+  const Neighbours& neighbours_;
   util::Metrics& metrics_;
   util::Metrics::Gauge& open_mounts_;
   const std::filesystem::path mount_point_;

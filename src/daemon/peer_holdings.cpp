@@ -105,7 +105,7 @@ std::optional<swarm::HeldLayer> PeerHoldings::held(const util::Digest& digest) {
   made.complete = missing.empty();
   made.presence = without(count, missing);
   for (const auto& blocks : parts_.fetcher->coming(*layer)) made.presence.push_back(blocks);
-  made.sealed = sealed(digest);
+  made.sealed = layer->sealed() || sealed(digest);
   return made;
 }
 
@@ -113,7 +113,7 @@ util::Operation PeerHoldings::read(const util::Digest& digest, util::ByteRange r
                                    const chunk::FetchContext& context, OnRead on_read) {
   const Using held(connection_);
   auto layer = parts_.store ? open(digest) : nullptr;
-  const bool can_fetch = layer && !layer->ref().origins.empty();
+  const bool can_fetch = layer && !layer->with_origins().origins.empty();
   if (layer && !(fetch && can_fetch)) {
     const auto missing = layer->stored().missing(chunk::blocks_covering(range));
     if (!missing.empty() && !covers(parts_.fetcher->coming(*layer), missing)) layer = nullptr;

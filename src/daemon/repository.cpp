@@ -113,10 +113,13 @@ const Repository::Manifest* Repository::find(const std::string& reference,
   const auto named = std::find_if(references_.begin(), references_.end(), [&](const Named& known) {
     return known.reference == reference && known.platform == platform && !known.hearsay;
   });
-  if (named == references_.end()) return nullptr;
+  return named == references_.end() ? nullptr : find(named->manifest);
+}
+
+const Repository::Manifest* Repository::find(const util::Digest& digest) const {
   const auto found =
       std::find_if(manifests_.begin(), manifests_.end(),
-                   [&](const Manifest& manifest) { return manifest.digest == named->manifest; });
+                   [&](const Manifest& manifest) { return manifest.digest == digest; });
   return found == manifests_.end() ? nullptr : &*found;
 }
 

@@ -70,6 +70,8 @@ class Repository {
   /// has told us something else since.
   [[nodiscard]] const Manifest* find(const std::string& reference,
                                      const std::string& platform) const;
+  /// Null: no such manifest is known of this repository.
+  [[nodiscard]] const Manifest* find(const util::Digest& digest) const;
   /// How a registry is asked for one of the manifests.
   [[nodiscard]] oci::Reference reference_to(const util::Digest& manifest) const;
 

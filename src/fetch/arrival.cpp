@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "fetch/brain.h"
+#include "util/log.h"
 
 namespace swarmfs::fetch {
 
@@ -21,6 +22,8 @@ using util::Outcome;
 namespace {
 
 constexpr uint64_t kWriteSize = 1 << 20;
+constexpr std::chrono::milliseconds kRevival{200};
+constexpr std::chrono::milliseconds kLongestPause{2'000};
 
 }  // namespace
 
@@ -70,7 +73,7 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
     const auto all = flight->attempts;
     for (const auto& other : all)
       if (other != attempt) drop(other, actions);
-    set_hedge(flight, attempt->hedge, actions);
+    set_hedge(flight, attempt->hedge);
   }
   const ByteRange fresh{flight->rest().offset, block.bytes.size()};
   assert(fresh.offset == block.index * kBlockSize && fresh.length <= flight->rest().length);
@@ -105,8 +108,34 @@ void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions)
   const FlightPtr flight = attempt->flight;
   drop(attempt, actions);
   flight->spent[attempt->source] = true;
+  util::log::debug("layer {} at {}: {}: {}", flight->layer->ref().digest.short_hex(),
+                   attempt->range.offset, sources[attempt->source]->name(), failure.message);
   flight->failure = std::move(failure);
+  if (kind_of(*attempt) == chunk::SourceKind::peer) revive(flight, attempt->source, actions);
   ask_next(flight, actions);
+}
+
+/// Behind one source stand many peers, and they come and go: while the flight lasts (the registry
+/// is slow, or dead) they are worth another try.
+void Brain::revive(const FlightPtr& flight, size_t source, Actions& actions) {
+  const std::chrono::milliseconds pause =
+      std::min(kRevival * (1 << std::min(flight->revivals++, 4u)), kLongestPause);
+  actions.push_back([this, pause, source, weak = std::weak_ptr<Flight>(flight)] {
+    timers.post(pause, [brain = weak_from_this(), source, weak] {
+      const auto self = brain.lock();
+      const auto found = weak.lock();
+      if (!self || !found) return;
+      Actions then;
+      {
+        const std::lock_guard hold(self->mutex);
+        found->spent[source] = false;
+        if (found->ended) return;
+        const auto choice = self->choose(*found);
+        if (choice && choice->source == source) self->ask(found, *choice, then);
+      }
+      run(then);
+    });
+  });
 }
 
 void Brain::on_done(AttemptPtr attempt, Outcome<util::Done> outcome) {

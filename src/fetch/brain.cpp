@@ -3,6 +3,8 @@
 
 #include "fetch/brain.h"
 
+#include <algorithm>
+
 namespace swarmfs::fetch {
 
 using chunk::Class;
@@ -12,6 +14,7 @@ Brain::Brain(chunk::Store& its_store, std::vector<chunk::Source*> its_sources,
     : store(its_store),
       sources(std::move(its_sources)),
       options(its_options),
+      fault_timeout(its_options.fault_timeout),
       timers(its_timers),
       metrics(its_metrics),
       fault_seconds(
@@ -36,11 +39,15 @@ void Brain::count(Layer& layer, chunk::SourceKind source, Class cls, uint64_t by
 std::shared_ptr<Layer> Brain::open(const chunk::LayerRef& ref, chunk::Form form) {
   const std::lock_guard hold(mutex);
   auto& known = layers[{ref.digest, form}];
-  const auto old = known.lock();
-  if (old && (old->ref().origins == ref.origins || ref.origins.empty())) return old;
+  if (auto old = known.lock()) {
+    auto origins = old->origins_.lock();
+    for (const auto& origin : ref.origins)
+      if (std::find(origins->begin(), origins->end(), origin) == origins->end())
+        origins->push_back(origin);
+    return old;
+  }
   auto layer = std::make_shared<Layer>(ref, store.open(ref.digest, ref.size, form),
-                                       old ? old->state_ : std::make_shared<LayerState>(ref.size),
-                                       weak_from_this());
+                                       std::make_shared<LayerState>(ref.size), weak_from_this());
   known = layer;
   return layer;
 }

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <list>
 #include <mutex>
@@ -68,10 +69,10 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// Takes it out of the air; returns what was waited for.
   std::vector<Part> retire(const FlightPtr& flight, Actions& actions);
   void end_flight(const FlightPtr& flight, Actions& actions);
-  void set_hedge(const FlightPtr& flight, util::Duration hedge, Actions& actions);
-  void look_at_hedge(const FlightPtr& flight);
+  void set_hedge(const FlightPtr& flight, util::Duration hedge);
+  void look_at_hedge(const FlightPtr& flight, unsigned look);
   /// A fault waits for bulk now: it is hedged as a fault's.
-  void hurry(const FlightPtr& flight, chunk::FetchContext context, Actions& actions);
+  void hurry(const FlightPtr& flight, chunk::FetchContext context);
   void set_paused(const FlightPtr& flight, bool paused, Actions& actions);
 
   // What arrives (arrival.cpp)
@@ -82,6 +83,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
               const std::optional<util::Digest>& leaf, Actions& actions);
   void refuse(const AttemptPtr& attempt, const std::string& why, Actions& actions);
   void failed(const AttemptPtr& attempt, util::Failure failure, Actions& actions);
+  void revive(const FlightPtr& flight, size_t source, Actions& actions);
   void write_back(const FlightPtr& flight, bool all, Actions& actions);
   void on_written(const FlightPtr& flight, util::ByteRange range,
                   const util::Outcome<util::Done>& outcome);
@@ -114,6 +116,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   chunk::Store& store;
   const std::vector<chunk::Source*> sources;
   const FetchOptions options;
+  std::atomic<std::chrono::milliseconds> fault_timeout;  ///< takes the place of the option
   util::Timers& timers;
   util::Metrics& metrics;
   util::Metrics::Histogram& fault_seconds;
@@ -122,6 +125,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
 
   std::mutex mutex;
   std::condition_variable written;  ///< a flight's write in the store has ended
+  util::CallbackGate looks;         ///< around what the hedge timers do; closed by stop()
   bool stopping = false;
   std::map<std::pair<util::Digest, chunk::Form>, std::weak_ptr<Layer>> layers;
   std::list<FlightPtr> flights;

@@ -164,6 +164,7 @@ void Brain::stop() {
     bury(std::move(quiet_timer), actions);
   }
   run(actions);
+  looks.close();
 }
 
 }  // namespace swarmfs::fetch

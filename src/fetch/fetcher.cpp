@@ -10,11 +10,16 @@ namespace swarmfs::fetch {
 Layer::Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored,
              std::shared_ptr<LayerState> state, std::weak_ptr<Brain> brain)
     : ref_(std::move(ref)),
+      origins_(ref_.origins),
       stored_(std::move(stored)),
       touch_log_(ref_.size),
       state_(std::move(state)),
       brain_(std::move(brain)) {}
 Layer::~Layer() = default;
+
+chunk::LayerRef Layer::with_origins() const {
+  return {ref_.digest, ref_.size, *origins_.lock()};
+}
 
 void Layer::seal(std::shared_ptr<const chunk::HashTree> tree) {
   if (const auto brain = brain_.lock()) brain->seal(*this, std::move(tree));
@@ -49,6 +54,10 @@ void Fetcher::stop() {
 
 std::shared_ptr<Layer> Fetcher::open(const chunk::LayerRef& ref, chunk::Form form) {
   return brain_->open(ref, form);
+}
+
+void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {
+  brain_->fault_timeout = timeout;
 }
 
 bool Fetcher::try_read_now(Layer& layer, util::ByteRange range, std::byte* into) {

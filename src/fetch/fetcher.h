@@ -22,6 +22,7 @@
 #include "util/operation.h"
 #include "util/outcome.h"
 #include "util/shared_bytes.h"
+#include "util/sync.h"
 #include "util/timers.h"
 
 namespace swarmfs::fetch {
@@ -50,7 +51,10 @@ class Layer {
   Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored,
         std::shared_ptr<LayerState> state, std::weak_ptr<Brain> brain);
   ~Layer();
+  /// Digest, size, and the origins that it was first opened with.
   [[nodiscard]] const chunk::LayerRef& ref() const { return ref_; }
+  /// With all origins that it was ever opened with, in that order.
+  [[nodiscard]] chunk::LayerRef with_origins() const;
   [[nodiscard]] chunk::StoredLayer& stored() const { return *stored_; }
   /// Bytes given to readers or brought in, since start, by source. Of a sealed layer only those
   /// that were right.
@@ -79,6 +83,7 @@ class Layer {
  private:
   friend struct Brain;
   const chunk::LayerRef ref_;
+  util::Sync<std::vector<chunk::Origin>> origins_;
   const std::shared_ptr<chunk::StoredLayer> stored_;
   std::array<std::atomic<uint64_t>, 3> by_source_{};
   TouchLog touch_log_;
@@ -107,6 +112,8 @@ class Fetcher {
   /// Throws what chunk::Store::open throws. A known layer takes the new origins in.
   [[nodiscard]] std::shared_ptr<Layer> open(const chunk::LayerRef& ref,
                                             chunk::Form form = chunk::Form::bytes);
+  /// Of FetchOptions, for the reads to come.
+  void set_fault_timeout(std::chrono::milliseconds timeout);
   /// A hit without waiting; see chunk::StoredLayer.
   bool try_read_now(Layer& layer, util::ByteRange range, std::byte* into);
   /// The range must lie in the layer. `on_read` runs on a source's, the store's or the timer's

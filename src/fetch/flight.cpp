@@ -87,7 +87,7 @@ std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
     const bool busy = std::any_of(flight.attempts.begin(), flight.attempts.end(),
                                   [&](const auto& attempt) { return attempt->source == i; });
     if (busy || flight.spent[i] || (no_peers && sources[i]->kind() == SourceKind::peer)) continue;
-    if (const auto plan = sources[i]->plan(flight.layer->ref(), rest, context))
+    if (const auto plan = sources[i]->plan(flight.layer->with_origins(), rest, context))
       return Choice{i, whole_blocks(plan->length, rest.length), plan->hedge};
   }
   return std::nullopt;
@@ -113,7 +113,7 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
                                            rest.clamp(rest.offset + choice.length), choice.hedge);
   flight->attempts.push_back(attempt);
   flight->progress = std::chrono::steady_clock::now();
-  set_hedge(flight, choice.hedge, actions);
+  set_hedge(flight, choice.hedge);
   if (kind_of(*attempt) == SourceKind::peer) {
     const auto why = flight->failure.value_or(
         Failure{Fault::unavailable, "nobody but a peer can supply it now"});
@@ -147,7 +147,7 @@ void Brain::launch(const AttemptPtr& attempt) {
   }
   const std::weak_ptr<Brain> weak = weak_from_this();
   auto transfer = sources[attempt->source]->fetch(
-      flight.layer->ref(), attempt->range, context,
+      flight.layer->with_origins(), attempt->range, context,
       [weak, attempt](util::ByteView bytes) {
         if (const auto self = weak.lock()) self->on_data(attempt, bytes);
       },
@@ -175,7 +175,6 @@ std::vector<Part> Brain::retire(const FlightPtr& flight, Actions& actions) {
   flights.remove(flight);
   const auto attempts = flight->attempts;
   for (const auto& attempt : attempts) drop(attempt, actions);
-  bury(std::move(flight->hedge_timer), actions);
   if (flight->bulk) flight->bulk->in_flight -= flight->weight;
   return std::exchange(flight->parts, {});
 }
@@ -191,28 +190,29 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
   if (flight->bulk || flight->layer->state_->by_block.empty()) pump(actions);
 }
 
-void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge, Actions& actions) {
-  bury(std::move(flight->hedge_timer), actions);
+void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge) {
   flight->hedge = hedge;
-  const auto due =
-      hedge_due(std::chrono::steady_clock::now(), flight->progress, hedge, flight->paused);
+  const unsigned look = ++flight->look;
+  const auto now = std::chrono::steady_clock::now();
+  const auto due = hedge_due(now, flight->progress, hedge, flight->paused);
   if (due == util::SteadyTime::max()) return;
-  const std::weak_ptr<Brain> weak = weak_from_this();
-  flight->hedge_timer = timers.at(due, [weak, late = std::weak_ptr<Flight>(flight)] {
+  // No operation that whoever ends the flight would have to wait for: the look may drop a transfer
+  // and wait for its callback, and that may be who ends the flight.
+  timers.post(due - now, [weak = weak_from_this(), late = std::weak_ptr<Flight>(flight), look] {
     const auto self = weak.lock();
     const auto found = late.lock();
-    if (self && found) self->look_at_hedge(found);
+    if (self && found) self->looks.run([&] { self->look_at_hedge(found, look); });
   });
 }
 
-void Brain::look_at_hedge(const FlightPtr& flight) {
+void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
   Actions actions;
   {
     const std::lock_guard hold(mutex);
-    if (flight->ended) return;
+    if (flight->ended || flight->look != look) return;
     const auto now = std::chrono::steady_clock::now();
     if (hedge_due(now, flight->progress, flight->hedge, flight->paused) > now)
-      set_hedge(flight, flight->hedge, actions);
+      set_hedge(flight, flight->hedge);
     else if (flight->rest().empty())
       end_flight(flight, actions);  // it gave all and does not come to an end
     else if (const auto choice = choose(*flight))
@@ -221,12 +221,12 @@ void Brain::look_at_hedge(const FlightPtr& flight) {
   run(actions);
 }
 
-void Brain::hurry(const FlightPtr& flight, chunk::FetchContext context, Actions& actions) {
+void Brain::hurry(const FlightPtr& flight, chunk::FetchContext context) {
   if (!is_bulk(flight->context.cls) || flight->attempts.empty()) return;
   context.sealed = flight->layer->sealed();
   auto& source = *sources[flight->attempts.back()->source];
-  const auto plan = source.plan(flight->layer->ref(), flight->rest(), context);
-  if (plan && plan->hedge < flight->hedge) set_hedge(flight, plan->hedge, actions);
+  const auto plan = source.plan(flight->layer->with_origins(), flight->rest(), context);
+  if (plan && plan->hedge < flight->hedge) set_hedge(flight, plan->hedge);
 }
 
 void Brain::set_paused(const FlightPtr& flight, bool paused, Actions& actions) {

@@ -75,11 +75,12 @@ struct Flight {
   bool ended = false;
   bool paused = false;
   std::vector<AttemptPtr> attempts;      ///< under way; more than one only until a block arrives
-  std::vector<bool> spent;               ///< by source: it failed here and is not asked again
+  std::vector<bool> spent;               ///< by source: it failed here and is not asked now
+  unsigned revivals = 0;                 ///< of a source of peers
   std::optional<util::Failure> failure;  ///< of the last source that failed
   util::Duration hedge = util::Duration::max();
   util::SteadyTime progress;  ///< when a block arrived or a source was asked last
-  util::Operation hedge_timer;
+  unsigned look = 0;          ///< only the last look that was planned for a hedge counts
   std::vector<Part> parts;
   std::shared_ptr<Bulk> bulk;  ///< of backfill and pull
   uint64_t weight = 0;         ///< bytes of its bulk's limit

@@ -34,7 +34,7 @@ util::Operation Brain::read(std::shared_ptr<Layer> layer, ByteRange range,
   waiter->on_read = std::move(on_read);
   waiter->started = std::chrono::steady_clock::now();
   const bool fault = waiter->context.cls == Class::fault;
-  const auto limit = fault ? options.fault_timeout : options.bulk_timeout;
+  const auto limit = fault ? fault_timeout.load() : options.bulk_timeout;
   waiter->context.deadline = std::min(waiter->context.deadline, waiter->started + limit);
   auto self = shared_from_this();
   if (layer->stored().has(chunk::blocks_covering(range))) {
@@ -170,7 +170,7 @@ void Brain::join(const FlightPtr& flight, const WaiterPtr& waiter, ByteRange par
   flight->parts.push_back({waiter, part});
   if (waiter->context.cls != Class::fault) return;
   if (flight->paused) set_paused(flight, false, actions);
-  hurry(flight, waiter->context, actions);
+  hurry(flight, waiter->context);
 }
 
 void Brain::deliver(const WaiterPtr& waiter, ByteRange part, const std::byte* bytes,

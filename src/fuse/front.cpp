@@ -31,12 +31,13 @@ bool detach_if_dead(const fs::path& directory) {
 
 struct Front::State {
   State(FrontOptions chosen, image::ImageLibrary& its_images, content::DataReader& reader,
-        fetch::Fetcher& fetcher, util::Metrics& metrics)
+        fetch::Fetcher& fetcher, const chunk::Store& store, util::Metrics& metrics)
       : options(std::move(chosen)),
         images(its_images),
         context{TreeView(its_images),
                 reader,
                 fetcher,
+                store,
                 metrics.counter("swarmfs_fuse_requests_total", "Requests of the kernel"),
                 metrics.counter("swarmfs_fuse_errors_total", "Reads that ended in an error"),
                 options.fault_timeout,
@@ -48,13 +49,13 @@ struct Front::State {
     mount();
     for (unsigned i = 0; i < options.threads; ++i) threads.emplace_back([this] { serve(); });
     set_read_ahead();
-    images.on_change([this](const std::string&) { forget_listings(); });
+    changes = images.on_change([this] { forget_listings(); });
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
   ~State() {
-    images.on_change({});
+    changes.cancel();
     ::eventfd_write(stop.get(), 1);
     for (auto& thread : threads) thread.join();
     end_pending(context);
@@ -120,11 +121,17 @@ struct Front::State {
   util::UniqueFd stop;
   fuse_session* session = nullptr;
   std::vector<std::thread> threads;
+  util::Operation changes;
 };
 
 Front::Front(FrontOptions options, image::ImageLibrary& images, content::DataReader& reader,
-             fetch::Fetcher& fetcher, util::Metrics& metrics)
-    : state_(std::make_unique<State>(std::move(options), images, reader, fetcher, metrics)) {}
+             fetch::Fetcher& fetcher, const chunk::Store& store, util::Metrics& metrics)
+    : state_(std::make_unique<State>(std::move(options), images, reader, fetcher, store, metrics)) {
+}
 Front::~Front() = default;
+
+void Front::set_fault_timeout(std::chrono::milliseconds timeout) {
+  state_->context.fault_timeout = timeout;
+}
 
 }  // namespace swarmfs::fuse

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "chunk/store.h"
 #include "content/data_reader.h"
 #include "fetch/fetcher.h"
 #include "image/image_library.h"
@@ -26,10 +27,12 @@ class Front {
  public:
   /// Replaces a dead mount of an earlier daemon. Throws util::Error when FUSE is not to be had.
   Front(FrontOptions options, image::ImageLibrary& images, content::DataReader& reader,
-        fetch::Fetcher& fetcher, util::Metrics& metrics);
+        fetch::Fetcher& fetcher, const chunk::Store& store, util::Metrics& metrics);
   ~Front();
   Front(const Front&) = delete;
   Front& operator=(const Front&) = delete;
+  /// Of FrontOptions, for the reads to come. Any thread.
+  void set_fault_timeout(std::chrono::milliseconds timeout);
 
  private:
   struct State;

@@ -13,10 +13,11 @@ enum class NodeKind : uint8_t {
   fixed = 0,        ///< the directories of the mount's top; index = Fixed
   blob = 1,         ///< blobs/sha256/<hex>; slot = layer
   layer_inode = 2,  ///< an inode of layers/<hex>/diff; slot = layer, index = InodeIndex
-  image_node = 3,   ///< a node of images/<encoded>/rootfs; slot = image, index = NodeIndex
+  image_node = 3,   ///< a node of images/<name>/rootfs; slot = image, index = NodeIndex
   layer_home = 4,   ///< layers/<hex>; slot = layer
-  image_home = 5,   ///< images/<encoded>; slot = image
+  image_home = 5,   ///< images/<name>; slot = image
   whiteout = 6,     ///< any whiteout of a layer's diff (character device 0:0); slot = layer
+  image_link = 7,   ///< images/<encoded reference>, a link to its newest image; slot = image
 };
 
 /// Index of NodeKind::fixed. 1 is the kernel's root.

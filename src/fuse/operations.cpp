@@ -5,7 +5,7 @@
 
 #include <sys/statvfs.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "util/log.h"
 
@@ -69,13 +69,17 @@ void init(void*, fuse_conn_info* connection) {
 void look_up(fuse_req_t request, fuse_ino_t parent, const char* name) {
   answer(request, [&](TreeView& view) {
     const NodeId directory = NodeId::from(parent);
-    const bool dynamic = TreeView::is_dynamic(directory);
-    const auto node = view.look_up(directory, name);
-    const auto attributes = node ? view.attributes(*node) : std::nullopt;
-    if (!attributes && dynamic) return (void)fuse_reply_err(request, ENOENT);
-    const auto entry =
-        attributes ? entry_of(*node, *attributes, dynamic) : entry_of(NodeId{}, {}, false);
-    fuse_reply_entry(request, &entry);
+    const auto found = view.look_up(directory, name);
+    const auto attributes = found.node ? view.attributes(*found.node) : std::nullopt;
+    if (attributes) {
+      const auto entry = entry_of(*found.node, *attributes, TreeView::is_dynamic(directory));
+      return (void)fuse_reply_entry(request, &entry);
+    }
+    // Only what cannot change is to be remembered: not what an image that comes back will have.
+    if (found.node || !found.known) return (void)fuse_reply_err(request, ESTALE);
+    if (TreeView::is_dynamic(directory)) return (void)fuse_reply_err(request, ENOENT);
+    const auto nothing = entry_of(NodeId{}, {}, false);
+    fuse_reply_entry(request, &nothing);
   });
 }
 
@@ -103,28 +107,27 @@ void read_link(fuse_req_t request, fuse_ino_t node) {
 void list(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset, bool plus) {
   answer(request, [&](TreeView& view) {
     const NodeId directory = NodeId::from(number);
-    const auto names = view.list(directory);
-    if (!names) return (void)fuse_reply_err(request, ENOTDIR);
     std::vector<char> buffer(size);
     size_t used = 0;
-    for (auto at = static_cast<size_t>(offset); at < names->size() + 2; ++at) {
-      const bool dot = at < 2;
-      const std::string name = at == 0 ? "." : at == 1 ? ".." : (*names)[at - 2].first;
-      const NodeId node = at == 0   ? directory
-                          : at == 1 ? view.parent(directory)
-                                    : (*names)[at - 2].second;
+    auto cookie = offset;
+    const auto add = [&](const std::string& name, NodeId node) {
+      ++cookie;
       const auto attributes = view.attributes(node);
-      if (!attributes) continue;
+      if (!attributes) return true;
       auto entry = entry_of(node, *attributes, TreeView::is_dynamic(directory));
-      if (dot) entry.ino = 0;
+      if (cookie <= 2) entry.ino = 0;
       char* place = buffer.data() + used;
-      const auto cookie = static_cast<off_t>(at + 1);
       const size_t needed =
           plus ? fuse_add_direntry_plus(request, place, size - used, name.c_str(), &entry, cookie)
                : fuse_add_direntry(request, place, size - used, name.c_str(), &*attributes, cookie);
-      if (needed > size - used) break;
+      if (needed > size - used) return false;
       used += needed;
-    }
+      return true;
+    };
+    if (!view.attributes(directory)) return (void)fuse_reply_err(request, ESTALE);
+    const bool more =
+        (cookie > 0 || add(".", directory)) && (cookie > 1 || add("..", view.parent(directory)));
+    if (more) view.list(directory, static_cast<size_t>(cookie) - 2, add);
     fuse_reply_buf(request, buffer.data(), used);
   });
 }
@@ -170,9 +173,13 @@ void list_xattrs(fuse_req_t request, fuse_ino_t node, size_t size) {
 
 void statistics(fuse_req_t request, fuse_ino_t) {
   answer(request, [&](TreeView&) {
+    constexpr uint64_t kUnit = 4096;
+    const auto usage = context_of(request).store.usage();
     struct statvfs facts {};
-    facts.f_bsize = facts.f_frsize = 4096;
+    facts.f_bsize = facts.f_frsize = kUnit;
     facts.f_namemax = 255;
+    facts.f_blocks = usage.quota / kUnit;
+    facts.f_bfree = facts.f_bavail = (usage.quota - std::min(usage.bytes, usage.quota)) / kUnit;
     fuse_reply_statfs(request, &facts);
   });
 }

@@ -6,8 +6,10 @@
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 
+#include <atomic>
 #include <map>
 
+#include "chunk/store.h"
 #include "content/data_reader.h"
 #include "fetch/fetcher.h"
 #include "fuse/tree_view.h"
@@ -23,9 +25,10 @@ struct Context {
   TreeView view;
   content::DataReader& reader;
   fetch::Fetcher& fetcher;
+  const chunk::Store& store;
   util::Metrics::Counter& requests;
   util::Metrics::Counter& errors;
-  std::chrono::milliseconds fault_timeout;
+  std::atomic<std::chrono::milliseconds> fault_timeout;
   util::Sync<std::map<Pending*, std::shared_ptr<Pending>>> pending;  ///< reads not yet answered
 };
 

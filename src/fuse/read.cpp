@@ -63,7 +63,7 @@ void answer_read(fuse_req_t request, Context& context, NodeId node, util::ByteRa
   auto pending = std::make_shared<Pending>(request);
   context.pending.lock()->emplace(pending.get(), pending);
   const chunk::FetchContext why{chunk::Class::fault,
-                                std::chrono::steady_clock::now() + context.fault_timeout,
+                                std::chrono::steady_clock::now() + context.fault_timeout.load(),
                                 "pid " + std::to_string(fuse_req_ctx(request)->pid)};
   fuse_req_interrupt_func(request, on_interrupt, pending.get());
   pending->operation =

@@ -111,6 +111,15 @@ std::optional<struct stat> TreeView::attributes(NodeId node) const {
       inode.type = FileType::char_device;
       return inode_stat(node, inode, 1);
     }
+    case NodeKind::image_link: {
+      const auto target = symlink_target(node);
+      if (!target) return std::nullopt;
+      layer::Inode inode;
+      inode.type = FileType::symlink;
+      inode.mode = 0777;
+      inode.size = target->size();
+      return inode_stat(node, inode, 1);
+    }
     case NodeKind::blob: {
       const auto content = blob(node);
       if (!content) return std::nullopt;
@@ -133,29 +142,37 @@ std::optional<struct stat> TreeView::attributes(NodeId node) const {
   return inode_stat(node, inode, links);
 }
 
-std::optional<NodeId> TreeView::look_up(NodeId directory, std::string_view name) const {
+TreeView::Found TreeView::look_up(NodeId directory, std::string_view name) const {
   if (directory.kind == NodeKind::layer_inode) {
     const auto content = images_.layer_by_slot(directory.slot);
-    if (!content || directory.index >= content->index->files.size()) return std::nullopt;
+    if (!content || directory.index >= content->index->files.size()) return {};
     const auto& files = content->index->files;
     if (const auto found = files.find(directory.index, name))
-      return NodeId{NodeKind::layer_inode, directory.slot, *found};
+      return {true, NodeId{NodeKind::layer_inode, directory.slot, *found}};
     const auto whiteouts = files.whiteouts(directory.index);
     if (std::binary_search(whiteouts.begin(), whiteouts.end(), name))
-      return NodeId{NodeKind::whiteout, directory.slot, 0};
-    return std::nullopt;
+      return {true, NodeId{NodeKind::whiteout, directory.slot, 0}};
+    return {true, std::nullopt};
   }
   if (directory.kind == NodeKind::image_node) {
     const auto image = images_.image_by_slot(directory.slot);
-    if (!image || directory.index >= image->tree->size()) return std::nullopt;
+    if (!image || directory.index >= image->tree->size()) return {};
     const auto found = image->tree->find(directory.index, name);
-    return found ? std::optional(image_child(*image, *found)) : std::nullopt;
+    return {true, found ? std::optional(image_child(*image, *found)) : std::nullopt};
   }
-  const auto names = list(directory);
-  if (!names) return std::nullopt;
-  const auto found = std::find_if(names->begin(), names->end(),
-                                  [&](const auto& entry) { return entry.first == name; });
-  return found == names->end() ? std::nullopt : std::optional(found->second);
+  std::optional<NodeId> found;
+  const bool known = list(directory, 0, [&](const std::string& other, NodeId node) {
+    if (other == name) found = node;
+    return !found;
+  });
+  return {known, found};
+}
+
+NodeId TreeView::layer_parent(NodeId directory) const {
+  const auto content = images_.layer_by_slot(directory.slot);
+  const bool known = content && directory.index < content->index->files.size();
+  if (directory.index == 0 || !known) return {NodeKind::layer_home, directory.slot, 0};
+  return {NodeKind::layer_inode, directory.slot, content->index->files.parent(directory.index)};
 }
 
 NodeId TreeView::parent(NodeId directory) const {
@@ -165,7 +182,7 @@ NodeId TreeView::parent(NodeId directory) const {
     case NodeKind::image_home:
       return NodeId::of(Fixed::images);
     case NodeKind::layer_inode:
-      return directory.index == 0 ? NodeId{NodeKind::layer_home, directory.slot, 0} : directory;
+      return layer_parent(directory);
     case NodeKind::image_node: {
       const auto image = images_.image_by_slot(directory.slot);
       if (!image || directory.index == 0) return {NodeKind::image_home, directory.slot, 0};
@@ -177,45 +194,65 @@ NodeId TreeView::parent(NodeId directory) const {
   }
 }
 
-std::optional<std::vector<std::pair<std::string, NodeId>>> TreeView::list(NodeId directory) const {
-  std::vector<std::pair<std::string, NodeId>> names;
+bool TreeView::list(NodeId directory, size_t from, const Visit& visit) const {
   if (directory.kind == NodeKind::layer_inode) {
     const auto content = images_.layer_by_slot(directory.slot);
-    if (!content || directory.index >= content->index->files.size()) return std::nullopt;
-    for (const auto& child : content->index->files.children(directory.index))
-      names.emplace_back(child.name, NodeId{NodeKind::layer_inode, directory.slot, child.inode});
-    for (const auto& name : content->index->files.whiteouts(directory.index))
-      names.emplace_back(name, NodeId{NodeKind::whiteout, directory.slot, 0});
-  } else if (directory.kind == NodeKind::image_node) {
-    const auto image = images_.image_by_slot(directory.slot);
-    if (!image || directory.index >= image->tree->size()) return std::nullopt;
-    for (const auto& [name, child] : image->tree->node(directory.index).children)
-      names.emplace_back(name, image_child(*image, child));
-  } else if (directory.kind == NodeKind::layer_home) {
-    names.emplace_back("diff", NodeId{NodeKind::layer_inode, directory.slot, 0});
-  } else if (directory.kind == NodeKind::image_home) {
-    names.emplace_back("rootfs", NodeId{NodeKind::image_node, directory.slot, 0});
-  } else if (directory == NodeId::of(Fixed::root)) {
-    names = {{"blobs", NodeId::of(Fixed::blobs)},
-             {"images", NodeId::of(Fixed::images)},
-             {"layers", NodeId::of(Fixed::layers)}};
-  } else if (directory == NodeId::of(Fixed::blobs)) {
-    names = {{"sha256", NodeId::of(Fixed::sha256)}};
-  } else if (directory == NodeId::of(Fixed::sha256) || directory == NodeId::of(Fixed::layers)) {
-    const auto kind =
-        directory == NodeId::of(Fixed::layers) ? NodeKind::layer_home : NodeKind::blob;
-    for (const auto& [digest, layer] : images_.layers())
-      names.emplace_back(digest.hex(), NodeId{kind, layer.first, 0});
-  } else if (directory == NodeId::of(Fixed::images)) {
-    for (const auto& image : images_.images())
-      names.emplace_back(image->encoded, NodeId{NodeKind::image_home, image->slot, 0});
-  } else {
-    return std::nullopt;
+    if (!content || directory.index >= content->index->files.size()) return false;
+    const auto children = content->index->files.children(directory.index);
+    const auto whiteouts = content->index->files.whiteouts(directory.index);
+    for (size_t i = from; i < children.size() + whiteouts.size(); ++i) {
+      const bool child = i < children.size();
+      const auto& name = child ? children[i].name : whiteouts[i - children.size()];
+      const auto node = child ? NodeId{NodeKind::layer_inode, directory.slot, children[i].inode}
+                              : NodeId{NodeKind::whiteout, directory.slot, 0};
+      if (!visit(name, node)) break;
+    }
+    return true;
   }
+  if (directory.kind == NodeKind::image_node) {
+    const auto image = images_.image_by_slot(directory.slot);
+    if (!image || directory.index >= image->tree->size()) return false;
+    const auto& children = image->tree->node(directory.index).children;
+    for (size_t i = from; i < children.size(); ++i)
+      if (!visit(children[i].first, image_child(*image, children[i].second))) break;
+    return true;
+  }
+  if (!attributes(directory)) return false;
+  const auto names = names_of_top(directory);
+  for (size_t i = from; i < names.size(); ++i)
+    if (!visit(names[i].first, names[i].second)) break;
+  return true;
+}
+
+std::vector<std::pair<std::string, NodeId>> TreeView::names_of_top(NodeId directory) const {
+  if (directory.kind == NodeKind::layer_home)
+    return {{"diff", NodeId{NodeKind::layer_inode, directory.slot, 0}}};
+  if (directory.kind == NodeKind::image_home)
+    return {{"rootfs", NodeId{NodeKind::image_node, directory.slot, 0}}};
+  if (directory == NodeId::of(Fixed::root))
+    return {{"blobs", NodeId::of(Fixed::blobs)},
+            {"images", NodeId::of(Fixed::images)},
+            {"layers", NodeId::of(Fixed::layers)}};
+  if (directory == NodeId::of(Fixed::blobs)) return {{"sha256", NodeId::of(Fixed::sha256)}};
+  std::vector<std::pair<std::string, NodeId>> names;
+  if (directory == NodeId::of(Fixed::images)) {
+    for (const auto& image : images_.images())
+      names.emplace_back(image->name, NodeId{NodeKind::image_home, image->slot, 0});
+    for (const auto& [encoded, image] : images_.newest())
+      names.emplace_back(encoded, NodeId{NodeKind::image_link, image->slot, 0});
+    return names;
+  }
+  const auto kind = directory == NodeId::of(Fixed::layers) ? NodeKind::layer_home : NodeKind::blob;
+  for (const auto& [digest, layer] : images_.layers())
+    names.emplace_back(digest.hex(), NodeId{kind, layer.first, 0});
   return names;
 }
 
 std::optional<std::string> TreeView::symlink_target(NodeId node) const {
+  if (node.kind == NodeKind::image_link) {
+    const auto image = images_.image_by_slot(node.slot);
+    return image ? std::optional(image->name) : std::nullopt;
+  }
   const auto found = inode_of(node);
   if (!found) return std::nullopt;
   const auto& inode = found->content->index->files.inode(found->inode);

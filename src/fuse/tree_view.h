@@ -18,7 +18,8 @@
 namespace swarmfs::fuse {
 
 /// The mount as a tree of names and attributes, without the kernel:
-///   blobs/sha256/<hex>, layers/<hex>/diff/…, images/<encoded>/rootfs/…
+///   blobs/sha256/<hex>, layers/<hex>/diff/…, images/<name>/rootfs/…,
+///   images/<encoded reference> → the newest <name>
 /// Any thread.
 class TreeView {
  public:
@@ -30,12 +31,18 @@ class TreeView {
 
   explicit TreeView(image::ImageLibrary& images) : images_(images) {}
 
-  [[nodiscard]] std::optional<NodeId> look_up(NodeId directory, std::string_view name) const;
+  struct Found {
+    bool known = false;  ///< the directory; else nothing can be said of what is in it
+    std::optional<NodeId> node;
+  };
+
+  [[nodiscard]] Found look_up(NodeId directory, std::string_view name) const;
   [[nodiscard]] std::optional<struct stat> attributes(NodeId node) const;
   [[nodiscard]] NodeId parent(NodeId directory) const;
-  /// Names without "." and "..", always in the same order. Empty: no directory.
-  [[nodiscard]] std::optional<std::vector<std::pair<std::string, NodeId>>> list(
-      NodeId directory) const;
+  /// Shows names without "." and "..", always in the same order, from number `from` on until
+  /// `visit` says no. False: no such directory now.
+  using Visit = std::function<bool(const std::string& name, NodeId node)>;
+  bool list(NodeId directory, size_t from, const Visit& visit) const;
   [[nodiscard]] std::optional<std::string> symlink_target(NodeId node) const;
   [[nodiscard]] Xattrs xattrs(NodeId node) const;
   /// Whether names below may come and go.
@@ -47,6 +54,8 @@ class TreeView {
 
  private:
   [[nodiscard]] std::optional<File> inode_of(NodeId node) const;
+  [[nodiscard]] std::vector<std::pair<std::string, NodeId>> names_of_top(NodeId directory) const;
+  [[nodiscard]] NodeId layer_parent(NodeId directory) const;
   [[nodiscard]] NodeId image_child(const image::Image& image, image::NodeIndex node) const;
 
   image::ImageLibrary& images_;

@@ -29,7 +29,7 @@ struct Client::Loop {
   explicit Loop(unsigned per_host) : multi(curl_multi_init()) {
     if (!multi) throw util::Error("curl gives no multi handle");
     curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(per_host));
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 64L);
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 256L);
     thread = std::thread([this] { run(); });
   }
   ~Loop() {

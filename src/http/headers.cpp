@@ -7,11 +7,25 @@
 
 namespace swarmfs::http {
 
+namespace {
+
+bool same(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
+}  // namespace
+
 std::optional<std::string> find_header(const Headers& headers, std::string_view name) {
   for (const auto& [key, value] : headers)
-    if (key.size() == name.size() && strncasecmp(key.data(), name.data(), name.size()) == 0)
-      return value;
+    if (same(key, name)) return value;
   return std::nullopt;
+}
+
+std::string joined_header(const Headers& headers, std::string_view name) {
+  std::string made;
+  for (const auto& [key, value] : headers)
+    if (same(key, name)) made += (made.empty() ? "" : ", ") + value;
+  return made;
 }
 
 }  // namespace swarmfs::http

@@ -17,4 +17,7 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 /// By name, whatever its case; the first one.
 std::optional<std::string> find_header(const Headers& headers, std::string_view name);
 
+/// All of that name, joined with ", " (RFC 9110 5.3); empty: none.
+std::string joined_header(const Headers& headers, std::string_view name);
+
 }  // namespace swarmfs::http

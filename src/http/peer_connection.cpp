@@ -24,6 +24,9 @@ namespace {
 
 constexpr size_t kReadSize = 4096;
 constexpr size_t kRecord = 16 * 1024;
+/// Records go out one by one up to here, so that the client decrypts while we encrypt; later ones
+/// are gathered into full segments, which is cheaper.
+constexpr size_t kPushed = 64 * 1024;
 constexpr size_t kProgress = 64 * 1024;
 /// What one connection may write before others of its thread get their turn.
 constexpr size_t kTurn = 512 * 1024;
@@ -246,7 +249,7 @@ void PeerConnection::begin_answer(PeerResponse response) {
   if (!head_only_)
     for (auto& part : response.body)
       if (part.size() > 0) parts_.push_back(std::move(part));
-  since_deadline_ = 0;
+  written_ = 0;
   enter(State::writing, loop_.options().write_timeout);
 }
 
@@ -254,22 +257,25 @@ PeerConnection::Next PeerConnection::write() {
   for (size_t turn = 0; turn < kTurn;) {
     const util::ByteView rest = parts_[part_].view().subspan(at_);
     const util::ByteView record = rest.first(std::min(rest.size(), kRecord));
-    const bool more = record.size() < rest.size() || part_ + 1 < parts_.size();
-    const auto moved = tls_.write(record, more);
+    const bool ends = record.size() == rest.size() && part_ + 1 == parts_.size();
+    const bool gather = part_ == 0 || written_ >= kPushed;
+    const auto moved = tls_.write(record, gather && !ends);
     if (moved.step != TlsSession::Step::done) return after(moved.step);
     turn += moved.bytes;
-    since_deadline_ += moved.bytes;
-    at_ += moved.bytes;
+    note_progress(moved.bytes);
     if (at_ < parts_[part_].size()) continue;
     at_ = 0;
     parts_[part_] = {};
     if (++part_ == parts_.size()) return written();
   }
-  if (since_deadline_ >= kProgress) {
-    since_deadline_ = 0;
-    enter(State::writing, loop_.options().write_timeout);
-  }
   return Next::yield;
+}
+
+void PeerConnection::note_progress(size_t bytes) {
+  at_ += bytes;
+  const size_t before = std::exchange(written_, written_ + bytes);
+  if (before / kProgress != written_ / kProgress)
+    enter(State::writing, loop_.options().write_timeout);
 }
 
 PeerConnection::Next PeerConnection::written() {

@@ -55,6 +55,7 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   Next take_request();
   Next refuse(int status);
   Next write();
+  void note_progress(size_t bytes);
   Next written();
   Next say_goodbye();
   Next linger();
@@ -85,7 +86,7 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   std::vector<util::SharedBytes> parts_;  ///< of the answer, its header first
   size_t part_ = 0;
   size_t at_ = 0;
-  size_t since_deadline_ = 0;  ///< bytes
+  size_t written_ = 0;  ///< of the answer, its header included
   size_t discarded_ = 0;
 };
 

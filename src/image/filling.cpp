@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
+#include "image/backfill.h"
 #include "image/image_library.h"
 #include "image/prefetch.h"
 #include "util/log.h"
@@ -24,33 +25,59 @@ std::vector<uint64_t> layer_sizes(const Image& image) {
 
 }  // namespace
 
-void ImageLibrary::fill(const std::shared_ptr<const Image>& image) {
+void ImageLibrary::fill(const std::shared_ptr<const Image>& image, bool fresh) {
   save_profile(*image);  // what another mount of it has learned so far
   for (const auto& content : image->contents) content->bytes->touch_log().start();
   const std::weak_ptr<const Image> weak = image;
-  hold(image, timers_.after(options_.learn, [this, weak] {
+  hold(image, &Known::learning, timers_.after(options_.learn, [this, weak] {
     const auto still = weak.lock();
     auto state = state_.lock();
     if (still && !state->stopping) run_beside(*state, [this, still] { save_profile(*still); });
   }));
-  if (options_.backfill) prefetch_known(image);
+  if (fresh && options_.backfill) prefetch_known(image);
 }
 
-void ImageLibrary::hold(const std::shared_ptr<const Image>& image, util::Operation operation) {
+void ImageLibrary::hold(const std::shared_ptr<const Image>& image, util::Operation Known::*place,
+                        util::Operation operation) {
   auto state = state_.lock();
-  const auto known = state->images.find(image->encoded);
+  const auto known = state->images.find(image->name);
   if (known != state->images.end() && known->second.image == image && !state->stopping)
-    known->second.fillings.push_back(std::move(operation));
+    std::swap(known->second.*place, operation);
+  state.unlock();  // an operation dies without our lock: its callback may wait for it
 }
 
 void ImageLibrary::prefetch_known(const std::shared_ptr<const Image>& image) {
   std::vector<Wish> wishes;
   for (const auto& entry : load_profile(*image).entries)
     wishes.push_back({image->contents[entry.layer]->bytes, entry.bytes});
+  if (wishes.empty()) return backfill_all(image);
   const std::weak_ptr<const Image> weak = image;
-  hold(image, prefetch(fetcher_, std::move(wishes), [this, weak] {
-         if (const auto still = weak.lock()) backfill(still, 0);
+  hold(image, &Known::prefetching, prefetch(fetcher_, std::move(wishes), [this, weak] {
+         if (const auto still = weak.lock()) backfill_all(still);
        }));
+}
+
+void ImageLibrary::backfill_all(const std::shared_ptr<const Image>& image) {
+  std::vector<std::shared_ptr<fetch::Layer>> layers;
+  for (const auto& content : image->contents) layers.push_back(content->bytes);
+  const std::weak_ptr<const Image> weak = image;
+  BackfillHooks hooks;
+  hooks.on_layer = [this, weak](size_t layer, const Outcome<util::Done>& outcome) {
+    if (const auto still = weak.lock()) on_backfilled(*still, layer, outcome);
+  };
+  hooks.on_all = [reference = image->reference.to_string()] {
+    util::log::info("{}: all its layers are here", reference);
+  };
+  hold(image, &Known::filling, backfill(fetcher_, timers_, std::move(layers), std::move(hooks)));
+}
+
+void ImageLibrary::on_backfilled(const Image& image, size_t layer,
+                                 const Outcome<util::Done>& outcome) {
+  const bool corrupt = !outcome && outcome.failure().fault == Fault::corrupt;
+  if (outcome || corrupt) check_later(image.contents[layer], corrupt);
+  if (!outcome)
+    util::log::info("{}: layer {} is tried again later: {}", image.reference.to_string(),
+                    image.layers[layer].digest.short_hex(), outcome.failure().message);
 }
 
 AccessProfile ImageLibrary::load_profile(const Image& image) const {
@@ -82,27 +109,6 @@ void ImageLibrary::check_later(const std::shared_ptr<content::Content>& content,
     const auto outcome = corrupt ? library_.settle(*content) : library_.verify(*content);
     if (!outcome) util::log::warning("{}", outcome.failure().message);
   });
-}
-
-void ImageLibrary::backfill(const std::shared_ptr<const Image>& image, size_t at) {
-  if (at >= image->contents.size()) {
-    util::log::info("{}: all its layers are here", image->reference.to_string());
-    return;
-  }
-  const std::weak_ptr<const Image> weak = image;
-  auto operation = fetcher_.bring_in(
-      image->contents[at]->bytes, chunk::Class::backfill,
-      [this, weak, at](Outcome<util::Done> outcome) {
-        const auto still = weak.lock();
-        if (!still) return;
-        const bool corrupt = !outcome && outcome.failure().fault == Fault::corrupt;
-        if (outcome || corrupt) check_later(still->contents[at], corrupt);
-        if (!outcome)
-          util::log::info("{}: backfill of layer {} ended: {}", still->reference.to_string(),
-                          still->layers[at].digest.short_hex(), outcome.failure().message);
-        if (outcome || outcome.failure().fault != Fault::no_space) backfill(still, at + 1);
-      });
-  hold(image, std::move(operation));
 }
 
 }  // namespace swarmfs::image

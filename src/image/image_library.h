@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <list>
 #include <map>
@@ -15,6 +16,7 @@
 
 #include "content/layer_library.h"
 #include "image/access_profile.h"
+#include "image/image_records.h"
 #include "image/job.h"
 #include "image/merged_tree.h"
 #include "image/slot_table.h"
@@ -23,11 +25,6 @@
 #include "util/timers.h"
 
 namespace swarmfs::image {
-
-struct Resolved {
-  util::Digest digest;  ///< of the image manifest (not of an index)
-  util::Bytes manifest;
-};
 
 /// Who can tell what a reference stands for. daemon fills the role with the registry. Blocking.
 class ManifestSource {
@@ -40,7 +37,7 @@ class ManifestSource {
 /// An image that is there to be read: immutable, shared.
 struct Image {
   oci::Reference reference;
-  std::string encoded;
+  std::string name;  ///< image_name(): its directory under images/
   util::Digest manifest;
   std::vector<oci::Descriptor> layers;                      ///< bottom first
   std::vector<std::shared_ptr<content::Content>> contents;  ///< of the same order
@@ -49,15 +46,23 @@ struct Image {
   std::vector<uint32_t> layer_slots;
 };
 
-struct Mount {
-  std::string directory;
-  bool pinned = false;
-};
-
-/// Images that are mounted or pulled. Mounts survive a restart in the store's documents
-/// "image/<encoded>". Any thread; each job has a thread of its own, ended by the destructor.
+/// Images that are mounted or pulled, by name: each manifest that a reference ever stood for is an
+/// image of its own for as long as it is mounted. Mounts survive a restart (ImageRecords). Any
+/// thread; each job has a thread of its own, ended by the destructor.
 class ImageLibrary {
  public:
+  /// What others do while images come back.
+  struct Restoring {
+    /// These layers will be wanted.
+    std::function<void(const oci::Reference&, const std::vector<oci::Descriptor>&)> foresee;
+    /// The image is there to be shown on the directory; whether it is now. On a thread that waits.
+    std::function<bool(const std::string& directory, const std::string& name)> show;
+  };
+  /// An image that is not mounted, as far as it is known here.
+  struct Remembered {
+    ImageRecord record;
+    std::vector<std::shared_ptr<content::Content>> contents;  ///< null where there is no index
+  };
   struct Options {
     bool backfill = true;
     std::chrono::seconds resolve_timeout{60};
@@ -71,39 +76,62 @@ class ImageLibrary {
   /// before the destructor.
   void stop();
 
+  /// The caller binds the image on `directory`, and says so by confirm().
   std::shared_ptr<Job> mount(const oci::Reference& reference, const std::string& directory,
                              bool pin, const oci::Platform& platform);
+  /// Fault::no_space: the cache's quota does not hold all of it.
   std::shared_ptr<Job> pull(const oci::Reference& reference, const oci::Platform& platform);
   util::Outcome<util::Done> umount(const std::string& directory);
+  /// The image was bound on the directory: in a namespace, perhaps, that this process does not see.
+  void confirm(const std::string& directory);
+  /// Unmounts what somebody has taken off behind our back: seen mounted once and not any more, or
+  /// neither seen nor confirmed for a minute.
+  void drop_unmounted(const std::function<bool(const std::string& directory)>& is_mounted);
   [[nodiscard]] std::shared_ptr<Job> job(const std::string& id) const;
 
-  /// Brings back what was mounted, without the registry where the indexes are there. Returns
-  /// directory → encoded image of what came back.
-  std::map<std::string, std::string> restore();
+  /// Brings back what was mounted: images that need no source before it returns, the others on
+  /// threads of their own, trying until they are there or unmounted.
+  void restore(Restoring others);
 
   [[nodiscard]] std::vector<std::shared_ptr<const Image>> images() const;
-  [[nodiscard]] std::shared_ptr<const Image> image(const std::string& encoded) const;
+  [[nodiscard]] std::shared_ptr<const Image> image(const std::string& name) const;
   [[nodiscard]] std::shared_ptr<const Image> image_by_slot(uint32_t slot) const;
-  [[nodiscard]] std::map<std::string, std::vector<Mount>> mounts() const;  ///< by encoded image
+  /// Of each reference (encoded()) the image that it stood for last.
+  [[nodiscard]] std::map<std::string, std::shared_ptr<const Image>> newest() const;
+  /// What has mounts, also where the image is not back yet.
+  [[nodiscard]] std::vector<ImageRecord> mounted() const { return records_.mounted(); }
+  /// What the reference stood for last; empty: it was never resolved here.
+  [[nodiscard]] std::optional<Remembered> remembered(const oci::Reference& reference);
   /// A layer of some image, by its slot or digest.
   [[nodiscard]] std::shared_ptr<const content::Content> layer_by_slot(uint32_t slot) const;
   [[nodiscard]] std::map<util::Digest, std::pair<uint32_t, std::shared_ptr<const content::Content>>>
   layers() const;
-  /// Called after an image came or went, with no lock held.
-  void on_change(std::function<void(const std::string& encoded)> callback);
+  /// Calls back after an image came or went, with no lock held, until the operation dies. One.
+  [[nodiscard]] util::Operation on_change(std::function<void()> callback);
 
  private:
   struct Known {
     std::shared_ptr<const Image> image;
-    std::vector<Mount> mounts;
-    std::vector<util::Operation> fillings;
+    util::Operation learning, prefetching, filling;
   };
   struct Running {
     std::thread thread;
     std::atomic<bool> ended{false};
   };
+  /// A directory on which an image was, or will soon be, bound.
+  struct Place {
+    std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
+    bool seen = false;
+    bool confirmed = false;
+  };
+  struct Listener {
+    util::CallbackGate gate;
+    std::function<void()> callback;
+  };
   struct State {
     std::map<std::string, Known> images;
+    std::map<std::string, Place> places;
+    std::shared_ptr<Listener> listener;
     std::map<std::string, std::shared_ptr<Job>> jobs;
     std::list<std::string> finished;  ///< job ids, oldest first
     std::list<Running> threads;
@@ -115,28 +143,35 @@ class ImageLibrary {
   static void run_beside(State& state, std::function<void()> work);
   std::shared_ptr<Job> start(const std::string& kind, const oci::Reference& reference,
                              std::function<std::optional<util::Failure>(Job&)> work);
-  util::Outcome<std::shared_ptr<Image>> open(const oci::Reference& reference,
-                                             const Resolved& resolved, Job* job);
-  util::Outcome<Resolved> resolve(const oci::Reference& reference, const oci::Platform& platform);
+  void changed();
+  // How images come and go (mounting.cpp).
+  util::Outcome<ImageRecord> resolve(const oci::Reference& reference,
+                                     const oci::Platform& platform);
+  util::Outcome<std::shared_ptr<Image>> open(const ImageRecord& record, Job* job);
+  /// Without any source; null where that is not enough.
+  std::shared_ptr<Image> open_known(const ImageRecord& record);
+  void finish(Image& image, const ImageRecord& record);
   std::optional<util::Failure> open_layers(Image& image, Job* job);
-  void publish(const std::shared_ptr<Image>& image, const Mount& mount);
+  void bring_up(const std::shared_ptr<Image>& image);
+  void come_back(const std::shared_ptr<Image>& image, const Restoring& others);
+  void come_back_later(const ImageRecord& record, const Restoring& others);
+  /// Takes the image down unless it has mounts.
+  void retire(const std::string& name);
+  void settle_pins(const Image& image);
   // How the bytes of a mounted image come in behind its reads (filling.cpp).
-  void fill(const std::shared_ptr<const Image>& image);
-  void hold(const std::shared_ptr<const Image>& image, util::Operation operation);
+  void fill(const std::shared_ptr<const Image>& image, bool fresh);
+  /// One of Known's; the operation ends at once when the image is not that one any more.
+  void hold(const std::shared_ptr<const Image>& image, util::Operation Known::*place,
+            util::Operation operation);
   void prefetch_known(const std::shared_ptr<const Image>& image);
-  void backfill(const std::shared_ptr<const Image>& image, size_t layer);
+  void backfill_all(const std::shared_ptr<const Image>& image);
+  void on_backfilled(const Image& image, size_t layer, const util::Outcome<util::Done>& outcome);
   /// What follows when all bytes of a layer came, or sources gave nothing but wrong ones.
   void check_later(const std::shared_ptr<content::Content>& content, bool corrupt);
   [[nodiscard]] AccessProfile load_profile(const Image& image) const;
   void save_profile(const Image& image);
-  std::optional<util::Failure> bring_all(const Image& image);
-  void save(const std::string& encoded, const Resolved& resolved, const std::vector<Mount>& mounts);
-  struct Record {
-    oci::Reference reference;
-    Resolved resolved;
-    std::vector<Mount> mounts;
-  };
-  std::optional<Record> load(const std::string& encoded);
+  std::optional<util::Failure> bring_all(const Image& image, Job& job);
+  [[nodiscard]] std::optional<util::Failure> too_large(const ImageRecord& record) const;
 
   content::LayerLibrary& library_;
   fetch::Fetcher& fetcher_;
@@ -145,8 +180,9 @@ class ImageLibrary {
   util::Timers& timers_;
   const Options options_;
   SlotTable slots_;
-  std::function<void(const std::string&)> on_change_;
+  ImageRecords records_;
   util::Sync<State> state_;
+  std::condition_variable stopped_;
 };
 
 }  // namespace swarmfs::image

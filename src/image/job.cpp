@@ -34,11 +34,26 @@ Job::View Job::view(const Inside& inside) const {
     made.bytes_total += layer->ref().size;
     made.bytes_done += layer->stored().bytes_present();
   }
+  made.image = inside.image;
   made.sources = sum(inside.layers);
   for (auto& [source, bytes] : made.sources)
     if (const auto before = inside.before.find(source); before != inside.before.end())
       bytes -= before->second;
   return made;
+}
+
+bool Job::commit(std::string image) {
+  auto inside = inside_.lock();
+  if (!inside->cancelled) inside->image = std::move(image);
+  return !inside->cancelled;
+}
+
+void Job::cancel() {
+  inside_.lock()->cancelled = true;
+}
+
+bool Job::cancelled() const {
+  return inside_.lock()->cancelled;
 }
 
 void Job::end(std::optional<util::Failure> failure) {

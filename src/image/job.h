@@ -29,6 +29,7 @@ class Job {
     uint64_t bytes_done = 0;
     double seconds = 0;
     std::map<std::string, uint64_t> sources;  ///< what this job moved
+    std::string image;                        ///< name of what a mount has brought
   };
 
   Job(std::string id, std::string kind, std::string reference);
@@ -38,6 +39,11 @@ class Job {
 
   /// The layers it brings in, once known.
   void set_layers(std::vector<std::shared_ptr<fetch::Layer>> layers);
+  /// Past this point it cannot be cancelled. False: it was.
+  [[nodiscard]] bool commit(std::string image);
+  /// Nobody waits for it any more. It ends soon, except for an index under way, which is kept.
+  void cancel();
+  [[nodiscard]] bool cancelled() const;
   void end(std::optional<util::Failure> failure);
   [[nodiscard]] View wait(std::chrono::milliseconds most);
 
@@ -47,7 +53,8 @@ class Job {
     std::optional<util::Failure> error;
     std::vector<std::shared_ptr<fetch::Layer>> layers;
     std::map<std::string, uint64_t> before;
-    std::chrono::steady_clock::time_point ended;
+    std::string image;
+    bool cancelled = false;
     View last;  ///< frozen at the end
   };
   View view(const Inside& inside) const;

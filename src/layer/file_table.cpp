@@ -12,8 +12,11 @@ FileTable::FileTable(std::vector<Inode> inodes, std::vector<Directory> directori
                      std::vector<ForeignLink> foreign_links)
     : inodes_(std::move(inodes)),
       directories_(std::move(directories)),
-      foreign_links_(std::move(foreign_links)) {
+      foreign_links_(std::move(foreign_links)),
+      parents_(inodes_.size(), 0) {
   assert(!inodes_.empty() && inodes_.size() == directories_.size());
+  for (InodeIndex directory = 0; directory < directories_.size(); ++directory)
+    for (const auto& child : directories_[directory].children) parents_.at(child.inode) = directory;
 }
 
 std::optional<InodeIndex> FileTable::find(InodeIndex directory, std::string_view name) const {

@@ -84,6 +84,8 @@ class FileTable {
   [[nodiscard]] std::span<const std::string> whiteouts(InodeIndex directory) const {
     return directories_.at(directory).whiteouts;
   }
+  /// The directory that a directory is in; the root's is the root.
+  [[nodiscard]] InodeIndex parent(InodeIndex directory) const { return parents_.at(directory); }
   [[nodiscard]] std::optional<InodeIndex> find(InodeIndex directory, std::string_view name) const;
   [[nodiscard]] const std::vector<ForeignLink>& foreign_links() const { return foreign_links_; }
   bool operator==(const FileTable&) const = default;
@@ -92,6 +94,7 @@ class FileTable {
   std::vector<Inode> inodes_;
   std::vector<Directory> directories_;
   std::vector<ForeignLink> foreign_links_;
+  std::vector<InodeIndex> parents_;  ///< follows from the directories
 };
 
 }  // namespace swarmfs::layer

@@ -18,7 +18,7 @@ void skip(std::string_view& text, std::string_view what) {
 std::string take_value(std::string_view& text) {
   std::string value;
   if (!text.starts_with('"')) {
-    value = text.substr(0, text.find_first_of(", "));
+    value = text.substr(0, text.find_first_of(", \t"));
     text.remove_prefix(value.size());
     return value;
   }
@@ -31,28 +31,38 @@ std::string take_value(std::string_view& text) {
   return value;
 }
 
+bool same(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
+void set(Challenge& challenge, std::string_view key, std::string value) {
+  if (same(key, "realm")) challenge.realm = std::move(value);
+  if (same(key, "service")) challenge.service = std::move(value);
+  if (same(key, "scope")) challenge.scope = std::move(value);
+}
+
 }  // namespace
 
 std::optional<Challenge> parse_challenge(std::string_view text) {
-  skip(text, " ");
-  const std::string_view scheme = text.substr(0, text.find(' '));
-  Challenge made;
-  made.bearer = scheme.size() == 6 && strncasecmp(scheme.data(), "bearer", 6) == 0;
-  const bool basic = scheme.size() == 5 && strncasecmp(scheme.data(), "basic", 5) == 0;
-  if (!made.bearer && !basic) return std::nullopt;
-  text.remove_prefix(scheme.size());
-  for (skip(text, ", "); !text.empty(); skip(text, ", ")) {
-    const size_t equals = text.find('=');
-    if (equals == std::string_view::npos) break;
-    const std::string key(text.substr(0, equals));
-    text.remove_prefix(equals + 1);
-    const std::string value = take_value(text);
-    if (key == "realm") made.realm = value;
-    if (key == "service") made.service = value;
-    if (key == "scope") made.scope = value;
+  std::optional<Challenge> bearer, basic;
+  std::optional<Challenge>* current = nullptr;
+  for (skip(text, ", \t"); !text.empty(); skip(text, ", \t")) {
+    const std::string_view word = text.substr(0, text.find_first_of(",= \t"));
+    text.remove_prefix(word.size());
+    std::string_view ahead = text;
+    skip(ahead, " \t");
+    if (ahead.starts_with('=')) {
+      ahead.remove_prefix(1);
+      skip(ahead, " \t");
+      text = ahead;
+      auto value = take_value(text);
+      if (current && *current) set(**current, word, std::move(value));
+    } else {
+      current = same(word, "bearer") ? &bearer : same(word, "basic") ? &basic : nullptr;
+      if (current) *current = Challenge{current == &bearer, "", "", ""};
+    }
   }
-  if (made.bearer && made.realm.empty()) return std::nullopt;
-  return made;
+  return bearer && !bearer->realm.empty() ? bearer : basic;
 }
 
 }  // namespace swarmfs::registry

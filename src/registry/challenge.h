@@ -9,7 +9,7 @@
 
 namespace swarmfs::registry {
 
-/// A WWW-Authenticate header (RFC 7235; distribution spec, token.md).
+/// A challenge of a WWW-Authenticate header (RFC 9110 11.6.1; distribution spec, token.md).
 struct Challenge {
   bool bearer = false;  ///< else basic
   std::string realm;
@@ -17,7 +17,8 @@ struct Challenge {
   std::string scope;
 };
 
-/// The first Bearer or Basic challenge; empty when there is none that we speak.
-std::optional<Challenge> parse_challenge(std::string_view header);
+/// Of the challenges in a header, or in all of that name joined with commas, one that we speak:
+/// Bearer before Basic. Empty: none.
+std::optional<Challenge> parse_challenge(std::string_view headers);
 
 }  // namespace swarmfs::registry

@@ -21,6 +21,7 @@ namespace {
 
 constexpr uint64_t kMaxSkip = 64 << 20;
 constexpr unsigned kMaxRedirects = 5;
+constexpr std::chrono::milliseconds kFaultBackoff{2'000};
 
 double random_fraction() {
   thread_local std::minstd_rand generator(std::random_device{}());
@@ -47,9 +48,11 @@ std::string refusal(const std::string& host, int status, const std::string& repo
 }  // namespace
 
 Conversation::Conversation(RegistryClient& client, GetOrder order)
-    : client_(client),
-      order_(std::move(order)),
-      endpoints_(client.endpoints(order_.registry, order_.anonymous)) {}
+    : client_(client), order_(std::move(order)) {
+  for (const auto& origin : order_.origins)
+    for (auto& endpoint : client.endpoints(origin, order_.anonymous))
+      endpoints_.push_back(std::move(endpoint));
+}
 
 void Conversation::stop() {
   gate_.close();
@@ -77,25 +80,17 @@ void Conversation::leave() {
 
 void Conversation::step() {
   gate_.run([&] {
+    if (endpoints_.empty()) return finish(Failure{Fault::unavailable, "no registry is known"});
     const auto now = std::chrono::steady_clock::now();
     if (now >= order_.deadline)
       return finish(Failure{Fault::timed_out, endpoint().host + " did not answer in time"});
-    const auto wait = client_.hosts_.lock()->operator[](endpoint().host).breaker.wait(now);
-    if (wait.count() > 0) {
-      if (endpoint_ + 1 < endpoints_.size() || now + wait >= order_.deadline)
-        return give_up(
-            {Fault::unavailable, endpoint().host + " fails again and again; not asked for now"});
-      return later(wait);
-    }
-    const auto pause = client_.hosts_.lock()
-                           ->
-                           operator[](endpoint().host)
-                           .pacer.take(now, endpoint().options.max_requests_per_second);
-    if (pause.count() > 0) return later(pause);
+    if (client_.wait(endpoint().host, now).count() > 0)
+      return retry(
+          {Fault::unavailable, endpoint().host + " fails or limits us; not asked for now"});
+    if (const auto pause = client_.pace(endpoint(), now); pause.count() > 0) return later(pause);
     const bool bulk = order_.range && order_.cls != chunk::Class::fault;
     if (bulk && !inside_) {
-      inside_ =
-          client_.enter(endpoint().host, endpoint().options.max_connections, shared_from_this());
+      inside_ = client_.enter(endpoint(), order_.cls, shared_from_this());
       if (!inside_) return;
     }
     request();
@@ -114,15 +109,19 @@ void Conversation::admitted() {
 http::Request Conversation::make_request() {
   http::Request made;
   // Where a blob was redirected to for us, others may not go.
-  if (url_.empty() && !order_.anonymous) url_ = client_.known_redirect(blob_url());
-  const bool own = url_.empty() || url_ == blob_url();
-  made.url = own ? blob_url() : url_;
-  if (own) {
-    used_header_ = client_.authorization(endpoint(), asker());
+  if (url_.empty() && !order_.anonymous) {
+    url_ = client_.known_redirect(blob_url());
+    remembered_ = !url_.empty();
+  }
+  made.url = redirected() ? url_ : blob_url();
+  made.tls = endpoint().options.tls;
+  if (!redirected()) {
+    used_header_ = client_.authorization(endpoint());
     if (!used_header_.empty()) made.headers.emplace_back("Authorization", used_header_);
+  } else if (!endpoint().same_origin(url_)) {
+    made.tls.cert_file = made.tls.key_file = "";
   }
   if (!order_.accept.empty()) made.headers.emplace_back("Accept", order_.accept);
-  made.tls = endpoint().options.tls;
   if (order_.range)
     made.range = util::ByteRange{order_.range->offset + received_, wanted() - received_};
   made.bulk = order_.cls == chunk::Class::prefetch || order_.cls == chunk::Class::backfill;
@@ -134,7 +133,6 @@ http::Request Conversation::make_request() {
 
 void Conversation::request() {
   gate_.run([&] {
-    received_before_ = received_;
     skip_ = 0;
     http::Handlers handlers;
     const std::weak_ptr<Conversation> weak = weak_from_this();
@@ -178,50 +176,65 @@ void Conversation::on_data(util::ByteView bytes) {
 void Conversation::on_response(Outcome<http::Response> outcome) {
   gate_.run([&] {
     if (order_.range && received_ == wanted()) {
-      client_.count(order_.registry, std::to_string(outcome ? outcome->status : 206));
+      client_.count(endpoint().registry, std::to_string(outcome ? outcome->status : 206));
       client_.succeeded(endpoint().host);
       return finish(http::Response{206, {}, {}});
     }
     if (outcome) return on_answer(std::move(*outcome));
-    client_.count(order_.registry, "error");
-    Failure failure = outcome.failure();
-    if (failure.fault == Fault::denied || failure.fault == Fault::invalid)
-      return give_up(std::move(failure));
-    if (failure.fault == Fault::cancelled)
-      failure = {Fault::unavailable,
-                 endpoint().host + " answers another range than the one asked for"};
-    retry(std::move(failure));
+    client_.count(endpoint().registry, "error");
+    on_failure(outcome.failure());
   });
 }
 
+void Conversation::on_failure(Failure failure) {
+  if (redirected() && remembered_) return ask_anew(failure.message);
+  if (failure.fault == Fault::denied || failure.fault == Fault::invalid)
+    return give_up(std::move(failure));
+  if (failure.fault == Fault::cancelled)
+    failure = {Fault::unavailable,
+               endpoint().host + " answers another range than the one asked for"};
+  if (!redirected()) client_.failed(endpoint().host, std::chrono::steady_clock::now());
+  retry(std::move(failure));
+}
+
 void Conversation::on_answer(http::Response response) {
-  client_.count(order_.registry, std::to_string(response.status));
+  client_.count(endpoint().registry, std::to_string(response.status));
   if (response.status / 100 == 2) {
-    if (order_.range) return retry({Fault::unavailable, endpoint().host + " sent too few bytes"});
+    if (order_.range) return on_failure({Fault::unavailable, endpoint().host + " sent too little"});
     client_.succeeded(endpoint().host);
     return finish(std::move(response));
   }
-  const std::string what =
-      refusal(endpoint().host, response.status, order_.repository, order_.path);
-  const bool redirected = !url_.empty() && url_ != blob_url();
-  if (redirected && (response.status == 400 || response.status == 401 || response.status == 403 ||
-                     response.status == 404 || response.status == 410)) {
-    // A signed address expires: ask the registry for a new one.
-    client_.forget_redirect(blob_url());
-    url_ = blob_url();
-    return ++redirects_ > kMaxRedirects ? give_up({Fault::unavailable, what}) : request();
-  }
+  const std::string what = refusal(endpoint().host, response.status, endpoint().name, order_.path);
   const Verdict verdict = judge(response.status, authenticated_again_);
+  // A signed address expires, and a store of blobs may be gone while the registry is not.
+  const bool expired = response.status / 100 == 4 && verdict.action != Verdict::Action::retry;
+  if (redirected() && (expired || (remembered_ && response.status / 100 == 5)))
+    return ask_anew(what);
   switch (verdict.action) {
     case Verdict::Action::follow:
       return follow(response);
     case Verdict::Action::authenticate:
       return authenticate(response);
-    case Verdict::Action::retry:
-      return retry({verdict.fault, what}, parse_retry_after(response.header("Retry-After")));
+    case Verdict::Action::retry: {
+      const auto wish =
+          parse_retry_after(response.header("Retry-After"), std::chrono::system_clock::now());
+      if (redirected()) return retry({verdict.fault, what}, wish);
+      const auto now = std::chrono::steady_clock::now();
+      if (wish) client_.hold_back(endpoint().host, now + *wish);
+      if (response.status != 429) client_.failed(endpoint().host, now);
+      return retry({verdict.fault, what});
+    }
     case Verdict::Action::fail:
       return give_up({verdict.fault, what});
   }
+}
+
+void Conversation::ask_anew(const std::string& why) {
+  client_.forget_redirect(blob_url(), url_);
+  url_ = blob_url();
+  remembered_ = false;
+  if (++redirects_ > kMaxRedirects) return give_up({Fault::unavailable, why});
+  request();
 }
 
 void Conversation::follow(const http::Response& response) {
@@ -232,48 +245,75 @@ void Conversation::follow(const http::Response& response) {
   if (!target || downgrade || ++redirects_ > kMaxRedirects)
     return give_up({Fault::unavailable, endpoint().host + " redirects to where we do not go"});
   url_ = target->to_string();
+  remembered_ = false;
   if (order_.range && !order_.anonymous) client_.remember_redirect(blob_url(), url_);
   request();
 }
 
 void Conversation::authenticate(const http::Response& response) {
-  const auto challenge = parse_challenge(response.header("WWW-Authenticate").value_or(""));
-  if (!challenge)
-    return give_up({response.status == 400 ? Fault::invalid : Fault::denied,
-                    refusal(endpoint().host, response.status, order_.repository, order_.path)});
+  auto challenge = parse_challenge(http::joined_header(response.headers, "WWW-Authenticate"));
+  const Failure refused{response.status == 400 ? Fault::invalid : Fault::denied,
+                        refusal(endpoint().host, response.status, endpoint().name, order_.path)};
   authenticated_again_ = true;
-  client_.auth_.post(
-      util::Workers::Urgency::normal, [self = shared_from_this(), challenge = *challenge] {
-        const auto done = self->client_.authenticate(self->endpoint(), self->asker(), challenge,
-                                                     self->used_header_);
-        self->gate_.run([&] { done ? self->request() : self->give_up(done.failure()); });
-      });
+  client_.auth_.post(endpoint().host, [self = shared_from_this(), challenge, refused] {
+    bool wanted = false;
+    self->gate_.run([&] { wanted = true; });
+    if (!wanted) return;
+    const auto done = self->client_.authenticate(self->endpoint(), challenge, self->used_header_,
+                                                 self->order_.deadline);
+    self->gate_.run([&] {
+      if (done) return self->request();
+      const bool later =
+          done.failure().fault == Fault::unavailable || done.failure().fault == Fault::timed_out;
+      if (later) return self->retry(done.failure());
+      self->give_up(challenge ? done.failure() : refused);
+    });
+  });
+}
+
+void Conversation::leave_endpoint() {
+  leave();
+  if (redirected()) client_.forget_redirect(blob_url(), url_);
+  url_.clear();
+  redirects_ = 0;
+  authenticated_again_ = remembered_ = false;
 }
 
 void Conversation::retry(Failure why, std::optional<std::chrono::milliseconds> retry_after) {
-  const auto now = std::chrono::steady_clock::now();
-  client_.failed(endpoint().host, now);
-  if (received_ > received_before_) attempt_ = 0;
-  ++attempt_;
-  url_.clear();
-  if (endpoint_ + 1 < endpoints_.size()) return give_up(std::move(why));
-  const auto delay = util::retry_delay({}, attempt_, random_fraction(), retry_after);
-  const bool patient =
-      order_.deadline != util::SteadyTime::max() ? now + delay < order_.deadline : attempt_ <= 8;
-  if (!patient) return finish(std::move(why));
-  util::log::debug("registry: {}; again in {} ms", why.message, delay.count());
-  later(delay);
+  leave_endpoint();
+  if (++endpoint_ >= endpoints_.size()) return again(std::move(why), retry_after);
+  util::log::debug("registry: {}; trying {}", why.message, endpoint().host);
+  step();
 }
 
 void Conversation::give_up(Failure why) {
-  if (endpoint_ + 1 >= endpoints_.size()) return finish(std::move(why));
-  util::log::debug("registry: {}; trying {}", why.message, endpoints_[endpoint_ + 1].host);
-  leave();
-  ++endpoint_;
-  attempt_ = redirects_ = 0;
-  authenticated_again_ = false;
-  url_.clear();
+  leave_endpoint();
+  endpoints_.erase(endpoints_.begin() + static_cast<std::ptrdiff_t>(endpoint_));
+  if (endpoints_.empty()) return finish(std::move(why));
+  if (endpoint_ >= endpoints_.size()) return again(std::move(why));
+  util::log::debug("registry: {}; trying {}", why.message, endpoint().host);
   step();
+}
+
+void Conversation::again(Failure why, std::optional<std::chrono::milliseconds> retry_after) {
+  const auto now = std::chrono::steady_clock::now();
+  if (received_ > received_before_) attempt_ = 0;
+  received_before_ = received_;
+  ++attempt_;
+  endpoint_ = 0;
+  util::Duration closed = util::Duration::max();
+  for (const auto& endpoint : endpoints_)
+    closed = std::min(closed, client_.closed_for(endpoint.host, now));
+  util::BackoffPolicy policy;
+  if (order_.cls == chunk::Class::fault) policy.longest = kFaultBackoff;
+  const auto delay = std::max<util::Duration>(
+      closed, util::retry_delay(policy, attempt_, random_fraction(), retry_after));
+  const bool patient =
+      order_.deadline != util::SteadyTime::max() ? now + delay < order_.deadline : attempt_ <= 8;
+  if (!patient) return finish(std::move(why));
+  util::log::debug("registry: {}; again in {} ms", why.message,
+                   std::chrono::duration_cast<std::chrono::milliseconds>(delay).count());
+  later(delay);
 }
 
 void Conversation::later(util::Duration delay) {

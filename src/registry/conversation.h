@@ -27,15 +27,9 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void admitted();
 
  private:
-  using Endpoint = RegistryClient::Endpoint;
-
   [[nodiscard]] const Endpoint& endpoint() const { return endpoints_[endpoint_]; }
-  [[nodiscard]] std::string blob_url() const {
-    return endpoint().base + order_.repository + "/" + order_.path;
-  }
-  [[nodiscard]] RegistryClient::Asker asker() const {
-    return {order_.registry, order_.repository, order_.anonymous};
-  }
+  [[nodiscard]] std::string blob_url() const { return endpoint().url + order_.path; }
+  [[nodiscard]] bool redirected() const { return !url_.empty() && url_ != blob_url(); }
   [[nodiscard]] uint64_t wanted() const { return order_.range ? order_.range->length : 0; }
   void step();
   void request();
@@ -44,27 +38,35 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void on_data(util::ByteView bytes);
   void on_response(util::Outcome<http::Response> outcome);
   void on_answer(http::Response response);
+  void on_failure(util::Failure failure);
   void authenticate(const http::Response& response);
   void follow(const http::Response& response);
+  /// Where a redirect led does not serve us: the registry is asked for another.
+  void ask_anew(const std::string& why);
+  /// The endpoint cannot now: the next one, or all again after a while.
   void retry(util::Failure why, std::optional<std::chrono::milliseconds> retry_after = {});
+  /// The endpoint never will.
   void give_up(util::Failure why);
+  void again(util::Failure why, std::optional<std::chrono::milliseconds> retry_after = {});
+  void leave_endpoint();
   void finish(util::Outcome<http::Response> outcome);
   void later(util::Duration delay);
   void leave();
 
   RegistryClient& client_;
   GetOrder order_;
-  util::CallbackGate gate_;  ///< over everything that calls out; closed by stop()
-  std::vector<Endpoint> endpoints_;
+  util::CallbackGate gate_;          ///< over everything that calls out; closed by stop()
+  std::vector<Endpoint> endpoints_;  ///< that have not refused yet
   size_t endpoint_ = 0;
-  unsigned attempt_ = 0;
+  unsigned attempt_ = 0;  ///< rounds over all endpoints without a byte
   unsigned redirects_ = 0;
   bool authenticated_again_ = false;
   bool inside_ = false;      ///< counted among the host's bulk requests
   std::string used_header_;  ///< Authorization of the last request
   std::string url_;          ///< of the request at hand; empty: the endpoint's own
+  bool remembered_ = false;  ///< url_ is a redirect of an earlier request
   uint64_t received_ = 0;
-  uint64_t received_before_ = 0;  ///< when the request at hand began
+  uint64_t received_before_ = 0;  ///< when the round at hand began
   uint64_t skip_ = 0;             ///< bytes of a 200 that stand before the range
   std::mutex exchange_mutex_;     ///< guards exchange_ and paused_; a leaf
   std::unique_ptr<http::Exchange> exchange_;

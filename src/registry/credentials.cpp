@@ -5,7 +5,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +28,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::chrono::seconds kHelperTimeout{10};
+constexpr std::chrono::milliseconds kHelperEnds{1'000};  ///< once its output is closed
 
 std::string docker_key(const std::string& registry) {
   return registry == "docker.io" ? "https://index.docker.io/v1/" : registry;
@@ -78,6 +81,26 @@ std::string read_until_end(int fd, pid_t child) {
     if (got <= 0 || out.size() > 1 << 20) return out;
     out.append(buffer, static_cast<size_t>(got));
   }
+}
+
+/// Its exit status; 0 when it had to be killed after it had said all that it had to say.
+int wait_for_end(pid_t child) {
+  const util::UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  pollfd waiting{process.get(), POLLIN, 0};
+  const bool lives_on = !process || ::poll(&waiting, 1, static_cast<int>(kHelperEnds.count())) <= 0;
+  if (lives_on) ::kill(child, SIGKILL);
+  int code = 0;
+  ::waitpid(child, &code, 0);
+  return lives_on && WIFSIGNALED(code) ? 0 : code;
+}
+
+std::filesystem::path home() {
+  if (const char* value = std::getenv("HOME"); value && *value) return value;
+  passwd entry{};
+  passwd* found = nullptr;
+  std::vector<char> buffer(16'384);
+  ::getpwuid_r(::geteuid(), &entry, buffer.data(), buffer.size(), &found);
+  return found ? found->pw_dir : "";
 }
 
 }  // namespace
@@ -138,8 +161,7 @@ std::optional<Credential> ask_helper(const std::string& name, const std::string&
     util::log::warning("registry: {} does not listen", program);
   in_write.reset();
   const std::string printed = read_until_end(out_read.get(), child);
-  int code = 0;
-  ::waitpid(child, &code, 0);
+  const int code = wait_for_end(child);
   const json answer = json::parse(printed, nullptr, false);
   if (code != 0 || !answer.is_object()) return std::nullopt;
   Credential made{text(answer, "Username"), text(answer, "Secret"), false};
@@ -150,15 +172,16 @@ std::optional<Credential> ask_helper(const std::string& name, const std::string&
 std::vector<std::filesystem::path> usual_credential_files() {
   std::vector<std::filesystem::path> found;
   const auto from = [&](const char* variable, const char* tail) {
-    if (const char* value = std::getenv(variable))
-      found.push_back(std::filesystem::path(value) / tail);
+    if (const char* value = std::getenv(variable); value && *value)
+      found.push_back(value + std::string(tail));
   };
+  const auto at_home = home();
   from("REGISTRY_AUTH_FILE", "");
-  from("XDG_RUNTIME_DIR", "containers/auth.json");
+  from("XDG_RUNTIME_DIR", "/containers/auth.json");
   found.push_back("/run/containers/0/auth.json");
-  from("HOME", ".config/containers/auth.json");
-  from("DOCKER_CONFIG", "config.json");
-  from("HOME", ".docker/config.json");
+  if (!at_home.empty()) found.push_back(at_home / ".config/containers/auth.json");
+  from("DOCKER_CONFIG", "/config.json");
+  if (!at_home.empty()) found.push_back(at_home / ".docker/config.json");
   return found;
 }
 

@@ -26,10 +26,12 @@ std::optional<Credential> find_credential(std::string_view auth_file, const std:
 /// Name of the credential helper that the file wants for the registry; empty: none.
 std::string helper_for(std::string_view auth_file, const std::string& registry);
 
-/// Runs `docker-credential-<name> get` (no shell, 10 s at most). Blocking. Empty: it has none.
+/// Runs `docker-credential-<name> get` (no shell, 10 s at most; killed when it lives on for 1 s
+/// after it has closed its output). Blocking. Empty: it has none.
 std::optional<Credential> ask_helper(const std::string& name, const std::string& registry);
 
-/// The files that Docker, Podman and buildah write, for this user.
+/// The files that Docker, Podman and buildah write, for this user; without HOME (systemd) below the
+/// home directory that the user database names.
 std::vector<std::filesystem::path> usual_credential_files();
 
 }  // namespace swarmfs::registry

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ctime>
+#include <utility>
 
 namespace swarmfs::registry {
 
@@ -24,32 +26,49 @@ Verdict judge(int status, bool authenticated_again) {
 }
 
 std::optional<std::chrono::milliseconds> parse_retry_after(
-    const std::optional<std::string>& header) {
-  unsigned seconds = 0;
+    const std::optional<std::string>& header, std::chrono::system_clock::time_point now) {
+  using std::chrono::milliseconds;
+  constexpr milliseconds kMost = std::chrono::minutes(5);
   if (!header) return std::nullopt;
-  const auto [end, error] =
-      std::from_chars(header->data(), header->data() + header->size(), seconds);
-  if (error != std::errc() || end != header->data() + header->size()) return std::nullopt;
-  return std::chrono::seconds(std::min(seconds, 300u));
+  const std::string text = header->substr(0, header->find_last_not_of(" \t") + 1);
+  unsigned seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (end != text.data() && end == text.data() + text.size())
+    return error == std::errc() ? std::min<milliseconds>(std::chrono::seconds(seconds), kMost)
+                                : kMost;
+  std::tm when{};
+  const char* const rest = ::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &when);
+  if (!rest || *rest) return std::nullopt;
+  const auto left = std::chrono::duration_cast<milliseconds>(
+      std::chrono::system_clock::from_time_t(::timegm(&when)) - now);
+  return std::clamp(left, milliseconds(0), kMost);
+}
+
+util::Duration CircuitBreaker::open_for(util::SteadyTime now) const {
+  return failures_ < kFailures || now >= until_ ? util::Duration() : until_ - now;
 }
 
 util::Duration CircuitBreaker::wait(util::SteadyTime now) {
-  if (failures_ < 5) return {};
-  if (now < until_) return until_ - now;
+  const auto left = open_for(now);
+  if (failures_ < kFailures || left.count() > 0) return left;
   // Half open: this one goes, the next ones wait for its result.
+  trying_ = true;
   until_ = now + pause_;
   return {};
 }
 
 void CircuitBreaker::succeeded() {
   failures_ = 0;
-  pause_ = std::chrono::seconds(2);
+  pause_ = kShortest;
+  trying_ = false;
 }
 
 void CircuitBreaker::failed(util::SteadyTime now) {
-  if (++failures_ < 5) return;
+  if (++failures_ < kFailures) return;
+  // What was under way when it opened says nothing new.
+  if (!std::exchange(trying_, false) && now < until_) return;
   until_ = now + pause_;
-  pause_ = std::min(pause_ * 2, std::chrono::seconds(30));
+  pause_ = std::min(pause_ * 2, kLongest);
 }
 
 util::Duration RequestPacer::take(util::SteadyTime now, unsigned per_second) {

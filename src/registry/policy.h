@@ -23,23 +23,30 @@ struct Verdict {
 /// credentials.
 Verdict judge(int status, bool authenticated_again);
 
-/// "120" (RFC 9110 Retry-After in seconds), at most 5 minutes. Dates are ignored.
+/// RFC 9110 Retry-After: "120" (seconds) or an IMF-fixdate; at most 5 minutes, never negative.
 std::optional<std::chrono::milliseconds> parse_retry_after(
-    const std::optional<std::string>& header);
+    const std::optional<std::string>& header, std::chrono::system_clock::time_point now);
 
 /// Stops asking a host that fails: opens after five failures in a row, then lets one request in
-/// after a pause that doubles from 2 s to 30 s. Not synchronised.
+/// after a pause that doubles from 1 s to 4 s with each one that fails: an outage is noticed to be
+/// over well before a reader's deadline. Not synchronised.
 class CircuitBreaker {
  public:
   /// Zero: go ahead (and report how it went). Else: how long it stays open.
   util::Duration wait(util::SteadyTime now);
+  /// As wait(), without going.
+  [[nodiscard]] util::Duration open_for(util::SteadyTime now) const;
   void succeeded();
   void failed(util::SteadyTime now);
 
  private:
+  static constexpr unsigned kFailures = 5;
+  static constexpr std::chrono::seconds kShortest{1}, kLongest{4};
+
   unsigned failures_ = 0;
   util::SteadyTime until_{};
-  std::chrono::seconds pause_{2};
+  std::chrono::seconds pause_ = kShortest;
+  bool trying_ = false;  ///< half open: one request decides
 };
 
 /// A token bucket: so many requests per second, and one second's worth at once. Not synchronised.

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <array>
 #include <deque>
 #include <filesystem>
 #include <map>
@@ -14,28 +15,18 @@
 #include "http/client.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "registry/auth_queue.h"
 #include "registry/challenge.h"
 #include "registry/credentials.h"
+#include "registry/endpoint.h"
 #include "registry/policy.h"
 #include "util/metrics.h"
 #include "util/sync.h"
 #include "util/timers.h"
-#include "util/workers.h"
 
 namespace swarmfs::registry {
 
 class Conversation;
-
-/// How one registry is reached.
-struct HostOptions {
-  std::vector<std::string> mirrors;  ///< hosts, tried in order before the registry itself
-  std::optional<bool> plain_http;    ///< unset: on loopback where there is no ca_file
-  http::Tls tls;
-  std::string username;
-  std::string password;
-  unsigned max_connections = 8;          ///< for bulk; faults may use more
-  unsigned max_requests_per_second = 0;  ///< 0: no limit
-};
 
 struct RegistryOptions {
   std::map<std::string, HostOptions> hosts;
@@ -49,8 +40,8 @@ struct FetchedManifest {
 
 /// One GET below /v2/<repository>/, in the caller's words.
 struct GetOrder {
-  std::string registry;
-  std::string repository;
+  /// Asked in order; who fails for now is asked again after the others.
+  std::vector<chunk::Origin> origins;
   std::string path;  ///< "manifests/v1", "blobs/sha256:…"
   std::string accept;
   std::optional<util::ByteRange> range;  ///< absent: the whole body is collected
@@ -89,21 +80,10 @@ class RegistryClient {
 
  private:
   friend class Conversation;
-  struct Endpoint {
-    std::string host;
-    std::string base;  ///< "https://registry-1.docker.io/v2/"
-    HostOptions options;
-  };
   struct Token {
     std::string header;
     util::SteadyTime expires;
     bool from_credentials = false;
-  };
-  /// Whom a request is for.
-  struct Asker {
-    std::string registry;
-    std::string repository;
-    bool anonymous = false;
   };
   struct TokenKey {
     std::string url;  ///< of the repository
@@ -113,34 +93,48 @@ class RegistryClient {
   struct HostState {
     CircuitBreaker breaker;
     RequestPacer pacer;
+    util::SteadyTime held_until{};  ///< as the host wished (Retry-After)
     unsigned bulk_active = 0;
-    std::deque<std::weak_ptr<Conversation>> bulk_waiting;
+    std::array<std::deque<std::weak_ptr<Conversation>>, chunk::kClasses> bulk_waiting;
   };
 
-  [[nodiscard]] std::vector<Endpoint> endpoints(const std::string& registry, bool anonymous);
-  [[nodiscard]] static TokenKey key(const Endpoint& endpoint, const Asker& asker);
-  [[nodiscard]] std::string authorization(const Endpoint& endpoint, const Asker& asker);
-  /// Blocking, on auth_. `used`: the header that was refused.
-  util::Outcome<util::Done> authenticate(const Endpoint& endpoint, const Asker& asker,
-                                         const Challenge& challenge, const std::string& used);
-  util::Outcome<Token> password_header(const Endpoint& endpoint, const Asker& asker,
+  [[nodiscard]] std::vector<Endpoint> endpoints(const chunk::Origin& origin, bool anonymous);
+  // Who we are (authentication.cpp)
+  [[nodiscard]] static TokenKey key(const Endpoint& endpoint);
+  [[nodiscard]] std::string authorization(const Endpoint& endpoint);
+  /// Blocking, on auth_. `used`: the header that was refused. Without a challenge the host is asked
+  /// for one. Fault::unavailable and timed_out: later perhaps.
+  util::Outcome<util::Done> authenticate(const Endpoint& endpoint,
+                                         std::optional<Challenge> challenge,
+                                         const std::string& used, util::SteadyTime deadline);
+  util::Outcome<Challenge> ask_for_challenge(const Endpoint& endpoint, util::SteadyTime deadline);
+  util::Outcome<Token> password_header(const Endpoint& endpoint,
                                        const std::optional<Credential>& credential,
                                        const std::string& used);
-  util::Outcome<Token> fetch_token(const Endpoint& endpoint, const std::string& repository,
-                                   const Challenge& challenge,
-                                   const std::optional<Credential>& credential);
-  [[nodiscard]] std::optional<Credential> configured_credential(const std::string& registry);
-  std::optional<Credential> credential_for(const std::string& registry,
-                                           const std::string& repository);
-  bool enter(const std::string& host, unsigned limit, const std::shared_ptr<Conversation>& who);
+  util::Outcome<Token> fetch_token(const Endpoint& endpoint, const Challenge& challenge,
+                                   const std::optional<Credential>& credential,
+                                   util::SteadyTime deadline);
+  [[nodiscard]] std::optional<Credential> configured_credential(const std::string& host);
+  std::optional<Credential> credential_for(const Endpoint& endpoint);
+  [[nodiscard]] bool may_have_credentials(const Endpoint& endpoint);
+
+  bool enter(const Endpoint& endpoint, chunk::Class cls, const std::shared_ptr<Conversation>& who);
   void leave(const std::string& host);
   void count(const std::string& registry, const std::string& status);
   void succeeded(const std::string& host);
   void failed(const std::string& host, util::SteadyTime now);
+  /// Nobody asks the host before `until`.
+  void hold_back(const std::string& host, util::SteadyTime until);
+  /// Zero: ask now (and report how it went). Else: how long the host is not to be asked.
+  util::Duration wait(const std::string& host, util::SteadyTime now);
+  /// As wait(), without asking.
+  util::Duration closed_for(const std::string& host, util::SteadyTime now);
+  util::Duration pace(const Endpoint& endpoint, util::SteadyTime now);
   /// Where the blob was redirected before; empty: nowhere.
   std::string known_redirect(const std::string& url);
   void remember_redirect(const std::string& url, const std::string& target);
-  void forget_redirect(const std::string& url);
+  /// Unless somebody has found another meanwhile.
+  void forget_redirect(const std::string& url, const std::string& target);
   util::Outcome<http::Response> collect(GetOrder order);
 
   http::Client& http_;
@@ -151,7 +145,7 @@ class RegistryClient {
   util::Sync<std::map<TokenKey, Token>> tokens_;
   util::Sync<std::map<std::string, HostState>> hosts_;
   util::Sync<std::map<std::string, std::string>> redirects_;  ///< blob URL → where it was sent
-  util::Workers auth_{1};  ///< token services and helpers are asked one at a time
+  AuthQueue auth_;
 };
 
 }  // namespace swarmfs::registry

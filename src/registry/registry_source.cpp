@@ -9,9 +9,7 @@ std::unique_ptr<chunk::Transfer> RegistrySource::fetch(const chunk::LayerRef& la
                                                        util::ByteRange range,
                                                        const chunk::FetchContext& context,
                                                        OnData on_data, OnDone on_done) {
-  const chunk::Origin origin = layer.origins.empty() ? chunk::Origin{} : layer.origins.front();
-  GetOrder order{origin.registry,
-                 origin.repository,
+  GetOrder order{layer.origins,
                  "blobs/" + layer.digest.to_string(),
                  "",
                  range,

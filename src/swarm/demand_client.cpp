@@ -79,7 +79,7 @@ Outcome<http::Response> DemandClient::get_response(const Endpoint& peer, const s
                                                    std::chrono::milliseconds patience,
                                                    uint64_t max_body) {
   for (;;) {
-    auto attempt = table_.attempt(peer, kDocument, false);
+    auto attempt = table_.attempt(peer, kDocument, true);
     if (!attempt) return Failure{Fault::unavailable, peer.to_string() + " is not asked now"};
     auto order = request(peer, path, query);
     order.total_timeout = patience;

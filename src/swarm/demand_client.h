@@ -60,7 +60,9 @@ class DemandClient {
   PeerTable& table_;
   util::Sync<std::shared_ptr<const http::TlsMaterial>> tls_;
   http::Client http_{8};
-  http::Client bulk_http_{8};  ///< apart: bulk that is paused keeps its connection, and faults wait
+  /// Apart from faults, and as many connections as there may be requests: one that is paused keeps
+  /// its connection, and who waits for another request must not queue behind it.
+  http::Client bulk_http_{64};
 };
 
 }  // namespace swarmfs::swarm

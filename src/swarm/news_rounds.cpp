@@ -109,7 +109,7 @@ void NewsRounds::round() {
 }
 
 void NewsRounds::ask(const Endpoint& peer, const Group& group) {
-  auto attempt = table_.attempt(peer, kLength, false);
+  auto attempt = table_.attempt(peer, kLength, true);
   if (!attempt) return;
   auto asking = std::make_shared<Asking>();
   asking->peer = peer;

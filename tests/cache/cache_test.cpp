@@ -110,6 +110,24 @@ TEST_F(CacheTest, evicts_the_oldest_and_keeps_pinned_layers) {
   EXPECT_GT(cache_->usage().evicted, 0u);
 }
 
+TEST_F(CacheTest, new_limits_hold_at_once) {
+  open(1 << 20);
+  {
+    const auto layer = cache_->open(kOne, 64 << 20, Form::bytes);
+    EXPECT_FALSE(write(*layer, 0, some_bytes(2 << 20, 4)));
+    cache_->set_limits(10 << 20, 0.95, 0.5);
+    EXPECT_EQ(cache_->usage().quota, 10u << 20);
+    for (uint64_t i = 0; i < 8; ++i)
+      ASSERT_TRUE(write(*layer, i * 64, some_bytes(1 << 20, 4), Class::backfill));
+    EXPECT_EQ(cache_->usage().evicted, 0u);
+    cache_->sync();
+    cache_->set_limits(4 << 20, 0.95, 0.5);
+  }
+  open();  // when the eviction has ended; this one has room for all
+  EXPECT_LE(cache_->usage().bytes, 2u << 20);
+  EXPECT_GT(cache_->usage().bytes, 0u);
+}
+
 TEST_F(CacheTest, drops_a_layer_whose_bitmap_is_damaged) {
   open();
   {

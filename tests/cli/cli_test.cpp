@@ -49,10 +49,49 @@ TEST(Print, explains_a_layer) {
                                      {"lazy", true},
                                      {"why", "gzip with an index"},
                                      {"verified", false},
-                                     {"sources", {{"registry", 50}}}}}}});
+                                     {"trust", "sealed: hashed here"},
+                                     {"sources", {{"registry", 50}}},
+                                     {"holders",
+                                      {{{"peer", "10.0.0.3:7946"}, {"bytes", 100}},
+                                       {{"peer", "10.0.0.4:7946"}, {"bytes", 16}}}}}}}});
   EXPECT_EQ(text,
             "r\nmanifest sha256:m\nlayer 0  sha256:d\n  lazy: gzip with an index\n"
-            "  present: 50 B of 100 B (50 %)\n  given by: registry 50 B\n");
+            "  sealed: hashed here\n  present: 50 B of 100 B (50 %)\n  given by: registry 50 B\n"
+            "  held by: 10.0.0.3:7946 100 B, 10.0.0.4:7946 16 B\n");
+}
+
+TEST(Print, lists_peers) {
+  const auto peers = nlohmann::json::parse(R"([
+      {"endpoint":"10.0.0.3:7946","node_id":"3fa4c0ffee3fa4c0ffee","zone":"a","state":"ok",
+       "first_byte_ms":1.25,"p95_ms":4.0,"bytes_per_second":112e6,"bytes_given":1000,"in_flight":2},
+      {"endpoint":"10.0.0.4:7946","node_id":"","zone":"","state":"silent","silent_seconds":12.4,
+       "reason":"connection refused","bytes_given":0,"in_flight":0},
+      {"endpoint":"10.0.0.6:7946","node_id":"","zone":"","state":"silent","silent_seconds":0.0,
+       "reason":"connection refused","bytes_given":0,"in_flight":0},
+      {"endpoint":"10.0.0.5:7946","node_id":"b","zone":"","state":"banned","reason":"wrong bytes",
+       "bytes_given":0,"in_flight":0}])");
+  EXPECT_EQ(peers_text(peers),
+            "10.0.0.3:7946  node 3fa4c0ffee3f  zone a  ok\n"
+            "  first byte 1.2 ms (p95 4.0 ms), 112 MB/s, 1.0 kB given, 2 in flight\n"
+            "10.0.0.4:7946  not met yet  silent for 12.4 s more: connection refused\n"
+            "  0 B given, 0 in flight\n"
+            "10.0.0.6:7946  not met yet  silent: connection refused\n"
+            "  0 B given, 0 in flight\n"
+            "10.0.0.5:7946  node b  banned: wrong bytes\n  0 B given, 0 in flight\n");
+  EXPECT_EQ(peers_text(nlohmann::json::array()),
+            "no peers are known (see [cluster] in swarmfs.toml)\n");
+}
+
+TEST(Print, shows_the_cluster_where_there_is_one) {
+  auto status = nlohmann::json::parse(R"({"version":"1","uptime_seconds":5,"mount_point":"/m",
+      "cache":{"bytes":0,"quota":100,"evicted":0,"layers":0},"bytes_by_source":{},"mounts":[],
+      "cluster":null})");
+  EXPECT_EQ(status_text(status).find("cluster"), std::string::npos);
+  status["cluster"] = nlohmann::json::parse(R"({"node_id":"3fa4c0ffee3fa4","zone":"a",
+      "listen":["10.0.0.1:7946","[fd00::1]:7946"],"peers":3,"dht_nodes":12})");
+  EXPECT_NE(status_text(status).find("cluster   node 3fa4c0ffee3f, zone a, 3 peers, 12 DHT nodes, "
+                                     "listens on 10.0.0.1:7946, [fd00::1]:7946\n"),
+            std::string::npos);
 }
 
 }  // namespace

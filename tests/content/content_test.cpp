@@ -208,6 +208,15 @@ TEST_F(ContentTest, a_sealed_layer_is_sealed_after_a_restart_and_nothing_is_hash
   EXPECT_EQ(library_->published(ref_.digest)->claim, own_claim());
 }
 
+TEST_F(ContentTest, a_known_layer_takes_in_where_else_it_can_be_had) {
+  start(layer_);
+  const auto content = open();
+  auto elsewhere = ref_;
+  elsewhere.origins = {{"elsewhere.example.com", "team/app"}};
+  EXPECT_EQ(library_->open(elsewhere)->get(), content.get());
+  EXPECT_EQ(content->bytes->with_origins().origins.back(), elsewhere.origins.front());
+}
+
 TEST_F(ContentTest, without_a_cluster_nothing_is_published) {
   start(layer_, false);
   EXPECT_TRUE(open()->bytes->sealed());

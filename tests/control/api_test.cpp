@@ -21,10 +21,31 @@ class FakeMediator : public Mediator {
     made.cache_bytes = 5;
     made.sources = {{"registry", 7}};
     made.mounts = mounts();
+    if (clustered) made.cluster = ClusterReport{"3fa4", "a", {"10.0.0.1:7946"}, 3, 12};
     return made;
   }
   std::vector<MountReport> mounts() override { return {{"r", "/d", "m", "/p", true, 10, 4}}; }
   std::vector<LayerReport> layers() override { return {}; }
+  std::vector<PeerReport> peers() override {
+    PeerReport good;
+    good.endpoint = "10.0.0.3:7946";
+    good.node_id = "3fa4";
+    good.zone = "a";
+    good.first_byte_ms = 1.5;
+    good.p95_ms = 4;
+    good.bytes_per_second = 1e8;
+    good.bytes_given = 1000;
+    good.in_flight = 2;
+    PeerReport dead;
+    dead.endpoint = "[fd00::1]:7946";
+    dead.state = PeerReport::State::silent;
+    dead.silent_seconds = 12;
+    dead.reason = "connection refused";
+    PeerReport liar;
+    liar.state = PeerReport::State::banned;
+    liar.reason = "wrong bytes";
+    return {good, dead, liar};
+  }
   util::Outcome<std::string> mount(const MountOrder& order) override {
     last = order;
     return std::string("j1");
@@ -44,15 +65,29 @@ class FakeMediator : public Mediator {
     made.error = Failure{Fault::corrupt, std::string("bad \xff byte")};
     return made;
   }
+  util::Outcome<util::Done> cancel(const std::string& id) override {
+    if (id != "j1") return Failure{Fault::not_found, "no job " + id};
+    cancelled = true;
+    return util::Done{};
+  }
+  void confirm(const std::string& directory) override { confirmed = directory; }
+  bool cancelled = false;
+  std::string confirmed;
   util::Outcome<ExplainReport> explain(const std::string& target) override {
     if (target.empty()) throw std::runtime_error("boom");
-    return ExplainReport{target, "m", {LayerReport{}}};
+    LayerReport provisional, hashed, claimed;
+    provisional.holders = {{"10.0.0.3:7946", 100}, {"10.0.0.4:7946", 7}};
+    provisional.trust = Trust{};
+    hashed.trust = Trust{true, ""};
+    claimed.trust = Trust{true, "3fa4"};
+    return ExplainReport{target, "m", {provisional, hashed, claimed}};
   }
   uint64_t evict() override { return 42; }
   std::string metrics() override { return "swarmfs_up 1\n"; }
 
   MountOrder last;
   std::chrono::milliseconds waited{};
+  bool clustered = false;
 };
 
 struct ApiTest : testing::Test {
@@ -76,6 +111,16 @@ TEST_F(ApiTest, a_mount_order_arrives_whole) {
   EXPECT_EQ(mediator.last.directory, "/mnt/a");
   EXPECT_EQ(mediator.last.platform, "linux/arm64");
   EXPECT_TRUE(mediator.last.pin);
+}
+
+TEST_F(ApiTest, a_job_can_be_given_up_and_a_bound_mount_be_confirmed) {
+  call("DELETE", "/v1/jobs/j2", {});
+  EXPECT_EQ(answer.status, 404);
+  call("DELETE", "/v1/jobs/j1", {});
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_TRUE(mediator.cancelled);
+  call("PUT", "/v1/mounts", {{"directory", "/mnt/a"}});
+  EXPECT_EQ(mediator.confirmed, "/mnt/a");
 }
 
 TEST_F(ApiTest, orders_that_make_no_sense_are_refused) {
@@ -122,10 +167,41 @@ TEST_F(ApiTest, reports_carry_their_numbers) {
   EXPECT_EQ(status["cache"]["bytes"], 5);
   EXPECT_EQ(status["bytes_by_source"]["registry"], 7);
   EXPECT_EQ(status["mounts"][0]["bytes_present"], 4);
-  EXPECT_EQ(call("GET", "/v1/explain", {{"target", "x"}})["layers"].size(), 1u);
+  EXPECT_TRUE(status["cluster"].is_null());
+  EXPECT_EQ(call("GET", "/v1/explain", {{"target", "x"}})["layers"].size(), 3u);
   EXPECT_EQ(call("POST", "/v1/evict")["freed"], 42);
   call("GET", "/metrics");
   EXPECT_EQ(answer.body, "swarmfs_up 1\n");
+}
+
+TEST_F(ApiTest, a_peer_says_what_was_measured_and_why_it_is_not_asked) {
+  const json peers = call("GET", "/v1/peers")["peers"];
+  ASSERT_EQ(peers.size(), 3u);
+  EXPECT_EQ(peers[0], json::parse(R"({"endpoint":"10.0.0.3:7946","node_id":"3fa4","zone":"a",
+      "state":"ok","bytes_given":1000,"in_flight":2,"first_byte_ms":1.5,"p95_ms":4.0,
+      "bytes_per_second":1e8})"));
+  EXPECT_EQ(peers[1], json::parse(R"({"endpoint":"[fd00::1]:7946","node_id":"","zone":"",
+      "state":"silent","reason":"connection refused","silent_seconds":12.0,
+      "bytes_given":0,"in_flight":0})"));
+  EXPECT_EQ(peers[2]["state"], "banned");
+  EXPECT_EQ(peers[2]["reason"], "wrong bytes");
+}
+
+TEST_F(ApiTest, a_layer_says_whom_it_trusts_and_who_else_has_it) {
+  const json layers = call("GET", "/v1/explain", {{"target", "x"}})["layers"];
+  EXPECT_EQ(layers[0]["trust"], "provisional");
+  EXPECT_EQ(layers[1]["trust"], "sealed: hashed here");
+  EXPECT_EQ(layers[2]["trust"], "sealed: claimed by node 3fa4");
+  EXPECT_EQ(layers[0]["holders"], json::parse(R"([{"peer":"10.0.0.3:7946","bytes":100},
+                                                  {"peer":"10.0.0.4:7946","bytes":7}])"));
+  EXPECT_EQ(layers[1]["holders"], json::array());
+}
+
+TEST_F(ApiTest, the_status_of_a_node_with_peers_says_who_it_is) {
+  mediator.clustered = true;
+  EXPECT_EQ(call("GET", "/v1/status")["cluster"],
+            json::parse(R"({"node_id":"3fa4","zone":"a","listen":["10.0.0.1:7946"],"peers":3,
+                            "dht_nodes":12})"));
 }
 
 }  // namespace

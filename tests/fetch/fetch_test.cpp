@@ -39,6 +39,14 @@ TEST_F(FetchTest, a_silent_source_is_timed_out) {
   EXPECT_EQ(one.answer.get().failure().fault, util::Fault::timed_out);
 }
 
+TEST_F(FetchTest, a_new_fault_timeout_holds_for_the_next_read) {
+  start();
+  fetcher_->set_fault_timeout(milliseconds(80));
+  auto one = read({0, 10});
+  ASSERT_EQ(one.answer.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(one.answer.get().failure().fault, util::Fault::timed_out);
+}
+
 TEST_F(FetchTest, a_failing_source_is_its_failure_and_the_next_read_asks_again) {
   start();
   auto one = read({0, 10});

@@ -241,5 +241,21 @@ TEST_F(TrustTest, a_seal_outlives_a_change_of_origins) {
   EXPECT_TRUE(layer_->sealed());
 }
 
+TEST_F(TrustTest, a_layer_is_fetched_from_all_origins_that_it_was_opened_with) {
+  start();
+  const auto open = [&](const char* registry) {
+    return fetcher_->open({layer_->ref().digest, kSize, {{registry, "library/nginx"}}});
+  };
+  const auto first = open("one");
+  open("two");
+  open("one");
+  const std::vector<chunk::Origin> both{{"one", "library/nginx"}, {"two", "library/nginx"}};
+  EXPECT_EQ(first->with_origins().origins, both);
+  auto reading = read(kRange);
+  source_.answer_all();
+  expect_bytes(reading, kRange);
+  EXPECT_EQ(source_.asked_of().back().origins, both);
+}
+
 }  // namespace
 }  // namespace swarmfs::fetch

@@ -20,6 +20,7 @@ LIBRARIES = {
     # http: TLS of the peer server, and the name in a peer's certificate, which curl does not tell.
     r"spdlog/|prometheus/": "util", r"openssl/": "util cluster http", r"toml\+\+/|systemd/": "daemon", r"CLI/": "cli",
     r"libtorrent/": "swarm",
+    # daemon: the catalog's documents.
     r"nlohmann/": "cluster oci registry control image swarm daemon cli", r"fmt/": " ".join(ROOMS),
 }
 # nlohmann's header is large: of the headers only cli's, a program of its own, may bring it in.

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "http/peer_fixture.h"
+#include "util/sync.h"
 
 namespace swarmfs::http {
 namespace {
@@ -204,28 +205,31 @@ TEST_F(PeerHostileTest, frees_an_answer_that_is_not_read) {
   EXPECT_TRUE(stuck->is_ended());
 }
 
-TEST_F(PeerHostileTest, lets_a_slow_reader_have_its_time) {
+TEST_F(PeerHostileTest, lets_a_slow_reader_take_longer_while_it_reads) {
   PeerServerOptions options;
-  options.write_timeout = 2s;
+  options.write_timeout = 300ms;
   serve(
-      [&](const PeerRequest&, const PeerServer::Respond& respond) {
-        respond({200, {}, {bytes(std::string(4 << 20, 'x'))}});
+      [part = bytes(std::string(1 << 20, 'x'))](const PeerRequest&,
+                                                const PeerServer::Respond& respond) {
+        respond({200, {}, std::vector<util::SharedBytes>(64, part)});
       },
       options);
   const auto slow = member(8192);
   slow->say("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-  EXPECT_GT(slow->hear_all().size(), 4U << 20);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_GT(slow->hear_all().size(), 64U << 20);
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, options.write_timeout) << "not slow at all";
 }
 
 TEST_F(PeerHostileTest, answers_503_where_the_handler_does_not_and_goes_on) {
-  std::vector<PeerServer::Respond> late;
+  util::Sync<std::vector<PeerServer::Respond>> late;
   PeerServerOptions options;
   options.answer_timeout = 100ms;
   options.threads = 1;
   serve(
       [&](const PeerRequest& request, PeerServer::Respond respond) {
         if (request.path == "/now") return echo(request, respond);
-        late.push_back(std::move(respond));
+        late.lock()->push_back(std::move(respond));
       },
       options);
   const auto client = member();
@@ -234,7 +238,7 @@ TEST_F(PeerHostileTest, answers_503_where_the_handler_does_not_and_goes_on) {
   client->say("GET /now HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_TRUE(client->hear_answer().ends_with("GET /now"));
   client->say(kGet);
-  late.at(0)({200, {}, {bytes("much too late")}});
+  late.lock()->at(0)({200, {}, {bytes("much too late")}});
   EXPECT_TRUE(client->hear_answer().starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
 }
 

@@ -35,12 +35,13 @@ class FakeSource final : public chunk::Source {
     const std::lock_guard hold(mutex_);
     blamed_.push_back(supplier);
   }
-  std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef&, util::ByteRange range,
+  std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer, util::ByteRange range,
                                          const chunk::FetchContext& context, OnData on_data,
                                          OnDone on_done) override {
     const std::lock_guard hold(mutex_);
     const size_t id = next_++;
     asked_.push_back(range);
+    asked_of_.push_back(layer);
     contexts_.push_back(context);
     live_[id] = {range, std::move(on_data), std::move(on_done), false};
     return std::make_unique<Line>(*this, id, supplier_);
@@ -77,6 +78,11 @@ class FakeSource final : public chunk::Source {
   [[nodiscard]] chunk::FetchContext context(size_t id) const {
     const std::lock_guard hold(mutex_);
     return contexts_.at(id);
+  }
+  /// The layers of the ranges asked, in order.
+  [[nodiscard]] std::vector<chunk::LayerRef> asked_of() const {
+    const std::lock_guard hold(mutex_);
+    return asked_of_;
   }
   [[nodiscard]] std::vector<chunk::FetchContext> planned_for() const {
     const std::lock_guard hold(mutex_);
@@ -173,6 +179,7 @@ class FakeSource final : public chunk::Source {
   std::string supplier_ = "fake";
   std::map<size_t, Asked> live_;
   std::vector<util::ByteRange> asked_;
+  std::vector<chunk::LayerRef> asked_of_;
   std::vector<chunk::FetchContext> contexts_, planned_for_;
   std::vector<std::string> blamed_;
   size_t next_ = 0;

@@ -6,6 +6,7 @@
 #include <cassert>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "swarm/latency.h"
 #include "util/digest.h"
@@ -37,6 +38,14 @@ struct Ask {
   unsigned busy = 0;
   unsigned referred = 0;
   std::vector<std::shared_ptr<Try>> tries;
+
+  void break_off() {
+    for (const auto& one : tries) {
+      one->attempt.reset();
+      one->flow.reset();
+      one->slot.reset();
+    }
+  }
 };
 
 /// A chunk on its way from the registry, for whoever waits for it.
@@ -85,6 +94,7 @@ struct Node {
   std::vector<std::vector<bool>> offered;  ///< by each other node, as of when it told
   std::map<uint64_t, RegistryFlight> flights;
   Latency registry;  ///< of its own requests
+  std::set<std::shared_ptr<Ask>> asks;
   uint64_t cursor = 0;
   size_t wanted = 0;
   size_t missing = 0;
@@ -96,6 +106,11 @@ struct Herd {
     registry.bytes_per_second = options.registry_rate;
     chunks = (options.image + options.chunk - 1) / options.chunk;
     for (size_t i = 0; i < options.nodes; ++i) nodes.push_back(std::make_unique<Node>(*this, i));
+  }
+
+  ~Herd() {
+    for (const auto& node : nodes)
+      for (const auto& ask : node->asks) ask->break_off();
   }
 
   static Endpoint endpoint(size_t index) { return {"10.0.0." + std::to_string(index), 7946}; }
@@ -175,6 +190,7 @@ void Node::pump() {
 void Node::want(uint64_t chunk) {
   wanted++;
   auto ask = std::make_shared<Ask>();
+  asks.insert(ask);
   ask->chunk = chunk;
   plan(*ask);
   next_step(ask);
@@ -288,11 +304,8 @@ void Node::got(const std::shared_ptr<Ask>& ask) {
   if (ask->done || gone) return;
   ask->done = true;
   // Broken off by whoever was slower; their tries count as given up.
-  for (const auto& attempt : ask->tries) {
-    attempt->attempt.reset();
-    attempt->flow.reset();
-    attempt->slot.reset();
-  }
+  ask->break_off();
+  asks.erase(ask);
   have(ask->chunk);
   wanted--;
   pump();

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/mediator.h"
+#include "daemon/cluster_node.h"
+
+namespace swarmfs::daemon {
+
+/// What the control API is told of the other nodes. Any thread; does not block.
+class Neighbours {
+ public:
+  virtual ~Neighbours() = default;
+  [[nodiscard]] virtual std::vector<control::PeerReport> peers() const = 0;
+  /// `size`: of the layer in bytes.
+  [[nodiscard]] virtual std::vector<control::HolderReport> holders(const util::Digest& layer,
+                                                                   uint64_t size) const = 0;
+  [[nodiscard]] virtual std::optional<control::ClusterReport> cluster() const = 0;
+};
+
+/// Of a node without a cluster.
+class NoNeighbours final : public Neighbours {
+ public:
+  std::vector<control::PeerReport> peers() const override { return {}; }
+  std::vector<control::HolderReport> holders(const util::Digest&, uint64_t) const override {
+    return {};
+  }
+  std::optional<control::ClusterReport> cluster() const override { return {}; }
+};
+
+/// Of a member. `node` must outlive it.
+class ClusterNeighbours final : public Neighbours {
+ public:
+  ClusterNeighbours(const ClusterNode& node, const ClusterSection& section)
+      : node_(node), zone_(section.zone), listen_(section.listen) {}
+  std::vector<control::PeerReport> peers() const override;
+  std::vector<control::HolderReport> holders(const util::Digest& layer,
+                                             uint64_t size) const override;
+  std::optional<control::ClusterReport> cluster() const override;
+
+ private:
+  const ClusterNode& node_;
+  const std::string zone_;
+  const std::vector<std::string> listen_;
+};
+
+}  // namespace swarmfs::daemon

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "daemon/catalog.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <set>
+#include <stdexcept>
+
+namespace swarmfs::daemon {
+namespace {
+
+using std::chrono::minutes;
+using util::Failure;
+using util::Fault;
+
+const oci::Platform kPlatform{"linux", "amd64", ""};
+const std::string kName = "reg.example.com/team/app";
+
+util::Bytes bytes_of(const std::string& text) {
+  const auto view = util::as_bytes(text);
+  return {view.begin(), view.end()};
+}
+
+util::Digest digest_of(const std::string& text) {
+  return util::Sha256::of(util::as_bytes(text));
+}
+
+std::string config_text(const std::string& name) {
+  return "{\"config\":\"" + name + "\"}";
+}
+
+/// The manifest of an image `name`, of the layers "<name> 0" and "shared".
+image::Resolved image_of(const std::string& name) {
+  const auto descriptor = [](const char* type, const std::string& of) {
+    return R"({"mediaType":"application/vnd.oci.image.)" + std::string(type) + R"(","digest":")" +
+           digest_of(of).to_string() + R"(","size":9})";
+  };
+  const std::string text = R"({"schemaVersion":2,"config":)" +
+                           descriptor("config.v1+json", config_text(name)) + R"(,"layers":[)" +
+                           descriptor("layer.v1.tar", name + " 0") + "," +
+                           descriptor("layer.v1.tar", "shared") + "]}";
+  return {digest_of(text), bytes_of(text)};
+}
+
+util::Digest secret_of(const std::string& name) {
+  return digest_of("swarmfs-pull-proof-1" + std::string(util::as_text(image_of(name).manifest)) +
+                   config_text(name));
+}
+
+oci::Reference at(const std::string& text) {
+  return *oci::Reference::parse(text);
+}
+
+/// A store that has only documents, and tells who waits when one is saved.
+class DocumentStore final : public chunk::Store {
+ public:
+  using Documents = std::map<std::string, std::string>;
+
+  std::shared_ptr<chunk::StoredLayer> open(const util::Digest&, uint64_t, chunk::Form) override {
+    throw std::logic_error("the catalog opens no layers");
+  }
+  std::optional<uint64_t> size_of(const util::Digest&) const override { return {}; }
+  std::vector<util::Digest> layers() const override { return {}; }
+  chunk::StoreUsage usage() const override { return {}; }
+  bool may_hold(uint64_t, chunk::Class) const override { return false; }
+  uint64_t evict_all() override { return 0; }
+  void save_document(const std::string& name, util::ByteView content) override {
+    (*documents_.lock())[name] = util::as_text(content);
+    saved_.notify_all();
+  }
+  std::optional<util::Bytes> load_document(const std::string& name) const override {
+    auto documents = documents_.lock();
+    const auto found = documents->find(name);
+    return found == documents->end() ? std::nullopt : std::optional(bytes_of(found->second));
+  }
+  void remove_document(const std::string& name) override { documents_.lock()->erase(name); }
+  std::vector<std::string> documents(const std::string& prefix) const override {
+    std::vector<std::string> made;
+    for (const auto& [name, unused] : *documents_.lock())
+      if (name.starts_with(prefix)) made.push_back(name);
+    return made;
+  }
+
+  void await(const std::string& name) {
+    auto documents = documents_.lock();
+    documents.wait(saved_, [&] { return documents->contains(name); });
+  }
+
+ private:
+  util::Sync<Documents> documents_;
+  std::condition_variable saved_;
+};
+
+class FakeInquiries final : public Inquiries {
+ public:
+  bool has_credentials(const oci::Reference&) override { return credentials; }
+  util::Outcome<util::Done> ask_as_nobody(const oci::Reference& reference) override {
+    if (reference.registry == "barrier.example.com") return util::Done{};
+    ++asked_as_nobody;
+    last = reference.to_string();
+    if (refusal) return Failure{*refusal, "no"};
+    return util::Done{};
+  }
+  util::Outcome<util::Bytes> config(const oci::Reference& reference,
+                                    const oci::Descriptor& descriptor) override {
+    if (reference.registry == "barrier.example.com") return util::Bytes{};
+    ++asked_for_config;
+    for (const char* name : {"one", "two"})
+      if (config_there && descriptor.digest == digest_of(config_text(name)))
+        return bytes_of(config_text(name));
+    return Failure{Fault::unavailable, "the registry is down"};
+  }
+
+  // Written while the catalog's worker is idle.
+  bool credentials = false;
+  bool config_there = true;
+  std::optional<Fault> refusal;
+  int asked_as_nobody = 0;
+  int asked_for_config = 0;
+  std::string last;
+};
+
+class Hands final : public util::Clock {
+ public:
+  [[nodiscard]] util::SteadyTime now() const override { return util::SteadyTime(now_.load()); }
+  void advance(util::Duration by) { now_ = now_.load() + by; }
+
+ private:
+  std::atomic<util::Duration> now_{std::chrono::hours(1000)};
+};
+
+class CatalogTest : public testing::Test {
+ protected:
+  void start(bool clustered = true) {
+    catalog_.reset();
+    catalog_.emplace(store_, inquiries_, clock_, clustered);
+  }
+  void resolve(const std::string& image, std::optional<bool> hearsay = {},
+               const std::string& tag = "v1") {
+    catalog_->resolved(at(kName + ":" + tag), kPlatform, image_of(image), hearsay);
+    settle();
+  }
+  /// Returns when the worker has done what was ordered before.
+  void settle() {
+    const std::string name = "barrier.example.com/b" + std::to_string(++barriers_);
+    catalog_->resolved(at(name + ":v1"), kPlatform, image_of("barrier"), false);
+    store_.await("repository/barrier.example.com%2Fb" + std::to_string(barriers_));
+  }
+  bool is_public() {
+    const bool answer = catalog_->access(kName).known_public;
+    settle();
+    return answer;
+  }
+
+  DocumentStore store_;
+  FakeInquiries inquiries_;
+  Hands clock_;
+  std::optional<Catalog> catalog_;
+  int barriers_ = 0;
+};
+
+TEST_F(CatalogTest, knows_which_layers_belong_to_a_repository) {
+  start();
+  EXPECT_FALSE(catalog_->belongs(digest_of("one 0"), kName));
+  resolve("one");
+  EXPECT_TRUE(catalog_->belongs(digest_of("one 0"), kName));
+  EXPECT_TRUE(catalog_->belongs(digest_of("shared"), kName));
+  EXPECT_FALSE(catalog_->belongs(digest_of("two 0"), kName));
+  EXPECT_FALSE(catalog_->belongs(digest_of("one 0"), "reg.example.com/team/other"));
+  resolve("two");
+  EXPECT_TRUE(catalog_->belongs(digest_of("two 0"), kName));
+  EXPECT_TRUE(catalog_->belongs(digest_of("one 0"), kName));
+}
+
+TEST_F(CatalogTest, without_credentials_what_was_resolved_is_public_and_nobody_is_asked) {
+  start();
+  EXPECT_FALSE(is_public()) << "nothing was resolved yet";
+  resolve("one");
+  EXPECT_TRUE(is_public());
+  EXPECT_EQ(inquiries_.asked_as_nobody, 0);
+}
+
+TEST_F(CatalogTest, with_credentials_the_registry_is_asked_once_an_hour) {
+  inquiries_.credentials = true;
+  start();
+  resolve("one");
+  EXPECT_TRUE(is_public());
+  EXPECT_EQ(inquiries_.last, kName + "@" + image_of("one").digest.to_string());
+  resolve("one");
+  resolve("two");
+  EXPECT_EQ(inquiries_.asked_as_nobody, 1);
+  inquiries_.refusal = Fault::denied;
+  clock_.advance(minutes(49));
+  EXPECT_TRUE(is_public());
+  EXPECT_EQ(inquiries_.asked_as_nobody, 1);
+  clock_.advance(minutes(2));
+  EXPECT_TRUE(is_public()) << "still believed while it is asked again";
+  EXPECT_EQ(inquiries_.asked_as_nobody, 2);
+  EXPECT_FALSE(is_public()) << "and now it is closed";
+}
+
+TEST_F(CatalogTest, a_belief_ends_after_an_hour_when_the_registry_does_not_answer) {
+  inquiries_.credentials = true;
+  start();
+  resolve("one");
+  inquiries_.refusal = Fault::timed_out;
+  clock_.advance(minutes(55));
+  EXPECT_TRUE(is_public());
+  clock_.advance(minutes(6));
+  EXPECT_FALSE(is_public());
+  inquiries_.refusal.reset();
+  clock_.advance(minutes(2));
+  EXPECT_FALSE(is_public());
+  EXPECT_TRUE(is_public()) << "it was asked once more";
+}
+
+TEST_F(CatalogTest, a_registry_that_is_silent_is_not_asked_again_within_a_minute) {
+  inquiries_.credentials = true;
+  inquiries_.refusal = Fault::unavailable;
+  start();
+  resolve("one");
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(is_public());
+  EXPECT_EQ(inquiries_.asked_as_nobody, 1);
+  clock_.advance(minutes(1));
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(is_public());
+  EXPECT_EQ(inquiries_.asked_as_nobody, 2);
+}
+
+TEST_F(CatalogTest, a_closed_repository_gives_the_secret_of_each_manifest) {
+  inquiries_.credentials = true;
+  inquiries_.refusal = Fault::denied;
+  start();
+  resolve("one");
+  resolve("two");
+  const auto access = catalog_->access(kName);
+  EXPECT_FALSE(access.known_public);
+  EXPECT_EQ(access.secrets,
+            (std::map<util::Digest, util::Digest>{{image_of("one").digest, secret_of("one")},
+                                                  {image_of("two").digest, secret_of("two")}}));
+  EXPECT_EQ(inquiries_.asked_for_config, 2);
+}
+
+TEST_F(CatalogTest, a_config_that_did_not_come_is_asked_for_again_when_a_peer_wants_to_know) {
+  inquiries_.config_there = false;
+  start();
+  resolve("one");
+  EXPECT_TRUE(catalog_->access(kName).secrets.empty());
+  inquiries_.config_there = true;
+  clock_.advance(minutes(1));
+  EXPECT_TRUE(catalog_->access(kName).secrets.empty());
+  settle();
+  EXPECT_EQ(catalog_->access(kName).secrets.at(image_of("one").digest), secret_of("one"));
+}
+
+TEST_F(CatalogTest, a_member_is_believed_only_where_there_is_nothing_to_give_away) {
+  start();
+  resolve("one", true);
+  EXPECT_TRUE(is_public());
+  EXPECT_TRUE(catalog_->belongs(digest_of("one 0"), kName));
+  EXPECT_EQ(inquiries_.asked_as_nobody + inquiries_.asked_for_config, 0)
+      << "the registry was spared";
+}
+
+TEST_F(CatalogTest, a_member_is_not_believed_by_who_has_credentials) {
+  inquiries_.credentials = true;
+  inquiries_.refusal = Fault::denied;
+  start();
+  resolve("one", true);
+  EXPECT_FALSE(is_public());
+  EXPECT_EQ(inquiries_.asked_as_nobody, 1);
+  // The credentials go, but what they gave is still here: the registry decides.
+  inquiries_.credentials = false;
+  clock_.advance(minutes(70));
+  resolve("two", true);
+  EXPECT_FALSE(is_public());
+  EXPECT_EQ(inquiries_.asked_as_nobody, 2);
+}
+
+TEST_F(CatalogTest, a_member_that_says_closed_says_nothing_of_us) {
+  inquiries_.refusal = Fault::not_found;
+  start();
+  resolve("one", false);
+  EXPECT_FALSE(is_public());
+  EXPECT_EQ(inquiries_.asked_as_nobody, 1);
+}
+
+TEST_F(CatalogTest, a_reference_stands_for_what_the_registry_said_last) {
+  start();
+  resolve("one");
+  resolve("two", {}, "v2");
+  const auto v1 = catalog_->manifest("reg.example.com/team/app:v1", "linux/amd64");
+  ASSERT_TRUE(v1);
+  EXPECT_EQ(v1->digest, image_of("one").digest);
+  EXPECT_EQ(v1->bytes, image_of("one").manifest);
+  EXPECT_FALSE(catalog_->manifest("reg.example.com/team/app:v1", "linux/arm64"));
+  EXPECT_FALSE(catalog_->manifest("reg.example.com/team/app:v3", "linux/amd64"));
+  EXPECT_FALSE(catalog_->manifest("no reference at all", "linux/amd64"));
+  const auto by_digest =
+      catalog_->manifest("reg.example.com/team/app@" + v1->digest.to_string(), "linux/amd64");
+  ASSERT_TRUE(by_digest);
+  EXPECT_EQ(by_digest->bytes, v1->bytes);
+  resolve("two");
+  EXPECT_EQ(catalog_->manifest("reg.example.com/team/app:v1", "linux/amd64")->digest,
+            image_of("two").digest);
+  resolve("one", true);
+  EXPECT_FALSE(catalog_->manifest("reg.example.com/team/app:v1", "linux/amd64"))
+      << "what a member said is not passed on";
+}
+
+TEST_F(CatalogTest, a_manifest_of_a_closed_repository_is_not_given) {
+  inquiries_.credentials = true;
+  inquiries_.refusal = Fault::denied;
+  start();
+  resolve("one");
+  EXPECT_FALSE(catalog_->manifest(kName + ":v1", "linux/amd64"));
+}
+
+TEST_F(CatalogTest, all_of_it_is_back_after_a_restart) {
+  start();
+  resolve("one");
+  inquiries_ = {};
+  inquiries_.credentials = true;
+  inquiries_.refusal = Fault::denied;
+  start();
+  EXPECT_TRUE(catalog_->belongs(digest_of("one 0"), kName));
+  EXPECT_TRUE(is_public());
+  EXPECT_EQ(catalog_->access(kName).secrets.at(image_of("one").digest), secret_of("one"));
+  EXPECT_EQ(catalog_->manifest(kName + ":v1", "linux/amd64")->bytes, image_of("one").manifest);
+  EXPECT_EQ(inquiries_.asked_as_nobody + inquiries_.asked_for_config, 0);
+}
+
+TEST_F(CatalogTest, what_was_found_long_before_a_restart_is_asked_again) {
+  inquiries_.credentials = true;
+  start();
+  resolve("one");
+  catalog_.reset();
+  const std::string document = "repository/reg.example.com%2Fteam%2Fapp";
+  auto text = std::string(util::as_text(*store_.load_document(document)));
+  const size_t at = text.find(R"("found_at":)");
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, text.find(',', at) - at, R"("found_at":1700000000)");
+  store_.save_document(document, util::as_bytes(text));
+  start();
+  EXPECT_FALSE(is_public());
+  EXPECT_EQ(inquiries_.asked_as_nobody, 2);
+  EXPECT_TRUE(is_public());
+}
+
+TEST_F(CatalogTest, without_a_cluster_no_registry_is_asked) {
+  start(false);
+  resolve("one");
+  EXPECT_FALSE(catalog_->access(kName).known_public);
+  clock_.advance(minutes(70));
+  EXPECT_FALSE(is_public());
+  EXPECT_EQ(inquiries_.asked_as_nobody, 0);
+  EXPECT_TRUE(catalog_->belongs(digest_of("one 0"), kName));
+}
+
+TEST_F(CatalogTest, forgets_the_repositories_that_were_not_resolved_for_longest) {
+  start(false);
+  resolve("one");
+  for (size_t i = 0; i < Catalog::kRepositories; ++i)
+    catalog_->resolved(at("many.example.com/r" + std::to_string(i) + ":v1"), kPlatform,
+                       image_of("two"));
+  settle();
+  EXPECT_FALSE(catalog_->belongs(digest_of("one 0"), kName));
+  EXPECT_FALSE(store_.load_document("repository/reg.example.com%2Fteam%2Fapp"));
+  EXPECT_TRUE(catalog_->belongs(digest_of("two 0"), "many.example.com/r1023"));
+}
+
+TEST(Repository, keeps_the_newest_manifests_and_references) {
+  Repository repository(kName);
+  const auto add = [&](int i) {
+    const auto image = image_of("i" + std::to_string(i));
+    repository.add(*Repository::read(image.digest, image.manifest),
+                   kName + ":v" + std::to_string(i), "linux/amd64", false);
+  };
+  for (int i = 0; i < 64; ++i) add(i);
+  add(0);
+  add(64);
+  EXPECT_EQ(repository.manifests().size(), Repository::kManifests);
+  EXPECT_TRUE(repository.names_layer(digest_of("i0 0"))) << "resolved again, so it is young";
+  EXPECT_FALSE(repository.names_layer(digest_of("i1 0")));
+  EXPECT_TRUE(repository.find(kName + ":v0", "linux/amd64"));
+  EXPECT_FALSE(repository.find(kName + ":v1", "linux/amd64"));
+}
+
+TEST(Repository, takes_no_manifest_that_is_not_its_digests) {
+  const auto one = image_of("one");
+  EXPECT_TRUE(Repository::read(one.digest, one.manifest));
+  EXPECT_FALSE(Repository::read(one.digest, image_of("two").manifest));
+  const std::string index = R"({"schemaVersion":2,"manifests":[]})";
+  EXPECT_FALSE(Repository::read(digest_of(index), util::as_bytes(index)));
+}
+
+TEST(Repository, reads_only_documents_that_make_sense) {
+  Repository repository(kName);
+  const auto one = image_of("one");
+  repository.add(*Repository::read(one.digest, one.manifest), kName + ":v1", "linux/amd64", false);
+  const std::string good = repository.to_json();
+  ASSERT_TRUE(Repository::parse(good));
+  EXPECT_EQ(Repository::parse(good)->to_json(), good);
+  for (const char* bad : {"", "[]", "{}", R"({"version":2})", R"({"version":1,"repository":7})"})
+    EXPECT_FALSE(Repository::parse(bad)) << bad;
+  std::string changed = good;
+  changed.replace(changed.find("schemaVersion"), 6, "SCHEMA");
+  const auto rest = Repository::parse(changed);
+  ASSERT_TRUE(rest);
+  EXPECT_TRUE(rest->manifests().empty());
+  EXPECT_FALSE(rest->find(kName + ":v1", "linux/amd64"));
+}
+
+}  // namespace
+}  // namespace swarmfs::daemon

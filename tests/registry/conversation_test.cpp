@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <fstream>
+#include <future>
+#include <optional>
+
+#include "registry/registry_client.h"
+#include "support/scripted_server.h"
+#include "support/temporary_directory.h"
+
+namespace swarmfs::registry {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using support::ScriptedServer;
+using util::Fault;
+using Answer = ScriptedServer::Answer;
+using Asked = ScriptedServer::Asked;
+
+std::string basic(const std::string& login) {
+  return "Basic " + util::to_base64(login);
+}
+
+Answer bearer(const std::string& realm) {
+  return {401, "", {{"WWW-Authenticate", "Bearer realm=\"http://" + realm + "/token\""}}};
+}
+
+const Answer kWantsPassword{401, "", {{"WWW-Authenticate", R"(Basic realm="r")"}}};
+const std::string kBytes = "0123456789";
+
+/// One client, and servers that each test scripts.
+class ConversationTest : public testing::Test {
+ protected:
+  void start() { client_.emplace(http_, options_, timers_, metrics_); }
+  void log_in(const std::vector<std::pair<std::string, std::string>>& logins) {
+    std::string entries;
+    for (const auto& [host, login] : logins)
+      entries += (entries.empty() ? "\"" : ",\"") + host + R"(":{"auth":")" +
+                 util::to_base64(login) + "\"}";
+    std::ofstream(directory_.path() / "auth.json") << R"({"auths":{)" << entries << "}}";
+    options_.credential_files = {directory_.path() / "auth.json"};
+  }
+  util::Outcome<FetchedManifest> manifest(const std::string& host,
+                                          const std::string& repository = "app",
+                                          milliseconds patience = seconds(10)) {
+    return client_->manifest(*oci::Reference::parse(host + "/" + repository + ":v1"),
+                             std::chrono::steady_clock::now() + patience);
+  }
+  /// The failure's name, or what came.
+  util::Outcome<std::string> range(std::vector<chunk::Origin> origins,
+                                   chunk::Class cls = chunk::Class::fault,
+                                   milliseconds patience = seconds(10)) {
+    auto got = std::make_shared<std::string>();
+    std::promise<util::Outcome<std::string>> done;
+    auto made = order(std::move(origins), cls, got, done);
+    made.deadline = std::chrono::steady_clock::now() + patience;
+    const auto transfer = client_->get(std::move(made));
+    return done.get_future().get();
+  }
+  static GetOrder order(std::vector<chunk::Origin> origins, chunk::Class cls,
+                        std::shared_ptr<std::string> got,
+                        std::promise<util::Outcome<std::string>>& done) {
+    GetOrder made;
+    made.origins = std::move(origins);
+    made.path = "blobs/x";
+    made.range = util::ByteRange{0, kBytes.size()};
+    made.cls = cls;
+    made.deadline = std::chrono::steady_clock::now() + seconds(10);
+    made.on_data = [got](util::ByteView bytes) { *got += util::as_text(bytes); };
+    made.on_done = [got, &done](util::Outcome<http::Response> outcome) {
+      if (outcome)
+        done.set_value(*got);
+      else
+        done.set_value(outcome.failure());
+    };
+    return made;
+  }
+  static size_t count(const ScriptedServer& server, const std::string& in_target) {
+    size_t found = 0;
+    for (const auto& asked : server.asked())
+      found += asked.target.find(in_target) != std::string::npos;
+    return found;
+  }
+
+  support::TemporaryDirectory directory_;
+  RegistryOptions options_;
+  util::Metrics metrics_;
+  util::Timers timers_;
+  http::Client http_{8};
+  std::optional<RegistryClient> client_;
+};
+
+TEST_F(ConversationTest, a_mirror_gets_its_own_password_and_never_its_registrys) {
+  const ScriptedServer mirror([](const Asked& asked) {
+    return asked.header("Authorization") == basic("m:irror") ? Answer{200, "mirrored", {}}
+                                                             : kWantsPassword;
+  });
+  const ScriptedServer origin([](const Asked& asked) {
+    return asked.header("Authorization") == basic("o:rigin") ? Answer{200, "original", {}}
+                                                             : kWantsPassword;
+  });
+  options_.hosts[origin.host()].mirrors = {mirror.host()};
+  log_in({{origin.host(), "o:rigin"}});
+  start();
+  EXPECT_EQ(util::as_text(manifest(origin.host())->bytes), "original");
+  log_in({{origin.host(), "o:rigin"}, {mirror.host(), "m:irror"}});
+  EXPECT_EQ(util::as_text(manifest(origin.host())->bytes), "mirrored");
+  for (const auto& asked : mirror.asked())
+    EXPECT_NE(asked.header("Authorization"), basic("o:rigin"));
+}
+
+TEST_F(ConversationTest, a_mirror_may_have_a_path) {
+  const ScriptedServer mirror([](const Asked& asked) {
+    return asked.target == "/v2/hub/library/app/manifests/v1" ? Answer{200, "mirrored", {}}
+                                                              : Answer{404, "", {}};
+  });
+  options_.hosts["origin.invalid"].mirrors = {"http://" + mirror.host() + "/hub/"};
+  start();
+  EXPECT_EQ(util::as_text(manifest("origin.invalid", "library/app")->bytes), "mirrored");
+}
+
+TEST_F(ConversationTest, a_remembered_redirect_that_fails_is_looked_up_again) {
+  std::atomic<int> status = 206;
+  const auto store_script = [&](const Asked&) {
+    return status == 206 ? Answer{206, kBytes, {{"Content-Range", "bytes 0-9/10"}}}
+                         : Answer{status, "", {}};
+  };
+  std::optional<ScriptedServer> old(store_script);
+  const ScriptedServer fresh([](const Asked&) {
+    return Answer{206, kBytes, {{"Content-Range", "bytes 0-9/10"}}};
+  });
+  util::Sync<std::string> target("http://" + old->host() + "/signed");
+  const ScriptedServer registry([&](const Asked&) {
+    return Answer{307, "", {{"Location", *target.lock()}}};
+  });
+  start();
+  const std::vector<chunk::Origin> origins{{registry.host(), "app"}};
+  EXPECT_EQ(*range(origins), kBytes);
+  EXPECT_EQ(*range(origins), kBytes);
+  EXPECT_EQ(registry.asked().size(), 1u) << "the redirect is remembered";
+  for (const int refusal : {403, 404, 503}) {
+    *target.lock() = "http://" + old->host() + "/signed";
+    client_.reset();
+    start();
+    status = 206;
+    ASSERT_EQ(*range(origins), kBytes);
+    status = refusal;
+    *target.lock() = "http://" + fresh.host() + "/signed";
+    EXPECT_EQ(*range(origins), kBytes) << refusal;
+    *target.lock() = "http://" + old->host() + "/signed";
+  }
+  client_.reset();
+  start();
+  status = 206;
+  ASSERT_EQ(*range(origins), kBytes);
+  *target.lock() = "http://" + fresh.host() + "/signed";
+  old.reset();
+  EXPECT_EQ(*range(origins), kBytes) << "refused";
+}
+
+TEST_F(ConversationTest, a_client_certificate_stays_at_its_host) {
+  // A certificate that is not there is an error at once where it is to be shown.
+  const ScriptedServer store([](const Asked&) { return Answer{}; });
+  const ScriptedServer registry([&](const Asked&) {
+    return Answer{307, "", {{"Location", "https://" + store.host() + "/signed"}}};
+  });
+  for (const auto& host : {store.host(), registry.host()})
+    options_.hosts[host].tls.cert_file = options_.hosts[host].tls.key_file = "/nowhere.pem";
+  options_.hosts[store.host()].plain_http = false;
+  start();
+  EXPECT_EQ(range({{store.host(), "app"}}).failure().fault, Fault::denied);
+  EXPECT_NE(
+      range({{registry.host(), "app"}}, chunk::Class::fault, milliseconds(300)).failure().fault,
+      Fault::denied);
+}
+
+TEST_F(ConversationTest, a_token_service_that_fails_is_asked_again) {
+  std::atomic<int> failures = 2;
+  std::optional<ScriptedServer> registry;
+  registry.emplace([&](const Asked& asked) {
+    if (asked.target.starts_with("/token"))
+      return failures-- > 0 ? Answer{503, "", {}} : Answer{200, R"({"token":"t"})", {}};
+    return asked.header("Authorization") == "Bearer t" ? Answer{200, "a manifest", {}}
+                                                       : bearer(asked.header("Host"));
+  });
+  start();
+  const auto got = manifest(registry->host());
+  ASSERT_TRUE(got) << got.failure().message;
+  EXPECT_EQ(util::as_text(got->bytes), "a manifest");
+}
+
+TEST_F(ConversationTest, a_token_service_that_is_not_there_is_no_denial) {
+  const ScriptedServer registry([](const Asked&) { return bearer("127.0.0.1:1"); });
+  start();
+  EXPECT_EQ(manifest(registry.host(), "app", milliseconds(700)).failure().fault,
+            Fault::unavailable);
+  EXPECT_GE(registry.asked().size(), 2u);
+}
+
+TEST_F(ConversationTest, a_token_service_that_hangs_holds_up_no_other_registry) {
+  std::promise<void> release, hangs;
+  std::atomic<bool> first_asked = true;
+  auto released = release.get_future().share();
+  const ScriptedServer hanging([&](const Asked&) {
+    if (first_asked.exchange(false)) hangs.set_value();
+    released.wait();
+    return Answer{503, "", {}};
+  });
+  const ScriptedServer first([&](const Asked&) { return bearer(hanging.host()); });
+  const ScriptedServer second([](const Asked& asked) {
+    if (asked.target.starts_with("/token")) return Answer{200, R"({"token":"t"})", {}};
+    return asked.header("Authorization") == "Bearer t" ? Answer{200, "a manifest", {}}
+                                                       : bearer(asked.header("Host"));
+  });
+  start();
+  auto waits =
+      std::async(std::launch::async, [&] { return manifest(first.host(), "app", seconds(12)); });
+  hangs.get_future().wait();
+  const auto begin = std::chrono::steady_clock::now();
+  const auto got = manifest(second.host(), "app");
+  EXPECT_EQ(waits.wait_for(seconds(0)), std::future_status::timeout);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(5));
+  EXPECT_TRUE(got);
+  release.set_value();
+  EXPECT_FALSE(waits.get());
+}
+
+TEST_F(ConversationTest, a_403_without_a_challenge_brings_a_new_token) {
+  std::atomic<int> token = 1;
+  const ScriptedServer registry([&](const Asked& asked) {
+    const std::string good = "t" + std::to_string(token);
+    if (asked.target.starts_with("/token")) return Answer{200, R"({"token":")" + good + "\"}", {}};
+    if (asked.header("Authorization") == "Bearer " + good) return Answer{200, "a manifest", {}};
+    if (asked.header("Authorization").empty()) return bearer(asked.header("Host"));
+    return Answer{403, "", {}};
+  });
+  start();
+  ASSERT_TRUE(manifest(registry.host()));
+  token = 2;
+  const auto got = manifest(registry.host());
+  ASSERT_TRUE(got) << got.failure().message;
+  EXPECT_EQ(count(registry, "/token"), 2u);
+}
+
+TEST_F(ConversationTest, a_retry_may_authenticate_again) {
+  std::atomic<int> token = 1;
+  std::atomic<bool> stumble = true;
+  const ScriptedServer registry([&](const Asked& asked) {
+    const std::string good = "t" + std::to_string(token);
+    if (asked.target.starts_with("/token")) return Answer{200, R"({"token":")" + good + "\"}", {}};
+    if (asked.header("Authorization") != "Bearer " + good) return bearer(asked.header("Host"));
+    if (!stumble.exchange(false)) return Answer{200, "a manifest", {}};
+    token = 2;
+    return Answer{500, "", {}};
+  });
+  start();
+  const auto got = manifest(registry.host());
+  EXPECT_TRUE(got) << got.failure().message;
+}
+
+TEST_F(ConversationTest, challenges_are_read_from_all_headers) {
+  const ScriptedServer registry([](const Asked& asked) {
+    if (asked.target.starts_with("/token")) return Answer{200, R"({"token":"t"})", {}};
+    if (asked.header("Authorization") == "Bearer t") return Answer{200, "a manifest", {}};
+    return Answer{
+        401,
+        "",
+        {{"WWW-Authenticate", "Negotiate"},
+         {"www-authenticate", "Bearer realm=\"http://" + asked.header("Host") + "/token\""}}};
+  });
+  start();
+  EXPECT_TRUE(manifest(registry.host()));
+}
+
+TEST_F(ConversationTest, a_host_that_asks_for_patience_is_left_alone_by_all) {
+  const ScriptedServer registry([](const Asked&) {
+    return Answer{429, "", {{"Retry-After", "60"}}};
+  });
+  start();
+  EXPECT_EQ(manifest(registry.host(), "app").failure().fault, Fault::unavailable);
+  EXPECT_EQ(manifest(registry.host(), "other").failure().fault, Fault::unavailable);
+  EXPECT_EQ(registry.asked().size(), 1u);
+}
+
+TEST_F(ConversationTest, origins_are_asked_in_order_until_one_has_it) {
+  std::atomic<int> status = 404;
+  const ScriptedServer first([&](const Asked&) { return Answer{status, "", {}}; });
+  const ScriptedServer second([](const Asked&) {
+    return Answer{206, kBytes, {{"Content-Range", "bytes 0-9/10"}}};
+  });
+  start();
+  for (const int refusal : {404, 403, 503}) {
+    status = refusal;
+    EXPECT_EQ(*range({{first.host(), "a"}, {second.host(), "b/c"}}), kBytes) << refusal;
+  }
+  EXPECT_EQ(count(second, "/v2/b/c/blobs/x"), 3u);
+}
+
+TEST_F(ConversationTest, who_fails_for_now_is_asked_again_after_who_refuses) {
+  std::atomic<int> failures = 1;
+  const ScriptedServer first([&](const Asked&) {
+    return failures-- > 0 ? Answer{503, "", {}}
+                          : Answer{206, kBytes, {{"Content-Range", "bytes 0-9/10"}}};
+  });
+  const ScriptedServer second([](const Asked&) { return Answer{404, "", {}}; });
+  start();
+  EXPECT_EQ(*range({{first.host(), "a"}, {second.host(), "b"}}), kBytes);
+  EXPECT_EQ(second.asked().size(), 1u);
+}
+
+TEST_F(ConversationTest, of_waiting_bulk_pull_goes_before_backfill) {
+  std::promise<void> release, asked_once;
+  auto released = release.get_future().share();
+  std::atomic<bool> first = true;
+  const ScriptedServer registry([&](const Asked&) {
+    if (first.exchange(false)) asked_once.set_value();
+    released.wait();
+    return Answer{206, kBytes, {{"Content-Range", "bytes 0-9/10"}}};
+  });
+  options_.hosts[registry.host()].max_connections = 1;
+  start();
+  const auto got = std::make_shared<std::string>();
+  std::array<std::promise<util::Outcome<std::string>>, 3> done;
+  std::vector<std::unique_ptr<chunk::Transfer>> transfers;
+  const auto get = [&](const char* repository, chunk::Class cls, size_t which) {
+    transfers.push_back(
+        client_->get(order({{registry.host(), repository}}, cls, got, done[which])));
+  };
+  get("first", chunk::Class::backfill, 0);
+  asked_once.get_future().wait();
+  get("backfill", chunk::Class::backfill, 1);
+  get("pull", chunk::Class::pull, 2);
+  std::promise<void> queued;
+  timers_.post(milliseconds(1), [&] { queued.set_value(); });
+  queued.get_future().wait();
+  release.set_value();
+  for (auto& each : done) EXPECT_TRUE(each.get_future().get());
+  ASSERT_EQ(registry.asked().size(), 3u);
+  EXPECT_EQ(registry.asked()[1].target, "/v2/pull/blobs/x");
+}
+
+}  // namespace
+}  // namespace swarmfs::registry

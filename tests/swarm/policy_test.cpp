@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/policy.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+namespace swarmfs::swarm {
+namespace {
+
+using chunk::Class;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using util::Duration;
+
+const util::Digest kLayer = util::Sha256::of(util::as_bytes("layer"));
+
+std::vector<std::string> members(size_t count) {
+  std::vector<std::string> result;
+  for (size_t i = 0; i < count; ++i)
+    result.push_back(util::Sha256::of(util::as_bytes(std::to_string(i))).hex().substr(0, 32));
+  return result;
+}
+
+Candidate peer(const std::string& id, Duration expected = milliseconds(5),
+               const std::string& zone = "") {
+  return {Endpoint{id + ".local", 7946}, id, zone, expected, {}, {}, 0};
+}
+
+/// The node ids of the steps, "registry" for it.
+std::vector<std::string> names(const Question& question) {
+  std::vector<std::string> result;
+  for (const Step& step : steps(question))
+    result.push_back(step.peer ? question.peers[*step.peer].node_id : "registry");
+  return result;
+}
+
+Question question(std::span<const Candidate> peers, Class cls = Class::pull) {
+  Question result;
+  result.layer = kLayer;
+  result.cls = cls;
+  result.self = "self";
+  result.peers = peers;
+  return result;
+}
+
+/// A chunk whose owners come in this order.
+uint64_t chunk_owned_by(const std::vector<std::string>& order) {
+  for (uint64_t chunk = 0;; ++chunk) {
+    const auto found = owners(kLayer, chunk, order, order.size());
+    if (std::is_sorted(found.begin(), found.end())) return chunk;
+  }
+}
+
+TEST(Rendezvous, weighs_the_same_on_every_machine) {
+  EXPECT_EQ(rendezvous_weight(util::Digest(), 0, ""), 16495171091374299981ULL);
+}
+
+TEST(Rendezvous, agrees_whatever_the_order_in_which_members_are_known) {
+  auto forth = members(9);
+  auto back = forth;
+  std::reverse(back.begin(), back.end());
+  for (uint64_t chunk = 0; chunk < 100; ++chunk) {
+    const auto a = owners(kLayer, chunk, forth, 3);
+    const auto b = owners(kLayer, chunk, back, 3);
+    ASSERT_EQ(a.size(), 3u);
+    for (size_t i = 0; i < 3; ++i) EXPECT_EQ(forth[a[i]], back[b[i]]);
+    EXPECT_GT(rendezvous_weight(kLayer, chunk, forth[a[0]]),
+              rendezvous_weight(kLayer, chunk, forth[a[1]]));
+  }
+  EXPECT_EQ(owners(kLayer, 0, members(2), 5).size(), 2u);
+  EXPECT_TRUE(owners(kLayer, 0, {}, 5).empty());
+}
+
+TEST(Rendezvous, deals_fairly_and_moves_only_the_share_of_who_leaves) {
+  const auto all = members(8);
+  const std::vector<std::string> rest(all.begin(), all.end() - 1);
+  std::map<size_t, int> dealt;
+  for (uint64_t chunk = 0; chunk < 8000; ++chunk) {
+    const size_t owner = owners(kLayer, chunk, all, 1).front();
+    dealt[owner]++;
+    const size_t after = owners(kLayer, chunk, rest, 1).front();
+    if (owner != 7)
+      EXPECT_EQ(after, owner);
+    else
+      EXPECT_EQ(after, owners(kLayer, chunk, all, 2).back()) << "the next in order takes over";
+  }
+  for (const auto& [owner, count] : dealt) EXPECT_NEAR(count, 1000, 150) << owner;
+}
+
+TEST(Choose, takes_our_zone_first_then_the_quickest_counting_our_queue) {
+  std::vector<Candidate> peers{
+      peer("far", milliseconds(1), "b"), peer("slow", milliseconds(9), "a"),
+      peer("quick", milliseconds(4), "a"), peer("busy", milliseconds(3), "a")};
+  peers[3].in_flight = 1;
+  EXPECT_EQ(choose(peers, "a"), (std::vector<size_t>{2, 3, 1, 0}));
+  EXPECT_EQ(choose(peers, "b"), (std::vector<size_t>{0, 2, 3, 1}));
+  peers[2].node_id = peers[1].node_id;
+  EXPECT_EQ(choose(peers, "a"), (std::vector<size_t>{2, 3, 0})) << "one node, two endpoints";
+}
+
+TEST(HedgeDelay, follows_the_p95_within_bounds) {
+  const auto with = [](Duration p95, Duration relay) {
+    return Candidate{{}, "", "", {}, p95, relay, 0};
+  };
+  const std::tuple<Class, Duration, Duration, Duration, bool, Duration> table[] = {
+      {Class::fault, {}, {}, {}, true, milliseconds(20)},
+      {Class::fault, milliseconds(24), {}, {}, true, milliseconds(30)},
+      {Class::fault, seconds(9), {}, {}, true, milliseconds(50)},
+      {Class::fault, milliseconds(24), seconds(9), seconds(9), false, milliseconds(180)},
+      {Class::pull, seconds(9), {}, {}, true, milliseconds(500)},
+      {Class::backfill, {}, {}, {}, false, seconds(1)},
+      {Class::backfill, {}, milliseconds(500), {}, false, seconds(2)},
+      {Class::backfill, {}, milliseconds(500), seconds(1), false, seconds(4)},
+      {Class::prefetch, {}, seconds(90), {}, false, seconds(20)},
+  };
+  for (const auto& [cls, p95, relay, registry, has_it, delay] : table)
+    EXPECT_EQ(hedge_delay(cls, with(p95, relay), has_it, registry), delay)
+        << chunk::to_string(cls) << " " << delay.count();
+}
+
+TEST(Steps, alone_we_go_to_the_registry) {
+  EXPECT_EQ(names(question({})), (std::vector<std::string>{"registry"}));
+  const std::vector<Candidate> strangers{peer("")};
+  EXPECT_EQ(names(question(strangers)), (std::vector<std::string>{"registry"}))
+      << "who was never met owns nothing";
+}
+
+TEST(Steps, our_own_share_comes_from_the_registry_and_the_others_from_their_owners) {
+  const std::vector<Candidate> peers{peer("a"), peer("b")};
+  Question it = question(peers);
+  it.chunk = chunk_owned_by({"self", "a", "b"});
+  EXPECT_EQ(names(it), (std::vector<std::string>{"registry"}));
+  it.chunk = chunk_owned_by({"a", "self", "b"});
+  EXPECT_EQ(names(it), (std::vector<std::string>{"a", "registry"}));
+  it.chunk = chunk_owned_by({"a", "b", "self"});
+  EXPECT_EQ(names(it), (std::vector<std::string>{"a", "b", "registry"}));
+  EXPECT_EQ(steps(it)[1].hedge, 4 * steps(it)[0].hedge);
+  EXPECT_EQ(steps(it)[2].hedge, Duration::max());
+  it.cls = Class::fault;
+  EXPECT_EQ(names(it), (std::vector<std::string>{"a", "registry"})) << "a reader does not wait";
+}
+
+TEST(Steps, holders_come_before_owners_even_before_ourselves) {
+  const std::vector<Candidate> peers{peer("a"), peer("b"), peer("c", milliseconds(1)), peer("d"),
+                                     peer("e", milliseconds(90))};
+  Question it = question(peers);
+  it.chunk = chunk_owned_by({"self", "a", "b", "c", "d", "e"});
+  it.holders = {1, 2};
+  EXPECT_EQ(names(it), (std::vector<std::string>{"c", "b", "registry"}));
+  it.holders = {4, 3, 2, 1};
+  EXPECT_EQ(names(it), (std::vector<std::string>{"c", "b", "d", "registry"})) << "three at most";
+  it.chunk = chunk_owned_by({"a", "b", "c", "d", "e", "self"});
+  it.holders = {2, 0};
+  EXPECT_EQ(names(it), (std::vector<std::string>{"c", "a", "b", "registry"})) << "none twice";
+  it.cls = Class::fault;
+  it.holders = {2};
+  EXPECT_EQ(names(it), (std::vector<std::string>{"c", "registry"}));
+}
+
+TEST(Steps, pass_over_owners_that_are_far_behind) {
+  const std::vector<Candidate> peers{peer("a", seconds(5)), peer("b"), peer("c")};
+  Question it = question(peers);
+  it.chunk = chunk_owned_by({"a", "b", "c", "self"});
+  EXPECT_EQ(names(it), (std::vector<std::string>{"b", "c", "registry"}));
+  it.holders = {0};
+  EXPECT_EQ(names(it).front(), "a") << "better slowly than from the registry";
+}
+
+TEST(Steps, leave_out_other_zones_when_their_budget_is_used_up) {
+  const std::vector<Candidate> peers{peer("a", milliseconds(5), "far"), peer("b")};
+  Question it = question(peers);
+  it.chunk = chunk_owned_by({"a", "b", "self"});
+  it.holders = {0};
+  it.cross_zone = false;
+  EXPECT_EQ(names(it), (std::vector<std::string>{"b", "registry"}));
+}
+
+TEST(IsSlow, measures_against_the_crowd_and_alone_against_the_registry) {
+  const std::vector<Candidate> crowd{peer("a", seconds(1)), peer("b", milliseconds(20)),
+                                     peer("c", milliseconds(20)), peer("d", milliseconds(400))};
+  EXPECT_TRUE(is_slow(crowd[0], crowd, {}));
+  EXPECT_FALSE(is_slow(crowd[3], crowd, {})) << "not yet half a second";
+  const std::vector<Candidate> all_slow{peer("a", seconds(3)), peer("b", seconds(2)),
+                                        peer("c", seconds(2))};
+  EXPECT_FALSE(is_slow(all_slow[0], all_slow, milliseconds(1)));
+  const std::vector<Candidate> one{peer("a", seconds(3))};
+  EXPECT_TRUE(is_slow(one[0], one, {}));
+  EXPECT_FALSE(is_slow(one[0], one, seconds(1))) << "the registry is slow as well";
+}
+
+TEST(Lags, looks_at_silence_and_at_the_rate) {
+  const uint64_t mib = 1 << 20;
+  const std::tuple<const char*, Class, Progress, bool> table[] = {
+      {"nothing yet", Class::fault, {mib, 0, seconds(9), {}, seconds(9)}, false},
+      {"all here", Class::fault, {mib, mib, seconds(9), {}, seconds(9)}, false},
+      {"a silent fault", Class::fault, {mib, 1, milliseconds(110), {}, milliseconds(100)}, true},
+      {"silent bulk", Class::pull, {mib, mib - 1, seconds(2), {}, seconds(1)}, true},
+      {"bulk takes a breath", Class::pull, {mib, 1, seconds(1), {}, milliseconds(900)}, false},
+      {"a crawling fault", Class::fault, {mib, 1000, milliseconds(60), {}, {}}, true},
+      {"nearly there", Class::fault, {mib, mib - 1000, milliseconds(60), {}, {}}, false},
+      {"crawling bulk", Class::pull, {mib, mib / 10, seconds(3), milliseconds(100), {}}, true},
+      {"as expected", Class::pull, {mib, mib / 10, seconds(3), seconds(20), {}}, false},
+  };
+  for (const auto& [what, cls, progress, expected] : table)
+    EXPECT_EQ(lags(cls, progress), expected) << what;
+}
+
+TEST(Busy, a_fault_goes_elsewhere_and_bulk_comes_again_for_a_while) {
+  EXPECT_FALSE(pause_when_busy(Class::fault, 0));
+  EXPECT_EQ(pause_when_busy(Class::pull, 0), milliseconds(50));
+  EXPECT_EQ(pause_when_busy(Class::backfill, 19), milliseconds(400));
+  EXPECT_FALSE(pause_when_busy(Class::pull, 20));
+}
+
+TEST(Admission, keeps_room_for_faults) {
+  const ServeLimits limits{.requests = 4, .bulk_requests = 2, .per_peer = 3, .bytes = 1000};
+  const std::tuple<ServeLoad, Class, uint64_t, bool> table[] = {
+      {{}, Class::pull, 100, true},
+      {{}, Class::pull, 5000, true},  // alone, anything passes
+      {{1, 1, 1, 900}, Class::pull, 101, false},
+      {{1, 1, 1, 900}, Class::pull, 100, true},
+      {{2, 2, 1, 0}, Class::pull, 1, false},
+      {{2, 2, 1, 0}, Class::fault, 1, true},
+      {{3, 0, 3, 0}, Class::fault, 1, false},
+      {{4, 0, 1, 0}, Class::fault, 1, false},
+  };
+  for (const auto& [load, cls, length, admitted] : table)
+    EXPECT_EQ(admits(limits, load, cls, length), admitted)
+        << load.requests << " " << load.bytes << " " << length;
+}
+
+TEST(Serving, sends_what_is_here_refers_to_who_has_it_and_relays_the_rest) {
+  EXPECT_EQ(how_to_serve(true, true, true), Serve::send);
+  EXPECT_EQ(how_to_serve(true, false, true), Serve::refer);
+  EXPECT_EQ(how_to_serve(false, false, true), Serve::refer) << "costs nothing";
+  EXPECT_EQ(how_to_serve(true, false, false), Serve::relay);
+  EXPECT_EQ(how_to_serve(false, false, false), Serve::busy);
+  EXPECT_EQ(how_to_serve(false, true, false), Serve::busy);
+}
+
+TEST(TokenBucket, fills_with_time_up_to_a_second_and_may_be_overdrawn_once) {
+  const util::SteadyTime start{};
+  TokenBucket bucket(100, start);
+  EXPECT_TRUE(bucket.open(start));
+  bucket.take(250, start);
+  EXPECT_FALSE(bucket.open(start + milliseconds(1500)));
+  EXPECT_TRUE(bucket.open(start + milliseconds(1501)));
+  bucket.take(100, start + seconds(100));
+  EXPECT_FALSE(bucket.open(start + seconds(100)));
+  TokenBucket unlimited(0, start);
+  unlimited.take(1'000'000, start);
+  EXPECT_TRUE(unlimited.open(start));
+}
+
+}  // namespace
+}  // namespace swarmfs::swarm
