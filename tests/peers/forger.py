@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import subprocess
+import tempfile
 import time
 
 BLOCK = 16384
@@ -66,10 +67,10 @@ class Forger:
         now = int(time.time())
         text = (f"swarmfs-claim-1\nlayer sha256:{layer}\nsize {size}\nroot sha256:{root}\nindex sha256:{index}\n"
                 f"signed_at {now}\n")
-        path = self.key + ".text"  # Ed25519 wants a file, for its length
-        with open(path, "w") as f:
+        with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(self.key)) as f:  # Ed25519 wants a file, for its length
             f.write(text)
-        signature = openssl("pkeyutl", "-sign", "-rawin", "-inkey", self.key, "-in", path)
+            f.flush()
+            signature = openssl("pkeyutl", "-sign", "-rawin", "-inkey", self.key, "-in", f.name)
         return json.dumps({"version": 1, "layer": "sha256:" + layer, "size": size, "root": "sha256:" + root,
                            "index": "sha256:" + index, "signed_at": now, "certificate": open(self.certificate).read(),
                            "signature": base64.b64encode(signature).decode()})

@@ -49,7 +49,8 @@ class Holding:
 
 
 class HostileMember:
-    """Listens in a namespace of the bed. `holdings`: layer (hex) → Holding. `seen`: (path, query, Range) in order."""
+    """Listens in a namespace of the bed. `holdings`: layer (hex) → Holding. `seen`: (path, query, headers) in order.
+    `manifest`: (bytes, digest) for whoever asks."""
 
     def __init__(self, space, address, forger, holdings, manifest=None):
         self.address, self.forger, self.holdings, self.manifest, self.seen = address, forger, holdings, manifest, []
@@ -87,7 +88,7 @@ class HostileMember:
     def answer(self, request):
         parts = urllib.parse.urlsplit(request.path)
         query = dict(urllib.parse.parse_qsl(parts.query))
-        self.seen.append((parts.path, query, request.headers.get("Range")))
+        self.seen.append((parts.path, query, dict(request.headers)))
         found = re.fullmatch(r"/v1/layers/([0-9a-f]{64})/(bytes|claim|tree|index)", parts.path)
         if parts.path == "/v1/layers":
             return self.say(request, self.news(query).encode())
@@ -208,7 +209,7 @@ class FalseRoot(Holding):
     """Signs a root that is not the layer's, with a tree that fits it; the bytes are the layer's."""
 
     def tree(self):
-        return leaves(b"\x00" + self.data[1:-1] + b"\x00")
+        return leaves(bytes([self.data[0] ^ 1]) + self.data[1:])
 
     def root(self):
         return root_of(self.tree())
@@ -230,15 +231,26 @@ class SwappedIndex(Holding):
         return hashlib.sha256(b"another").hexdigest()
 
 
-class GarbageIndex(Holding):
-    """An index that is no index, claimed as such."""
+class DamagedIndex(Holding):
+    """An index that cannot be read, claimed as such."""
 
     def index(self):
-        return bytes(range(256)) * 100
+        return self.index_bytes[:-40] + bytes(40)
+
+
+class UnknownIndex(Holding):
+    """An index of a version that nobody knows: no lie, and of no use."""
+
+    def index(self):
+        return b"swfsidx9" + bytes(1000)
 
 
 class ForeignIndex(Holding):
-    """Another layer's index, claimed as this one's. `index`: that of the other."""
+    """Another layer's index, claimed as this one's."""
+    other = None  # set by the test
+
+    def index(self):
+        return self.other
 
 
 class Asker:
