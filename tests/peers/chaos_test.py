@@ -28,7 +28,7 @@ def files_of(root):
 
 
 class Reader(threading.Thread):
-    """Reads files of one node's mount at random; holds `lock` while it reads, so that who has it keeps it from reading."""
+    """Reads files of one node's mount at random; whoever else has its `lock` keeps it from reading."""
 
     def __init__(self, node, directory, expected, seed):
         super().__init__(daemon=True)

@@ -49,8 +49,8 @@ class Forger:
             f.write("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
                     "extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=DNS:*,DNS:swarmfs\n"
                     "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n")
-        openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-set_serial", str(time.time_ns()), "-days", "1",
-                "-extfile", extensions, "-out", self.certificate)
+        openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-set_serial", str(time.time_ns()),
+                "-days", "1", "-extfile", extensions, "-out", self.certificate)
         self.ca = ca
 
     def context(self, server):

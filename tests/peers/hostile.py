@@ -166,6 +166,13 @@ class ShortBody(Holding):
         request.close_connection = True
 
 
+class EmptyBody(Holding):
+    """Says yes and gives nothing."""
+
+    def send(self, request, first, last):
+        self.send_head(request, first, last, 0)
+
+
 class EndlessBody(Holding):
     """Right at first, and then more than was asked for, for as long as somebody takes it."""
     sent = 0

@@ -8,15 +8,16 @@ import time
 from bed import Bed, need_bed, wait_for
 from cache_files import blob_path
 from forger import Forger
-from hostile import (Asker, DamagedIndex, EndlessBody, FalseLayer, FalseRoot, FlippedBits, FlippedUnsealed, ForeignIndex,
-                     Holding, HostileMember, ShortBody, Silence, Stall, SwappedIndex, UnknownIndex, Unsealed, WrongTree)
+from hostile import (Asker, DamagedIndex, EmptyBody, EndlessBody, FalseLayer, FalseRoot, FlippedBits, FlippedUnsealed,
+                     ForeignIndex, Holding, HostileMember, ShortBody, Silence, Stall, SwappedIndex, UnknownIndex, Unsealed,
+                     WrongTree)
 from trees import differences, walk
 
 IMAGE = "small:v1"
 LIAR = "10.77.0.100"
 # Lie → whether the liar is banned for it (None: it may be, or not).
-LIES = {Holding: False, Unsealed: False, FlippedBits: True, FlippedUnsealed: True, ShortBody: None, EndlessBody: None,
-        Stall: False, Silence: False, WrongTree: True, SwappedIndex: True, DamagedIndex: True, ForeignIndex: True,
+LIES = {Holding: False, Unsealed: False, FlippedBits: True, FlippedUnsealed: True, ShortBody: None, EmptyBody: None,
+        EndlessBody: None, Stall: False, Silence: False, WrongTree: True, SwappedIndex: True, DamagedIndex: True, ForeignIndex: True,
         UnknownIndex: False, FalseRoot: True, FalseLayer: True}
 # Found by comparing bytes, so counted as such.
 COUNTED = (FlippedBits, FlippedUnsealed, FalseRoot, FalseLayer)
@@ -87,9 +88,9 @@ def lied_to(bed, victim, truth, forger, lie):
         bed.check_blobs(victim, IMAGE)
         state, counted = liar_of(victim), victim.counted("swarmfs_verification_failures_total", source="peer")
         memory = int(next(line.split()[1] for line in open(f"/proc/{victim.process.pid}/status") if "VmHWM" in line)) // 1024
-        print(f"{lie.__name__}: mounted in {mounted:.1f} s, slowest file {slowest:.1f} s, {memory} MiB, {counted:.0f} lies "
-              f"counted, liar asked for bytes {liar.asked('bytes')} times; it is {state['state']} {state.get('reason', '')}",
-              flush=True)
+        print(f"{lie.__name__}: mounted in {mounted:.1f} s, slowest file {slowest:.1f} s, {memory} MiB, "
+              f"{counted:.0f} lies counted, liar asked for bytes {liar.asked('bytes')} times; it is {state['state']} "
+              f"{state.get('reason', '')}", flush=True)
         assert slowest < SLOWEST_FILE, slowest
         assert memory < 600, memory
         if LIES[lie] is not None:
@@ -99,6 +100,7 @@ def lied_to(bed, victim, truth, forger, lie):
             assert liar.asked("bytes") > 0 and counted == 0, "the truth is not believed: the test does not test"
         if state["state"] == "banned":
             silent_after_ban(victim, liar)
+            assert LIAR in victim.log_text() or forger.node_id in victim.log_text(), "the log does not name the liar"
     finally:
         victim.terminate()
         liar.stop()
@@ -142,8 +144,7 @@ def main():
         try:
             lied_to(bed, bed[3 + number], truth, forger, lie)
         except Exception as error:
-            print(f"{lie.__name__}: FAILED: {type(error).__name__}: {str(error)[:3000]}\n{bed[3 + number].tail()[-2500:]}",
-                  flush=True)
+            print(f"{lie.__name__}: FAILED: {type(error).__name__}: {str(error)[:3000]}\n{bed[3 + number].tail()}", flush=True)
             failed.append(lie.__name__)
     false_manifest(bed, bed[2], truth, forger)
     assert not failed, failed
