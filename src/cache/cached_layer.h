@@ -64,6 +64,8 @@ class CachedLayer final : public chunk::StoredLayer,
   [[nodiscard]] uint64_t cost() const { return present_ * chunk::kBlockSize; }
   [[nodiscard]] bool pinned() const { return pinned_; }
   [[nodiscard]] bool has_suspects() const { return suspects_.count() > 0; }
+  /// Lets go of the buffers of what was read ahead; before the queue goes, which owns them.
+  void forget_read_ahead() { lookahead_.clear(); }
   /// Blocking: makes what was written durable, then its bits. Throws util::SysError.
   void sync();
 

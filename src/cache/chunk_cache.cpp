@@ -59,6 +59,7 @@ ChunkCache::ChunkCache(CacheOptions options, util::Timers& timers, util::Workers
 ChunkCache::~ChunkCache() {
   tick_.cancel();
   wait_for_jobs();
+  for (const auto& layer : snapshot(true)) layer->forget_read_ahead();  // the queue's buffers
   queue_.reset();
   wait_for_jobs();  // the queue's last reads may have had to be checked
   try {

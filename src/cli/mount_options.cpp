@@ -9,10 +9,12 @@
 namespace swarmfs::cli {
 
 namespace {
+/// What changes nothing about a read-only mount. nosuid, nodev and noexec would: until they are
+/// kept over a restart they are refused, not forgotten.
 constexpr std::array<std::string_view, 18> kSkipped = {
-    "ro",    "rw",   "defaults", "auto", "noauto", "_netdev", "nofail", "user",  "nouser",
-    "users", "exec", "suid",     "dev",  "async",  "noatime", "nosuid", "nodev", "relatime"};
-}
+    "ro",    "rw",   "defaults", "auto", "noauto", "_netdev", "nofail",     "user", "nouser",
+    "users", "exec", "suid",     "dev",  "async",  "noatime", "nodiratime", "sync", "relatime"};
+}  // namespace
 
 util::Outcome<MountOptions> parse_mount_options(std::string_view text) {
   MountOptions made;

@@ -50,14 +50,6 @@ Apply listen(const Reader& reader, std::vector<std::string>& target) {
   };
 }
 
-Apply port(const Reader& reader, uint16_t& target) {
-  return [&reader, &target](const toml::node& node) {
-    unsigned value = 0;
-    reader.count(value, 1, 65'535)(node);
-    target = static_cast<uint16_t>(value);
-  };
-}
-
 Apply zone(const Reader& reader, std::string& target) {
   return [&reader, &target](const toml::node& node) {
     reader.text(target)(node);
@@ -105,7 +97,7 @@ void check_together(const Reader& reader, const toml::table& table, const Cluste
                   "listen needs an identity: set token_file (make one: swarmfs cluster init "
                   "--output FILE) or ca_file, cert_file and key_file");
   if (!section.listen.empty()) return;
-  for (const char* key : {"peers", "dns", "dht_port"})
+  for (const char* key : {"peers", "dns"})
     if (table.contains(key))
       reader.refuse(line_of(table, key),
                     fmt::format("{} does nothing without listen, this node's own addresses", key));
@@ -127,7 +119,6 @@ Apply cluster_section(const Reader& reader, ClusterSection& target) {
                                {"peers", addresses(reader, target.peers)},
                                {"dns", addresses(reader, target.dns)},
                                {"dht", reader.choice(dht)},
-                               {"dht_port", port(reader, target.dht_port)},
                                {"zone", zone(reader, target.zone)},
                                {"cross_zone_rate", reader.bytes(target.cross_zone_rate)},
                                {"provisional", provisional(reader, target.provisional)},
@@ -136,8 +127,6 @@ Apply cluster_section(const Reader& reader, ClusterSection& target) {
     const auto& table = *node.as_table();
     target.dht = dht.value_or(!target.listen.empty());
     check_together(reader, table, target);
-    if (target.dht_port == 0 && !target.listen.empty())
-      target.dht_port = parse_host_port(target.listen.front(), kDefaultPort)->port;
     target.identity_line =
         line_of(table, target.token_file.empty() ? "cert_file" : "token_file").line;
   };

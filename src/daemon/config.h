@@ -49,7 +49,6 @@ struct ClusterSection {
   std::vector<std::string> peers;                      ///< always asked
   std::vector<std::string> dns;  ///< each stands for all addresses that it resolves to
   bool dht = false;              ///< unset: where listen is set
-  uint16_t dht_port = 0;         ///< UDP; unset: the first listen port
   std::string zone;              ///< up to 63 of [A-Za-z0-9._-]
   uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
   Provisional provisional = Provisional::cluster;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -62,6 +63,15 @@ util::UniqueFd block_signals() {
   return util::UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC));
 }
 
+/// Every layer in the cache keeps three files open.
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit)) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit))
+    util::log::warning("cannot open more than {} files", limit.rlim_cur);
+}
+
 void wait_for_the_end(int signals, daemon::Daemon& daemon, const Arguments& arguments) {
   signalfd_siginfo info{};
   while (::read(signals, &info, sizeof info) == sizeof info) {
@@ -81,6 +91,7 @@ int main(int count, char** words) try {
   const auto config = daemon::load_config(arguments.config, !arguments.config_given);
   if (arguments.check) return 0;
   util::log::set_level(config.log_level);
+  raise_file_limit();
   const util::UniqueFd signals = block_signals();
   daemon::Daemon daemon(config);
   util::log::info("swarmfsd {} serves {}", SWARMFS_VERSION, config.mount_point.string());

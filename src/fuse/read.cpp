@@ -32,9 +32,9 @@ void on_interrupt(fuse_req_t request, void* data) {
 
 void reply(Context& context, const std::shared_ptr<Pending>& pending, NodeId node,
            const util::Outcome<util::SharedBytes>& outcome) {
-  // Waits for an interrupt that is running, and lets no further one in.
-  if (!pending->answered) fuse_req_interrupt_func(pending->request, nullptr, nullptr);
+  // Claimed first: an interrupt that comes now must not answer, which frees the request.
   if (pending->claim()) {
+    fuse_req_interrupt_func(pending->request, nullptr, nullptr);
     if (outcome) {
       fuse_reply_buf(pending->request, reinterpret_cast<const char*>(outcome->data()),
                      outcome->size());
@@ -110,8 +110,10 @@ void end_pending(Context& context) {
   std::map<Pending*, std::shared_ptr<Pending>> rest;
   std::swap(rest, *context.pending.lock());
   for (auto& [unused, pending] : rest) {
-    fuse_req_interrupt_func(pending->request, nullptr, nullptr);
-    if (pending->claim()) fuse_reply_err(pending->request, EIO);
+    if (pending->claim()) {
+      fuse_req_interrupt_func(pending->request, nullptr, nullptr);
+      fuse_reply_err(pending->request, EIO);
+    }
     pending->operation.cancel();
   }
 }

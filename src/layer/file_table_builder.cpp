@@ -12,6 +12,7 @@ namespace swarmfs::layer {
 namespace {
 
 constexpr std::string_view kWhiteout = ".wh.";
+constexpr size_t kLongestPath = 4095;  // PATH_MAX without its zero
 constexpr std::string_view kOpaque = ".wh..wh..opq";
 constexpr size_t kMaxInodes = 4'000'000;
 
@@ -26,6 +27,9 @@ Inode implied_directory() {
 }  // namespace
 
 std::vector<std::string> clean_path(std::string_view path) {
+  // What no kernel could be asked for; and trees are walked by recursion.
+  if (path.size() > kLongestPath)
+    throw BadLayer("a path of " + std::to_string(path.size()) + " bytes");
   std::vector<std::string> parts;
   while (!path.empty()) {
     const size_t slash = std::min(path.find('/'), path.size());

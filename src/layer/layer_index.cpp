@@ -22,6 +22,7 @@ namespace {
 constexpr std::string_view kMagic = "swfsidx1";
 constexpr size_t kDigestSize = 32;
 constexpr uint64_t kMaxBody = 4ull << 30;
+constexpr size_t kDeepest = 2048;
 
 class Writer {
  public:
@@ -173,6 +174,20 @@ void write_files(Writer& out, const FileTable& files) {
   }
 }
 
+/// Trees are walked by recursion, so what a peer sends must not be deeper than a path can be long.
+void check_depth(const std::vector<FileTable::Directory>& directories,
+                 const std::vector<Inode>& inodes) {
+  std::vector<InodeIndex> level{0};
+  for (size_t depth = 0; !level.empty(); ++depth) {
+    if (depth > kDeepest) throw BadLayer("a tree without end");
+    std::vector<InodeIndex> next;
+    for (const InodeIndex at : level)
+      for (const auto& child : directories[at].children)
+        if (inodes[child.inode].type == FileType::directory) next.push_back(child.inode);
+    level = std::move(next);
+  }
+}
+
 FileTable read_files(Reader& in, uint64_t space_size) {
   const size_t count = in.count();
   if (count == 0) throw BadLayer("no root");
@@ -201,6 +216,7 @@ FileTable read_files(Reader& in, uint64_t space_size) {
     if (inodes[i].type != FileType::directory && !directories[i].children.empty())
       throw BadLayer("a file with children");
   }
+  check_depth(directories, inodes);
   std::vector<ForeignLink> foreign(in.count());
   for (auto& link : foreign) {
     link.parent = in.number32();

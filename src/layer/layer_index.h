@@ -48,7 +48,7 @@ struct Span {
 /// All that makes a layer lazy: file table and checkpoints. Immutable once built; any thread.
 struct LayerIndex {
   /// More than this between two checkpoints is no random access.
-  static constexpr uint64_t kMaxSpan = 8 << 20;
+  static constexpr uint64_t kMaxSpan = 16 << 20;
 
   Compression compression = Compression::none;
   uint64_t layer_size = 0;  ///< compressed

@@ -293,7 +293,7 @@ TEST_F(ContentTest, an_unreadable_index_is_blamed_and_one_of_another_version_is_
 
 TEST_F(ContentTest, a_claim_for_a_layer_without_random_access_is_not_needed) {
   support::TarMaker tar;
-  tar.file("big", support::noise(9 << 20, 4));
+  tar.file("big", support::noise(17 << 20, 4));
   const std::string whole = support::zstd(tar.finish());
   start(whole);
   claims_.offers = {{tree_of(whole), index_of(whole).serialize(), "b0b", "claim"}};
@@ -303,7 +303,7 @@ TEST_F(ContentTest, a_claim_for_a_layer_without_random_access_is_not_needed) {
   EXPECT_FALSE((*opened)->standing->claimed());
   const auto bytes = read(*opened, "big", {5'000'000, 1000});
   ASSERT_TRUE(bytes) << bytes.failure().message;
-  EXPECT_EQ(*bytes, support::noise(9 << 20, 4).substr(5'000'000, 1000));
+  EXPECT_EQ(*bytes, support::noise(17 << 20, 4).substr(5'000'000, 1000));
 }
 
 TEST_F(ContentTest, a_wrong_root_is_found_out_and_the_layer_gets_its_true_one) {

@@ -71,7 +71,6 @@ listen = ["10.0.0.3:1000", "[::1]"]
 peers = ["node-4", "10.0.0.5:7", "[fd00::6]:8"]
 dns = ["swarmfs.kube-system.svc"]
 dht = false
-dht_port = 9
 zone = "eu-1a"
 cross_zone_rate = "100MB"
 provisional = "registry-only"
@@ -85,7 +84,6 @@ max_peer_requests = 5
   EXPECT_EQ(cluster.peers, (Texts{"node-4:7946", "10.0.0.5:7", "[fd00::6]:8"}));
   EXPECT_EQ(cluster.dns, Texts{"swarmfs.kube-system.svc:7946"});
   EXPECT_FALSE(cluster.dht);
-  EXPECT_EQ(cluster.dht_port, 9);
   EXPECT_EQ(cluster.zone, "eu-1a");
   EXPECT_EQ(cluster.cross_zone_rate, 100'000'000u);
   EXPECT_EQ(cluster.provisional, Provisional::registry_only);
@@ -111,7 +109,6 @@ TEST(Config, the_dht_follows_listen) {
           .cluster;
   EXPECT_TRUE(cluster.has_identity());
   EXPECT_TRUE(cluster.dht);
-  EXPECT_EQ(cluster.dht_port, 1000);
 }
 
 struct Refused {
@@ -151,7 +148,6 @@ TEST(Config, errors_name_the_line_and_the_reason) {
       {"[cluster]\n\npeers = [\"a\"]\n", "x.toml:3: peers does nothing without listen"},
       {"[cluster]\ndns = [\"a\"]\n", "x.toml:2: dns does nothing without listen"},
       {"[cluster]\ndht = true\n", "x.toml:2: dht does nothing without listen"},
-      {"[cluster]\ndht_port = 70000\n", "x.toml:2: expected a number from 1 to 65535"},
       {"[cluster]\ntoken_file = \"t\"\n", "x.toml:2: 't' is not an absolute path"},
       {"[cluster]\ncert_file=\"/c\"\ntoken_file=\"/t\"\n", "x.toml:3: either token_file or"},
       {"[cluster]\nzone=\"a\"\ncert_file = \"/c\"\n",

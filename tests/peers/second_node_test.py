@@ -4,7 +4,8 @@ import subprocess
 import sys
 import time
 
-from bed import Bed, need_bed, wait_for
+from bed import Bed, need_bed
+from node import wait_for
 from trees import differences
 
 IMAGE = "small:v1"
@@ -35,12 +36,12 @@ def main():
     from_peer, from_registry = bed[2].bytes_from("peer"), bed[2].bytes_from("registry")
     egress = bed.registry_egress() - before
     print(f"{from_peer / total:.1%} from the peer, {from_registry / total:.1%} from the registry; egress {egress} bytes")
-    # A hedge may go to the registry where the peer takes its time.
-    assert from_peer >= 0.97 * total and egress < 0.03 * total + 200_000, (from_peer, egress, total)
-    assert bed[1].counted("swarmfs_peer_served_bytes_total") >= from_peer
+    # A late answer of the peer is hedged, so the registry may give a little.
+    assert from_peer >= 0.97 * total, (from_peer, from_registry, total)
+    assert egress < 0.05 * total, egress
+    assert bed[1].counted("swarmfs_peer_served_bytes_total") >= 0.97 * total
     assert bed[2].counted("swarmfs_verification_failures_total") == 0
-    wait_for("every layer is checked against its digest",
-             lambda: all(layer["verified"] for layer in bed[2].layers(IMAGE)))
+    wait_for("every layer to be checked", lambda: all(layer["verified"] for layer in bed[2].layers(IMAGE)))
 
 
 if __name__ == "__main__":
