@@ -64,9 +64,9 @@ def timed(words):
     return at_first, time.time() - begun, (first + rest).decode()
 
 
-def run_plain(work, reference, words):
+def run_plain(work, reference, words, space="swb-node"):
     containerd = Containerd(work)
-    ctr = [*inside("swb-node"), "ctr", "-a", containerd.socket]
+    ctr = [*inside(space), "ctr", "-a", containerd.socket]
     try:
         begun = time.time()
         subprocess.run([*ctr, "images", "pull", "--plain-http", reference], check=True, stdout=subprocess.DEVNULL)

@@ -143,12 +143,13 @@ class BedNode(Node):
 
 class Bed:
     """N nodes that are not started yet, and a registry that runs, over the images `image_names` of tests/images/build.
-    `config`: TOML for every node. Rates in Mbit/s, 0 is no limit; delay_ms is one node's link, one way, so the round
-    trip to the registry takes 2x and that to another node 4x as long. Without `peers` nodes know of no cluster.
+    `config`: TOML for every node. Rates in Mbit/s, 0 is no limit. A delay counts once in each direction, on each node's
+    link and on the registry's: delay_ms = 1 and registry_delay_ms = 4 make a round trip of 4 ms between nodes and of 10 ms
+    to the registry. Without `peers` nodes know of no cluster.
     bed[1] is node n1. Everything ends at exit, also after an exception or SIGTERM."""
 
-    def __init__(self, nodes, image_names=("small",), down_mbit=0, up_mbit=0, registry_mbit=0, delay_ms=0, peers=True,
-                 dht=False, zones=(), config="", registry_sections=None):
+    def __init__(self, nodes, image_names=("small",), down_mbit=0, up_mbit=0, registry_mbit=0, delay_ms=0,
+                 registry_delay_ms=0, peers=True, dht=False, zones=(), config="", registry_sections=None):
         self.folder = images(*image_names)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -160,7 +161,7 @@ class Bed:
         subprocess.run([node_module.SWARMFS, "cluster", "init", "--output", self.token_file], check=True,
                        stdout=subprocess.DEVNULL)
         self.config = f'{config}\n[[registry]]\nhost = "{REGISTRY}:5000"\nplain_http = true\n'
-        self.network.add("registry", REGISTRY, up_mbit=registry_mbit)
+        self.network.add("registry", REGISTRY, up_mbit=registry_mbit, delay_ms=registry_delay_ms)
         self.registry = BedRegistry(self.network, "registry", REGISTRY, self.folder, self.work,
                                     **(registry_sections or {}))
         self.nodes = []
