@@ -16,6 +16,7 @@ BUILD = os.path.abspath(sys.argv[1])
 MBIT, RTT_MS = 100, 10
 REGISTRY, NODE = "10.77.1.1", "10.77.1.2"
 WORK = {"small": ["/usr/bin/python3", "/app/app.py"], "medium": ["/usr/local/bin/start.sh"]}
+CONFIG = f'[[registry]]\nhost = "{REGISTRY}:5000"\nplain_http = true\n'
 BARS = {"small": 0.30, "medium": 0.20}
 
 
@@ -130,7 +131,7 @@ def main():
     try:
         for image in names:
             reference = f"{REGISTRY}:5000/{image}:v1"
-            node = Node(config=f'[[registry]]\nhost = "{REGISTRY}:5000"\nplain_http = true\n')
+            node = Node(config=CONFIG)
             drop_caches()
             plain = run_plain(node.work, reference, WORK[image])
             launcher = node_module.SWARMFSD
@@ -160,6 +161,7 @@ def main():
                 drop_caches()
                 known.append(run_ours(node, containerd, reference, WORK[image], f"known-{profile}"))
             node.run("evict")
+            node.configure(config=CONFIG + "[fetch]\nbackfill = false\n")  # or it shares the link with the other layers
             restart()
             drop_caches()
             rate, size, curl = sequential(node, reference)

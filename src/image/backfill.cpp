@@ -13,9 +13,9 @@ using util::Outcome;
 
 namespace {
 
-class Run : public std::enable_shared_from_this<Run> {
+class BackfillRun : public std::enable_shared_from_this<BackfillRun> {
  public:
-  Run(fetch::Fetcher& fetcher, util::Timers& timers,
+  BackfillRun(fetch::Fetcher& fetcher, util::Timers& timers,
       std::vector<std::shared_ptr<fetch::Layer>> layers, BackfillHooks hooks,
       util::BackoffPolicy pauses)
       : fetcher_(fetcher),
@@ -131,7 +131,7 @@ class Run : public std::enable_shared_from_this<Run> {
 util::Operation backfill(fetch::Fetcher& fetcher, util::Timers& timers,
                          std::vector<std::shared_ptr<fetch::Layer>> layers, BackfillHooks hooks,
                          util::BackoffPolicy pauses) {
-  auto run = std::make_shared<Run>(fetcher, timers, std::move(layers), std::move(hooks), pauses);
+  auto run = std::make_shared<BackfillRun>(fetcher, timers, std::move(layers), std::move(hooks), pauses);
   run->next();
   return util::Operation([run] { run->stop(); });
 }

@@ -12,9 +12,9 @@ namespace {
 /// About 60 ms of a 100 Mbit/s link.
 constexpr uint64_t kWindow = 768 * 1024;
 
-class Run : public std::enable_shared_from_this<Run> {
+class PrefetchRun : public std::enable_shared_from_this<PrefetchRun> {
  public:
-  Run(fetch::Fetcher& fetcher, std::vector<Wish> wishes, std::function<void()> on_done)
+  PrefetchRun(fetch::Fetcher& fetcher, std::vector<Wish> wishes, std::function<void()> on_done)
       : fetcher_(fetcher), wishes_(std::move(wishes)), on_done_(std::move(on_done)) {}
 
   void pump() {
@@ -102,7 +102,7 @@ class Run : public std::enable_shared_from_this<Run> {
 
 util::Operation prefetch(fetch::Fetcher& fetcher, std::vector<Wish> wishes,
                          std::function<void()> on_done) {
-  auto run = std::make_shared<Run>(fetcher, std::move(wishes), std::move(on_done));
+  auto run = std::make_shared<PrefetchRun>(fetcher, std::move(wishes), std::move(on_done));
   run->pump();
   return util::Operation([run] { run->stop(); });
 }
