@@ -3,6 +3,8 @@
 
 #include "daemon/daemon.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "util/file.h"
@@ -65,6 +67,9 @@ std::vector<chunk::Source*> sources(ClusterNode* node, chunk::Source& registry) 
   return {&node->swarm().source(), &registry};
 }
 
+/// What a pull or an indexing pass leaves in malloc's arenas would stay ours for good.
+constexpr std::chrono::seconds kTrimPeriod{20};
+
 http::Server::Handler handler_of(control::Api& api, bool only_metrics) {
   return [&api, only_metrics](const http::ServerRequest& request) -> http::ServerResponse {
     if (only_metrics && request.path != "/metrics")
@@ -126,6 +131,9 @@ Daemon::Daemon(const Config& config)
     metrics.tcp_address = config.metrics_address;
     metrics_server_ = std::make_unique<http::Server>(metrics, handler_of(api_, true));
   }
+  trimming_ = timers_.every(kTrimPeriod, [this] {
+    workers_.post(util::Workers::Urgency::normal, [] { ::malloc_trim(0); });
+  });
 }
 
 Daemon::~Daemon() {

@@ -25,6 +25,7 @@
 #include "registry/registry_client.h"
 #include "registry/registry_source.h"
 #include "util/metrics.h"
+#include "util/operation.h"
 #include "util/timers.h"
 #include "util/workers.h"
 
@@ -71,6 +72,7 @@ class Daemon {
   control::Api api_;                        // needs mediator
   std::unique_ptr<http::Server> control_server_;  // needs api
   std::unique_ptr<http::Server> metrics_server_;  // needs api
+  util::Operation trimming_;                      // needs timers, workers
 };
 
 }  // namespace swarmfs::daemon
