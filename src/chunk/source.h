@@ -62,6 +62,7 @@ class Source {
     static_cast<void>(layer), static_cast<void>(supplier), static_cast<void>(why);
   }
   /// Any thread. Callbacks run on the source's own thread and must be short; never inside fetch().
+  /// One that comes before fetch() has returned may wait for that: fetch() never waits for one.
   /// The range lies inside the layer. The source retries by itself within context.deadline and
   /// resumes where it stopped; each byte is delivered once.
   [[nodiscard]] virtual std::unique_ptr<Transfer> fetch(const LayerRef& layer,

@@ -75,7 +75,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
     PeerSource::State::Step step;
     util::ByteRange range;
     std::optional<PeerTable::Attempt> attempt;
-    std::unique_ptr<http::Exchange> exchange;
+    std::shared_ptr<http::Exchange> exchange;
     std::string supplier;
     bool same_zone = true;
     bool again = false;            ///< the peer told who it is: worth asking again, with a proof
@@ -83,7 +83,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
     std::vector<Endpoint> others;  ///< who has it, says a peer that sends us away
   };
   using TryPtr = std::shared_ptr<Try>;
-  using Exchanges = std::vector<std::unique_ptr<http::Exchange>>;
+  using Exchanges = std::vector<std::shared_ptr<http::Exchange>>;
 
   void stop();
   void pause(bool paused);
