@@ -188,6 +188,10 @@ void check_depth(const std::vector<FileTable::Directory>& directories,
   }
 }
 
+bool is_name(std::string_view text) {
+  return !text.empty() && text != "." && text != ".." && text.find('/') == std::string_view::npos;
+}
+
 FileTable read_files(Reader& in, uint64_t space_size) {
   const size_t count = in.count();
   if (count == 0) throw BadLayer("no root");
@@ -206,8 +210,7 @@ FileTable read_files(Reader& in, uint64_t space_size) {
       const bool is_directory =
           child.inode < count && inodes[child.inode].type == FileType::directory;
       if (child.inode == 0 || child.inode >= count || (is_directory && has_parent[child.inode]) ||
-          (k > 0 && directories[i].children[k - 1].name >= child.name) || child.name.empty() ||
-          child.name.find('/') != std::string::npos)
+          (k > 0 && directories[i].children[k - 1].name >= child.name) || !is_name(child.name))
         throw BadLayer("a directory that makes no sense");
       if (is_directory) has_parent[child.inode] = true;
     }
@@ -222,7 +225,9 @@ FileTable read_files(Reader& in, uint64_t space_size) {
     link.parent = in.number32();
     link.name = in.text();
     link.target_path = in.text();
-    if (link.parent >= count) throw BadLayer("a link without a parent");
+    if (link.parent >= count || inodes[link.parent].type != FileType::directory)
+      throw BadLayer("a link without a parent");
+    if (!is_name(link.name)) throw BadLayer("a link without a name");
   }
   return {std::move(inodes), std::move(directories), std::move(foreign)};
 }

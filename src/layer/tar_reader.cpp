@@ -334,7 +334,7 @@ void TarReader::end_entry() {
     case '1':
       // GNU and POSIX disagree on whether a link may carry data; pax size 0 is what exists.
       has_data = false;
-      if (!path_.empty()) files_.add_hard_link(path_, link_);
+      if (!path_.empty()) files_.add_hard_link(path_, link_, std::move(inode_));
       break;
     case '2':
       inode_.type = FileType::symlink;
