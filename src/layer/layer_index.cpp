@@ -19,7 +19,7 @@ using util::Fault;
 
 namespace {
 
-constexpr std::string_view kMagic = "swfsidx1";
+constexpr std::string_view kMagic = "swfsidx2";
 constexpr size_t kDigestSize = 32;
 constexpr uint64_t kMaxBody = 4ull << 30;
 constexpr size_t kDeepest = 2048;
@@ -242,12 +242,13 @@ void read_checkpoints(Reader& in, LayerIndex& index) {
     checkpoint.bits = flags & 7;
     checkpoint.member_start = flags >> 3 & 1;
     const ByteView window = in.bytes();
-    checkpoint.window.assign(window.begin(), window.end());
+    checkpoint.window = Window::from_packed(window);
     const bool ascending = before ? checkpoint.space_offset > before->space_offset &&
                                         checkpoint.bytes_offset >= before->bytes_offset
                                   : checkpoint.space_offset == 0;
-    if (!ascending || checkpoint.space_offset > index.space_size || window.size() > 32768 ||
-        checkpoint.bytes_offset > index.layer_size || (checkpoint.bits && !checkpoint.bytes_offset))
+    if (!ascending || checkpoint.space_offset > index.space_size ||
+        window.size() > 2 * Window::kLongest || checkpoint.bytes_offset > index.layer_size ||
+        (checkpoint.bits && !checkpoint.bytes_offset))
       throw BadLayer("a checkpoint out of bounds");
     before = &checkpoint;
   }
@@ -302,7 +303,7 @@ Bytes LayerIndex::serialize() const {
     body.number(checkpoint.space_offset);
     body.number(checkpoint.bytes_offset);
     body.number(checkpoint.bits | (checkpoint.member_start ? 8u : 0u));
-    body.bytes(checkpoint.window);
+    body.bytes(checkpoint.window.packed());
   }
   const auto magic = util::as_bytes(kMagic);
   Bytes document(magic.begin(), magic.end());

@@ -11,6 +11,7 @@
 #include "layer/file_table_builder.h"
 #include "layer/indexer.h"
 #include "support/tar_maker.h"
+#include "util/digest.h"
 
 namespace swarmfs::layer {
 namespace {
@@ -146,6 +147,61 @@ TEST(LayerIndex, refuses_a_damaged_document) {
   }
   for (const size_t keep : {size_t{0}, size_t{7}, size_t{40}, good.size() - 1})
     EXPECT_FALSE(LayerIndex::parse(util::ByteView(good).first(keep))) << keep;
+}
+
+TEST(LayerIndex, of_another_version_is_no_index) {
+  auto document = index_of(sample_tar(), 8192).serialize();
+  ASSERT_TRUE(LayerIndex::recognises(document));
+  document[7] = std::byte{'1'};
+  const auto digest = util::Sha256::of(util::ByteView(document).first(document.size() - 32));
+  std::copy(digest.bytes().begin(), digest.bytes().end(), document.end() - 32);
+  EXPECT_FALSE(LayerIndex::recognises(document));
+  const auto read = LayerIndex::parse(document);
+  ASSERT_FALSE(read);
+  EXPECT_NE(read.failure().message.find("another version"), std::string::npos);
+}
+
+TEST(LayerIndex, keeps_its_windows_small) {
+  const LayerIndex index = index_of(gzip(sample_tar()), 8192);
+  size_t plain = 0, packed = 0;
+  for (const auto& checkpoint : index.checkpoints) {
+    plain += checkpoint.window.unpack().value().size();
+    packed += checkpoint.window.packed().size();
+  }
+  ASSERT_GT(plain, 5 * Window::kLongest);
+  EXPECT_LT(packed, plain * 2 / 3) << "of sixteen letters, so at least half of it";
+}
+
+TEST(LayerIndex, cannot_inflate_from_a_damaged_window) {
+  const std::string layer = gzip(sample_tar());
+  LayerIndex index = index_of(layer, 8192);
+  const Span span = index.span(1);
+  const auto bytes =
+      as_bytes(std::string_view(layer)).subspan(span.bytes.offset, span.bytes.length);
+  ASSERT_TRUE(index.inflate(span, bytes));
+  const Window good = index.checkpoints[1].window;
+  for (const auto& bad : {good.packed().first(good.packed().size() / 2), as_bytes("no window")}) {
+    index.checkpoints[1].window = Window::from_packed(bad);
+    EXPECT_FALSE(index.inflate(span, bytes));
+    EXPECT_FALSE(index.checkpoints[1].window == good);
+  }
+}
+
+TEST(Window, is_the_same_whatever_packed_it) {
+  const std::string plain = noise(Window::kLongest, 1);
+  std::string packed(ZSTD_compressBound(plain.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), plain.data(), plain.size(), 19));
+  const Window here = Window::of(as_bytes(plain)), there = Window::from_packed(as_bytes(packed));
+  ASSERT_NE(as_text(here.packed()), packed);
+  EXPECT_EQ(here, there);
+  EXPECT_EQ(as_text(*there.unpack()), plain);
+  EXPECT_NE(here, Window::of(as_bytes(noise(Window::kLongest, 2))));
+  EXPECT_NE(here, Window());
+}
+
+TEST(Window, is_refused_when_it_is_longer_than_a_window) {
+  const std::string bomb = zstd(std::string(100 << 20, 'x'));
+  EXPECT_FALSE(Window::from_packed(as_bytes(bomb)).unpack());
 }
 
 TEST(LayerIndex, refuses_compressed_bytes_that_are_damaged) {
