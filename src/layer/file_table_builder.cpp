@@ -52,14 +52,25 @@ void take_attributes(Inode& to, Inode from) {
 
 }  // namespace
 
-FileTableBuilder::FileTableBuilder() {
+FileTableBuilder::FileTableBuilder(size_t max_text) : text_left_(max_text) {
   make(implied_directory());
 }
 
 InodeIndex FileTableBuilder::make(Inode inode) {
   if (slots_.size() >= kMaxInodes) throw BadLayer("more than 4 million entries");
+  weigh(inode);
   slots_.push_back({std::move(inode), {}, {}});
   return static_cast<InodeIndex>(slots_.size() - 1);
+}
+
+void FileTableBuilder::weigh(const Inode& inode) {
+  count_text(inode.symlink_target.size() + inode.extents.size() * sizeof(Extent));
+  for (const auto& [name, value] : inode.xattrs) count_text(name.size() + value.size());
+}
+
+void FileTableBuilder::count_text(size_t bytes) {
+  if (bytes > text_left_) throw BadLayer("too much text in names, links and attributes");
+  text_left_ -= bytes;
 }
 
 const std::string* FileTableBuilder::link_of(InodeIndex inode) const {
@@ -102,6 +113,7 @@ bool FileTableBuilder::note_whiteout(const Place& where) {
     const std::string hidden = where.name.substr(kWhiteout.size());
     if (hidden.empty() || hidden == "." || hidden == "..")
       throw BadLayer("a whiteout without a name");
+    count_text(hidden.size());
     parent.whiteouts.push_back(hidden);
   }
   return true;
@@ -133,6 +145,7 @@ void FileTableBuilder::put(const Place& where, Inode inode) {
 }
 
 void FileTableBuilder::assign(const Place& where, InodeIndex inode) {
+  count_text(where.name.size());
   foreign_.erase({where.parent, where.name});
   auto& children = slots_[where.parent].children;
   const auto [place, fresh] = children.try_emplace(where.name, inode);
@@ -197,12 +210,14 @@ void FileTableBuilder::add_hard_link(std::string_view path, std::string_view tar
       throw BadLayer("'" + std::string(path) + "' is a hard link to a directory");
     if (found != children.end()) {
       const InodeIndex inode = found->second;
+      weigh(attributes);
       take_attributes(slots_[inode].inode, std::move(attributes));
       assign(where, inode);
       return;
     }
   }
   std::string foreign = foreign_target(from, target);
+  count_text(where.name.size() + foreign.size());
   auto& children = slots_[where.parent].children;
   if (const auto old = children.find(where.name); old != children.end()) {
     bury(old->second);

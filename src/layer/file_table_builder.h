@@ -23,7 +23,10 @@ namespace swarmfs::layer {
 /// leads to. Throws BadLayer.
 class FileTableBuilder {
  public:
-  FileTableBuilder();
+  /// How much it keeps of names, link targets, xattrs and extents: an archive compresses well.
+  static constexpr size_t kMaxText = 1 << 30;
+
+  explicit FileTableBuilder(size_t max_text = kMaxText);
   void add(std::string_view path, Inode inode);
   /// `attributes` (mode, owner, time, xattrs) are given to the file that `target` names.
   void add_hard_link(std::string_view path, std::string_view target, Inode attributes);
@@ -52,10 +55,13 @@ class FileTableBuilder {
   std::string foreign_target(const std::optional<Place>& place, std::string_view target) const;
   [[nodiscard]] const std::string* link_of(InodeIndex inode) const;
   void count_links();
+  void weigh(const Inode& inode);
+  void count_text(size_t bytes);
 
   std::vector<Slot> slots_;
   Foreign foreign_;  ///< what they lead to, by parent and name
   LinkWalker walker_;
+  size_t text_left_;
 };
 
 }  // namespace swarmfs::layer

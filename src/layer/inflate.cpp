@@ -136,6 +136,7 @@ std::vector<Span> LayerIndex::spans(ByteRange space) const {
 
 Outcome<Bytes> LayerIndex::inflate(const Span& span, ByteView compressed) const {
   if (compressed.size() != span.bytes.length) return corrupt("the wrong number of bytes");
+  if (span.space.length > kMaxSpan) return corrupt("too long to be inflated at once");
   if (compression == Compression::gzip)
     return inflate_gzip(checkpoints.at(span.index), compressed, span.space.length);
   return inflate_zstd(compressed, span.space.length);

@@ -65,7 +65,8 @@ struct LayerIndex {
   [[nodiscard]] Span span(size_t index) const;
   /// The spans that cover `space` (clamped to the data space).
   [[nodiscard]] std::vector<Span> spans(util::ByteRange space) const;
-  /// `compressed` is exactly span.bytes. Gives span.space.length bytes, or Fault::corrupt.
+  /// `compressed` is exactly span.bytes. Gives span.space.length bytes, or Fault::corrupt
+  /// (also where the index is not seekable and the span longer than kMaxSpan).
   [[nodiscard]] util::Outcome<util::Bytes> inflate(const Span& span,
                                                    util::ByteView compressed) const;
 

@@ -42,6 +42,12 @@ std::string sample_tar() {
   return tar.finish();
 }
 
+/// A zstd frame that holds no data.
+std::string skippable(const std::string& content) {
+  return std::string("\x50\x2a\x4d\x18", 4) + static_cast<char>(content.size()) +
+         std::string(3, '\0') + content;
+}
+
 struct Case {
   const char* name;
   std::string layer;
@@ -50,13 +56,18 @@ struct Case {
 
 std::vector<Case> cases() {
   const std::string tar = sample_tar();
-  return {{"plain", tar, Compression::none},
-          {"gzip", gzip(tar), Compression::gzip},
-          {"gzip of members", gzip(tar.substr(0, 500'000)) + gzip(tar.substr(500'000)),
-           Compression::gzip},
-          {"zstd", zstd(tar), Compression::zstd},
-          {"zstd of frames", zstd(tar.substr(0, 200'000)) + zstd(tar.substr(200'000)),
-           Compression::zstd}};
+  return {
+      {"plain", tar, Compression::none},
+      {"gzip", gzip(tar), Compression::gzip},
+      {"gzip of members", gzip(tar.substr(0, 500'000)) + gzip(tar.substr(500'000)),
+       Compression::gzip},
+      {"zstd", zstd(tar), Compression::zstd},
+      {"zstd of frames", zstd(tar.substr(0, 200'000)) + zstd(tar.substr(200'000)),
+       Compression::zstd},
+      {"zstd:chunked",
+       zstd(tar.substr(0, 300'000)) + skippable("a table") + zstd(tar.substr(300'000, 400'000)) +
+           zstd(tar.substr(700'000)) + skippable("another"),
+       Compression::zstd}};
 }
 
 TEST(Indexer, gives_a_data_space_that_any_span_inflates_to) {
@@ -249,6 +260,67 @@ TEST(FileTableBuilder, notes_whiteouts_and_opaque_directories) {
   EXPECT_EQ(files.whiteouts(a)[0], "gone");
   EXPECT_TRUE(files.inode(b).opaque);
   EXPECT_TRUE(files.find(a, "kept"));
+}
+
+TEST(Indexer, takes_no_attributes_that_are_the_kernels) {
+  TarMaker tar;
+  tar.pax({{"SCHILY.xattr.trusted.overlay.redirect", "/etc"}, {"SCHILY.xattr.user.a", "1"}});
+  tar.file("x", "1").file("y", "1");
+  const auto files = index_of(tar.finish(), 512).files;
+  const std::vector<std::pair<std::string, std::string>> left{{"user.a", "1"}};
+  EXPECT_EQ(files.inode(*files.find(files.root(), "x")).xattrs, left);
+  EXPECT_TRUE(files.inode(*files.find(files.root(), "y")).xattrs.empty());
+}
+
+TEST(Indexer, gives_no_file_more_than_the_archive_has) {
+  // 2026-11: the size of a sparse file without a map made an index that nobody could read again.
+  TarMaker tar;
+  tar.pax({{"GNU.sparse.realsize", "1000000"}}).file("x", "12345");
+  const LayerIndex index = index_of(tar.finish(), 512);
+  const Inode& inode = index.files.inode(*index.files.find(index.files.root(), "x"));
+  EXPECT_EQ(inode.size, 5u);
+  EXPECT_EQ(inode.extents, (std::vector<Extent>{{0, 1024 + 512, 5}}));
+  EXPECT_TRUE(LayerIndex::parse(index.serialize()));
+}
+
+TEST(Indexer, refuses_what_would_fill_the_memory) {
+  const std::string much(900'000, 'x');
+  EXPECT_THROW((void)index_of(
+                   TarMaker().pax({{"SCHILY.xattr.user.a", much}}).file("x", "").finish(), 1 << 20),
+               BadLayer);
+  EXPECT_THROW(
+      (void)index_of(TarMaker().pax({{"linkpath", much}}).symlink("x", "").finish(), 1 << 20),
+      BadLayer);
+  EXPECT_THROW(
+      (void)index_of(TarMaker().pax({{"a", much}}).pax({{"b", much}}).file("x", "").finish(),
+                     1 << 20),
+      BadLayer);
+  EXPECT_THROW((void)index_of(TarMaker()
+                                  .typed('g', "pax", "900000 a=" + much.substr(10) + "\n")
+                                  .typed('g', "pax", "900000 b=" + much.substr(10) + "\n")
+                                  .file("x", "")
+                                  .finish(),
+                              1 << 20),
+               BadLayer);
+}
+
+TEST(FileTableBuilder, keeps_no_more_than_so_much_text) {
+  const auto add = [](size_t length, int files) {
+    FileTableBuilder builder(100'000);
+    for (int i = 0; i < files; ++i) {
+      Inode inode;
+      inode.xattrs = {{"user.a", std::string(length, 'x')}};
+      builder.add("x", inode);  // what is replaced counts as well
+    }
+  };
+  EXPECT_NO_THROW(add(990, 100));
+  EXPECT_THROW(add(1010, 100), BadLayer);
+  FileTableBuilder builder(100'000);
+  const auto link_many = [&] {
+    for (int i = 0; i < 500; ++i)
+      builder.add_hard_link(std::to_string(i), std::string(250, 'x'), {});
+  };
+  EXPECT_THROW(link_many(), BadLayer);
 }
 
 TEST(CleanPath, never_leaves_the_root) {
