@@ -146,7 +146,7 @@ void bombard(unsigned seed, int rounds, Make&& make) {
 
 TEST(Mutations, of_archives_are_read_or_refused) {
   const std::string tar = seed_tar();
-  bombard(1, 1500, [&](Mutator& mutator) {
+  bombard(1, 4000, [&](Mutator& mutator) {
     std::string bad = mutator.mutate(tar, 512);
     repair_headers(bad);
     return index_and_use(bad, mutator);
@@ -157,7 +157,7 @@ TEST(Mutations, of_compressed_layers_are_read_or_refused) {
   const std::string tar = seed_tar();
   for (const auto pack : {support::gzip, support::zstd}) {
     const std::string layer = pack(tar.substr(0, 5000)) + pack(tar.substr(5000));
-    bombard(2, 400, [&](Mutator& mutator) {
+    bombard(2, 1000, [&](Mutator& mutator) {
       // gzip and zstd see most damage themselves: half of it is done to the archive inside.
       if (mutator.below(2)) return index_and_use(mutator.mutate(layer, 1), mutator);
       std::string bad = mutator.mutate(tar, 512);
@@ -190,7 +190,7 @@ TEST(Mutations, of_an_index_are_read_or_refused) {
   body.resize(ZSTD_decompress(body.data(), body.size(), text.data() + kMagic, packed));
   ASSERT_EQ(*LayerIndex::parse(document_of(text.substr(0, kMagic), body)),
             *LayerIndex::parse(document));
-  bombard(3, 3000, [&](Mutator& mutator) {
+  bombard(3, 6000, [&](Mutator& mutator) {
     const auto bad = document_of(text.substr(0, kMagic), mutator.mutate(body, 1));
     const auto read = LayerIndex::parse(bad);
     if (read) use(*read, layer);
