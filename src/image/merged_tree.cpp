@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <map>
 
+#include "layer/link_walk.h"
+
 namespace swarmfs::image {
 
 using layer::FileType;
@@ -27,9 +29,11 @@ class Merger {
 
   Draft merge() {
     Draft root;
+    root_ = &root;
     for (uint32_t i = 0; i < layers_.size(); ++i) {
+      homes_.assign(files(i).foreign_links().empty() ? 0 : files(i).size(), nullptr);
       overlay(root, i, 0);
-      link_foreign(root, i);
+      link_foreign(i);
     }
     return root;
   }
@@ -50,52 +54,74 @@ class Merger {
       target.layer = at;
       target.inode = from;
     }
-    for (const auto& child : table.children(from)) {
-      const bool is_directory = table.inode(child.inode).type == FileType::directory;
-      auto found = target.children.find(child.name);
-      const bool merges = is_directory && found != target.children.end() &&
-                          inode(found->second).type == FileType::directory;
-      if (!merges) {
-        if (found != target.children.end()) target.children.erase(found);
-        found = target.children.emplace(child.name, Draft{at, child.inode, {}}).first;
-      }
-      if (is_directory) overlay(found->second, at, child.inode);
-    }
+    if (!homes_.empty()) homes_[from] = &target;
+    for (const auto& child : table.children(from)) lay(target, at, child);
   }
 
-  void link_foreign(Draft& root, uint32_t at) {
+  void lay(Draft& parent, uint32_t at, const layer::Name& child) {
+    const bool directory = files(at).inode(child.inode).type == FileType::directory;
+    if (directory) path_.push_back(child.name);
+    auto found = parent.children.find(child.name);
+    if (found == parent.children.end() || !directory || !is_directory(found->second)) {
+      Draft fresh = replacement(at, child.inode);
+      if (found != parent.children.end()) parent.children.erase(found);
+      found = parent.children.emplace(child.name, std::move(fresh)).first;
+    }
+    if (!directory) return;
+    overlay(found->second, at, child.inode);
+    path_.pop_back();
+  }
+
+  /// What stands in a place from now on. A directory that has no entry of its own (it is at path_)
+  /// has the attributes of what was there for whoever came along, as containerd copies them.
+  [[nodiscard]] Draft replacement(uint32_t at, InodeIndex made) {
+    if (files(at).inode(made).implied)
+      if (const Draft* old = follow(path_); old && is_directory(*old))
+        return {old->layer, old->inode, {}};
+    return {at, made, {}};
+  }
+
+  [[nodiscard]] bool is_directory(const Draft& draft) const {
+    return inode(draft).type == FileType::directory;
+  }
+
+  /// What `names` lead to in what is merged so far; null when that is nothing.
+  [[nodiscard]] const Draft* follow(std::vector<std::string> names) {
+    const auto walked = walker_.walk<const Draft*>(
+        root_, std::move(names),
+        [](const Draft* draft, const std::string& name) -> std::optional<const Draft*> {
+          const auto found = draft->children.find(name);
+          if (found == draft->children.end()) return std::nullopt;
+          return &found->second;
+        },
+        [this](const Draft* draft) {
+          const auto& found = inode(*draft);
+          return found.type == FileType::symlink ? &found.symlink_target : nullptr;
+        });
+    return walked.end.value_or(nullptr);
+  }
+
+  void link_foreign(uint32_t at) {
     for (const auto& link : files(at).foreign_links()) {
-      const Draft* target = &root;
-      std::string_view rest = link.target_path;
-      while (target && !rest.empty()) {
-        const auto found = target->children.find(rest.substr(0, rest.find('/')));
-        target = found == target->children.end() ? nullptr : &found->second;
-        rest.remove_prefix(std::min(rest.find('/'), rest.size() - 1) + 1);
-      }
-      Draft* parent = find_directory(root, at, link.parent);
-      if (target && parent && inode(*target).type != FileType::directory)
-        parent->children.insert_or_assign(link.name, Draft{target->layer, target->inode, {}});
+      auto names = layer::clean_path(link.target_path);
+      // Another name of the layer would take away what homes_ points to.
+      if (names.empty() || !homes_[link.parent] || files(at).find(link.parent, link.name)) continue;
+      const std::string name = std::move(names.back());
+      names.pop_back();
+      const Draft* folder = follow(std::move(names));
+      if (!folder) continue;
+      const auto target = folder->children.find(name);
+      if (target == folder->children.end() || is_directory(target->second)) continue;
+      Draft made{target->second.layer, target->second.inode, {}};
+      homes_[link.parent]->children.insert_or_assign(link.name, std::move(made));
     }
-  }
-
-  /// The merged directory that holds inode `wanted` of layer `at`.
-  Draft* find_directory(Draft& root, uint32_t at, InodeIndex wanted) {
-    std::vector<std::pair<Draft*, InodeIndex>> open{{&root, 0}};
-    while (!open.empty()) {
-      auto [draft, index] = open.back();
-      open.pop_back();
-      if (index == wanted) return draft;
-      for (const auto& child : files(at).children(index)) {
-        const auto found = draft->children.find(child.name);
-        if (found != draft->children.end() &&
-            files(at).inode(child.inode).type == FileType::directory)
-          open.emplace_back(&found->second, child.inode);
-      }
-    }
-    return nullptr;
   }
 
   const std::vector<std::shared_ptr<const LayerIndex>>& layers_;
+  const Draft* root_ = nullptr;
+  std::vector<std::string> path_;  ///< of the directory that is laid at the moment
+  std::vector<Draft*> homes_;      ///< of the layer's directories, when it has foreign links
+  layer::LinkWalker walker_;
 };
 
 }  // namespace

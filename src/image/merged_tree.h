@@ -19,7 +19,10 @@ namespace swarmfs::image {
 using NodeIndex = uint32_t;
 
 /// The layers of an image merged by the OCI rules (image-spec, layer.md): whiteouts, opaque
-/// directories, files over directories and back, hard links to lower layers. Immutable; any thread.
+/// directories, files over directories and back, hard links to lower layers (their targets through
+/// symlinks as well; one that leads nowhere is left out). A directory of a layer replaces a symlink
+/// of a lower one even when it is only part of a path, with the attributes of what the link led to:
+/// that is what containerd, docker and podman make of it with overlay. Immutable; any thread.
 class MergedTree {
  public:
   struct Node {

@@ -17,7 +17,6 @@ namespace swarmfs::layer {
 
 namespace {
 
-constexpr size_t kWindow = 32 * 1024;
 constexpr size_t kSniff = 4;
 
 bool all_zero(util::ByteView bytes) {
@@ -123,14 +122,12 @@ struct GzipPass final : Indexer::Pass {
   }
 
   void note_checkpoint(uint64_t consumed) {
-    Checkpoint made{index.space_size, consumed, static_cast<uint8_t>(stream.data_type & 7), false,
-                    util::Bytes(kWindow)};
-    uInt length = kWindow;
-    if (inflateGetDictionary(&stream, reinterpret_cast<Bytef*>(made.window.data()), &length) !=
-        Z_OK)
+    std::array<std::byte, Window::kLongest> window;
+    uInt length = window.size();
+    if (inflateGetDictionary(&stream, reinterpret_cast<Bytef*>(window.data()), &length) != Z_OK)
       throw util::Error("zlib gives no window");
-    made.window.resize(length);
-    add(std::move(made));
+    add({index.space_size, consumed, static_cast<uint8_t>(stream.data_type & 7), false,
+         Window::of(util::ByteView(window).first(length))});
   }
 
   void finish() override {

@@ -43,9 +43,10 @@ bool position(GzipStream& gzip, const Checkpoint& from, ByteView& compressed) {
     compressed = compressed.subspan(1);
     if (inflatePrime(&gzip.stream, from.bits, value) != Z_OK) return false;
   }
-  return from.window.empty() ||
-         inflateSetDictionary(&gzip.stream, reinterpret_cast<const Bytef*>(from.window.data()),
-                              static_cast<uInt>(from.window.size())) == Z_OK;
+  const auto window = from.window.unpack();
+  return window &&
+         inflateSetDictionary(&gzip.stream, reinterpret_cast<const Bytef*>(window->data()),
+                              static_cast<uInt>(window->size())) == Z_OK;
 }
 
 Outcome<Bytes> inflate_gzip(const Checkpoint& from, ByteView compressed, size_t wanted) {
@@ -135,6 +136,7 @@ std::vector<Span> LayerIndex::spans(ByteRange space) const {
 
 Outcome<Bytes> LayerIndex::inflate(const Span& span, ByteView compressed) const {
   if (compressed.size() != span.bytes.length) return corrupt("the wrong number of bytes");
+  if (span.space.length > kMaxSpan) return corrupt("too long to be inflated at once");
   if (compression == Compression::gzip)
     return inflate_gzip(checkpoints.at(span.index), compressed, span.space.length);
   return inflate_zstd(compressed, span.space.length);

@@ -19,9 +19,11 @@ using util::Fault;
 
 namespace {
 
-constexpr std::string_view kMagic = "swfsidx1";
+constexpr std::string_view kMagic = "swfsidx2";
 constexpr size_t kDigestSize = 32;
 constexpr uint64_t kMaxBody = 4ull << 30;
+constexpr uint64_t kSmallBody = 64 << 20;
+constexpr uint64_t kMaxRatio = 256;  ///< of a body that is not small, to its packed form
 constexpr size_t kDeepest = 2048;
 
 class Writer {
@@ -64,10 +66,10 @@ class Reader {
     if (value > UINT32_MAX) throw BadLayer("a number out of range");
     return static_cast<uint32_t>(value);
   }
-  /// A count of things that take at least one byte each: cannot exceed what is left.
-  size_t count() {
+  /// A count of things that take at least `least` bytes each: they cannot exceed what is left.
+  size_t count(size_t least) {
     const uint64_t value = number();
-    if (value > in_.size()) throw BadLayer("a count out of range");
+    if (value > in_.size() / least) throw BadLayer("a count out of range");
     return value;
   }
   int64_t signed_number() {
@@ -75,7 +77,7 @@ class Reader {
     return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
   }
   ByteView bytes() {
-    const size_t length = count();
+    const size_t length = count(1);
     const ByteView view = in_.first(length);
     in_ = in_.subspan(length);
     return view;
@@ -136,7 +138,7 @@ Inode read_inode(Reader& in, uint64_t space_size) {
   inode.rdev_minor = in.number32();
   inode.links = in.number32();
   inode.symlink_target = in.text();
-  inode.extents.resize(in.count());
+  inode.extents.resize(in.count(3));
   uint64_t last = 0;
   for (auto& extent : inode.extents) {
     extent = {in.number(), in.number(), in.number()};
@@ -146,7 +148,7 @@ Inode read_inode(Reader& in, uint64_t space_size) {
       throw BadLayer("an extent out of bounds");
     last = extent.file_offset + extent.length;
   }
-  const size_t xattrs = in.count();
+  const size_t xattrs = in.count(2);
   for (size_t i = 0; i < xattrs; ++i) {
     std::string name = in.text();
     inode.xattrs.emplace_back(std::move(name), in.text());
@@ -188,8 +190,13 @@ void check_depth(const std::vector<FileTable::Directory>& directories,
   }
 }
 
+bool is_name(std::string_view text) {
+  return !text.empty() && text != "." && text != ".." && text.find('/') == std::string_view::npos;
+}
+
 FileTable read_files(Reader& in, uint64_t space_size) {
-  const size_t count = in.count();
+  constexpr size_t numbers = 13;  // of an inode, and nothing else
+  const size_t count = in.count(numbers);
   if (count == 0) throw BadLayer("no root");
   std::vector<Inode> inodes;
   inodes.reserve(count);
@@ -198,7 +205,7 @@ FileTable read_files(Reader& in, uint64_t space_size) {
   std::vector<bool> has_parent(count);
   std::vector<FileTable::Directory> directories(count);
   for (size_t i = 0; i < count; ++i) {
-    directories[i].children.resize(in.count());
+    directories[i].children.resize(in.count(3));
     for (size_t k = 0; k < directories[i].children.size(); ++k) {
       auto& child = directories[i].children[k];
       child = {in.text(), in.number32()};
@@ -206,29 +213,30 @@ FileTable read_files(Reader& in, uint64_t space_size) {
       const bool is_directory =
           child.inode < count && inodes[child.inode].type == FileType::directory;
       if (child.inode == 0 || child.inode >= count || (is_directory && has_parent[child.inode]) ||
-          (k > 0 && directories[i].children[k - 1].name >= child.name) || child.name.empty() ||
-          child.name.find('/') != std::string::npos)
+          (k > 0 && directories[i].children[k - 1].name >= child.name) || !is_name(child.name))
         throw BadLayer("a directory that makes no sense");
       if (is_directory) has_parent[child.inode] = true;
     }
-    directories[i].whiteouts.resize(in.count());
+    directories[i].whiteouts.resize(in.count(1));
     for (auto& name : directories[i].whiteouts) name = in.text();
     if (inodes[i].type != FileType::directory && !directories[i].children.empty())
       throw BadLayer("a file with children");
   }
   check_depth(directories, inodes);
-  std::vector<ForeignLink> foreign(in.count());
+  std::vector<ForeignLink> foreign(in.count(3));
   for (auto& link : foreign) {
     link.parent = in.number32();
     link.name = in.text();
     link.target_path = in.text();
-    if (link.parent >= count) throw BadLayer("a link without a parent");
+    if (link.parent >= count || inodes[link.parent].type != FileType::directory)
+      throw BadLayer("a link without a parent");
+    if (!is_name(link.name)) throw BadLayer("a link without a name");
   }
   return {std::move(inodes), std::move(directories), std::move(foreign)};
 }
 
 void read_checkpoints(Reader& in, LayerIndex& index) {
-  index.checkpoints.resize(in.count());
+  index.checkpoints.resize(in.count(4));
   const Checkpoint* before = nullptr;
   for (auto& checkpoint : index.checkpoints) {
     checkpoint.space_offset = in.number();
@@ -237,12 +245,13 @@ void read_checkpoints(Reader& in, LayerIndex& index) {
     checkpoint.bits = flags & 7;
     checkpoint.member_start = flags >> 3 & 1;
     const ByteView window = in.bytes();
-    checkpoint.window.assign(window.begin(), window.end());
+    checkpoint.window = Window::from_packed(window);
     const bool ascending = before ? checkpoint.space_offset > before->space_offset &&
                                         checkpoint.bytes_offset >= before->bytes_offset
                                   : checkpoint.space_offset == 0;
-    if (!ascending || checkpoint.space_offset > index.space_size || window.size() > 32768 ||
-        checkpoint.bytes_offset > index.layer_size || (checkpoint.bits && !checkpoint.bytes_offset))
+    if (!ascending || checkpoint.space_offset > index.space_size ||
+        window.size() > 2 * Window::kLongest || checkpoint.bytes_offset > index.layer_size ||
+        (checkpoint.bits && !checkpoint.bytes_offset))
       throw BadLayer("a checkpoint out of bounds");
     before = &checkpoint;
   }
@@ -260,7 +269,8 @@ Bytes compress(ByteView body) {
 
 Bytes decompress(ByteView packed) {
   const unsigned long long size = ZSTD_getFrameContentSize(packed.data(), packed.size());
-  if (size > kMaxBody) throw BadLayer("a body of absurd size");
+  if (size > kMaxBody || (size > kSmallBody && size / kMaxRatio > packed.size()))
+    throw BadLayer("a body of absurd size");
   Bytes out(size);
   const size_t got = ZSTD_decompress(out.data(), out.size(), packed.data(), packed.size());
   if (ZSTD_isError(got) || got != size) throw BadLayer("a body that does not decompress");
@@ -297,7 +307,7 @@ Bytes LayerIndex::serialize() const {
     body.number(checkpoint.space_offset);
     body.number(checkpoint.bytes_offset);
     body.number(checkpoint.bits | (checkpoint.member_start ? 8u : 0u));
-    body.bytes(checkpoint.window);
+    body.bytes(checkpoint.window.packed());
   }
   const auto magic = util::as_bytes(kMagic);
   Bytes document(magic.begin(), magic.end());

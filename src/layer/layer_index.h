@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "layer/file_table.h"
+#include "layer/window.h"
 #include "util/outcome.h"
 #include "util/units.h"
 
@@ -34,7 +35,7 @@ struct Checkpoint {
   uint64_t bytes_offset = 0;  ///< first compressed byte that is not yet fully consumed
   uint8_t bits = 0;           ///< gzip: bits of the byte before that are still to come
   bool member_start = false;  ///< a gzip header, a zstd frame: needs no window
-  util::Bytes window;         ///< gzip: up to 32 KiB of data space before the offset
+  Window window;              ///< gzip: the data space before the offset
   bool operator==(const Checkpoint&) const = default;
 };
 
@@ -64,7 +65,8 @@ struct LayerIndex {
   [[nodiscard]] Span span(size_t index) const;
   /// The spans that cover `space` (clamped to the data space).
   [[nodiscard]] std::vector<Span> spans(util::ByteRange space) const;
-  /// `compressed` is exactly span.bytes. Gives span.space.length bytes, or Fault::corrupt.
+  /// `compressed` is exactly span.bytes. Gives span.space.length bytes, or Fault::corrupt
+  /// (also where the index is not seekable and the span longer than kMaxSpan).
   [[nodiscard]] util::Outcome<util::Bytes> inflate(const Span& span,
                                                    util::ByteView compressed) const;
 
@@ -72,7 +74,8 @@ struct LayerIndex {
   /// whatever changes what Indexer makes is a new version.
   bool operator==(const LayerIndex&) const = default;
 
-  /// Version 1: "swfsidx1", zstd of the body, SHA-256 of both.
+  /// Version 2: "swfsidx2", zstd of the body, SHA-256 of both. (In version 1 windows were plain,
+  /// and paths did not go through symlinks.)
   [[nodiscard]] util::Bytes serialize() const;
   /// Fault::corrupt on anything odd: another version, a wrong checksum, numbers out of bounds.
   static util::Outcome<LayerIndex> parse(util::ByteView document);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint64_t kMaxPayload = 1 << 20;
 constexpr uint64_t kMaxFile = 1ull << 50;
+constexpr uint64_t kMaxXattr = 64 * 1024;  // XATTR_SIZE_MAX
 
 uint64_t padded(uint64_t size) {
   return (size + 511) / 512 * 512;
@@ -172,8 +173,16 @@ void TarReader::on_payload() {
   if (state == State::gnu_sparse) return on_gnu_sparse();
   if (state == State::pax_sparse) return on_pax_sparse();
   buffer_.resize(payload_);
-  if (state == State::pax) parse_pax(pax_);
-  if (state == State::global_pax) parse_pax(global_);
+  if (state == State::pax) {
+    pax_bytes_ += payload_;
+    parse_pax(pax_);
+  }
+  if (state == State::global_pax) {
+    global_bytes_ += payload_;
+    parse_pax(global_);
+  }
+  if (pax_bytes_ > kMaxPayload || global_bytes_ > kMaxPayload)
+    throw BadLayer("extended headers without end");
   if (state == State::long_name) long_name_ = buffer_.c_str();
   if (state == State::long_link) long_link_ = buffer_.c_str();
   state_ = State::header;
@@ -223,8 +232,13 @@ void TarReader::apply_pax(Inode& inode) {
   if (const auto* mtime = record("mtime")) set_time(inode, *mtime);
   if (const auto* name = record("GNU.sparse.name")) path_ = *name;
   constexpr std::string_view prefix = "SCHILY.xattr.";
-  for (const auto& [key, value] : pax_)
-    if (key.starts_with(prefix)) inode.xattrs.emplace_back(key.substr(prefix.size()), value);
+  for (const auto& [key, value] : pax_) {
+    const auto name = std::string_view(key).substr(std::min(prefix.size(), key.size()));
+    // What is the kernel's own (overlayfs keeps its marks there) is not a layer's to say.
+    if (!key.starts_with(prefix) || name.starts_with("trusted.")) continue;
+    if (value.size() > kMaxXattr) throw BadLayer("an extended attribute that is too long");
+    inode.xattrs.emplace_back(name, value);
+  }
 }
 
 void TarReader::begin_entry() {
@@ -314,6 +328,7 @@ void TarReader::on_pax_sparse() {
 
 void TarReader::map_file() {
   if (!is_sparse_) {
+    inode_.size = stored_;  // whatever records of a sparse file say
     if (inode_.size) inode_.extents.push_back({0, position_, inode_.size});
     return;
   }
@@ -334,9 +349,10 @@ void TarReader::end_entry() {
     case '1':
       // GNU and POSIX disagree on whether a link may carry data; pax size 0 is what exists.
       has_data = false;
-      if (!path_.empty()) files_.add_hard_link(path_, link_);
+      if (!path_.empty()) files_.add_hard_link(path_, link_, std::move(inode_));
       break;
     case '2':
+      if (link_.size() > kLongestPath) throw BadLayer("a symlink that is too long");
       inode_.type = FileType::symlink;
       inode_.symlink_target = link_;
       inode_.size = link_.size();
@@ -373,6 +389,7 @@ void TarReader::end_entry() {
       throw BadLayer(std::string("an entry of unknown type '") + type_ + "'");
   }
   pax_.clear();
+  pax_bytes_ = 0;
   inode_ = {};
   buffer_.clear();
   wanted_ = has_data || type_ == '5' ? padded(stored_) : 0;

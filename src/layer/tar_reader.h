@@ -61,6 +61,7 @@ class TarReader {
   uint64_t wanted_ = 512;  ///< bytes that buffer_ or the skip still lacks
   uint64_t payload_ = 0;   ///< payload bytes without padding
   Records pax_, global_;
+  uint64_t pax_bytes_ = 0, global_bytes_ = 0;  ///< of all headers that made them
   std::string long_name_, long_link_;
   bool seen_entry_ = false;
   // The entry at hand.

@@ -366,7 +366,9 @@ TEST_F(ContentTest, a_claim_with_a_wrong_checkpoint_is_a_wrong_index) {
   auto lie = claim_of("liar");
   auto index = index_of(layer_);
   ASSERT_GT(index.checkpoints.size(), 2u);
-  index.checkpoints[1].window[5] ^= std::byte{1};
+  auto window = index.checkpoints[1].window.unpack().value();
+  window.at(5) ^= std::byte{1};
+  index.checkpoints[1].window = layer::Window::of(window);
   lie.index = index.serialize();
   claims_.offers = {lie};
   EXPECT_FALSE(complete(*open()));

@@ -11,6 +11,7 @@
 #include "layer/file_table_builder.h"
 #include "layer/indexer.h"
 #include "support/tar_maker.h"
+#include "util/digest.h"
 
 namespace swarmfs::layer {
 namespace {
@@ -41,6 +42,12 @@ std::string sample_tar() {
   return tar.finish();
 }
 
+/// A zstd frame that holds no data.
+std::string skippable(const std::string& content) {
+  return std::string("\x50\x2a\x4d\x18", 4) + static_cast<char>(content.size()) +
+         std::string(3, '\0') + content;
+}
+
 struct Case {
   const char* name;
   std::string layer;
@@ -49,13 +56,18 @@ struct Case {
 
 std::vector<Case> cases() {
   const std::string tar = sample_tar();
-  return {{"plain", tar, Compression::none},
-          {"gzip", gzip(tar), Compression::gzip},
-          {"gzip of members", gzip(tar.substr(0, 500'000)) + gzip(tar.substr(500'000)),
-           Compression::gzip},
-          {"zstd", zstd(tar), Compression::zstd},
-          {"zstd of frames", zstd(tar.substr(0, 200'000)) + zstd(tar.substr(200'000)),
-           Compression::zstd}};
+  return {
+      {"plain", tar, Compression::none},
+      {"gzip", gzip(tar), Compression::gzip},
+      {"gzip of members", gzip(tar.substr(0, 500'000)) + gzip(tar.substr(500'000)),
+       Compression::gzip},
+      {"zstd", zstd(tar), Compression::zstd},
+      {"zstd of frames", zstd(tar.substr(0, 200'000)) + zstd(tar.substr(200'000)),
+       Compression::zstd},
+      {"zstd:chunked",
+       zstd(tar.substr(0, 300'000)) + skippable("a table") + zstd(tar.substr(300'000, 400'000)) +
+           zstd(tar.substr(700'000)) + skippable("another"),
+       Compression::zstd}};
 }
 
 TEST(Indexer, gives_a_data_space_that_any_span_inflates_to) {
@@ -148,6 +160,61 @@ TEST(LayerIndex, refuses_a_damaged_document) {
     EXPECT_FALSE(LayerIndex::parse(util::ByteView(good).first(keep))) << keep;
 }
 
+TEST(LayerIndex, of_another_version_is_no_index) {
+  auto document = index_of(sample_tar(), 8192).serialize();
+  ASSERT_TRUE(LayerIndex::recognises(document));
+  document[7] = std::byte{'1'};
+  const auto digest = util::Sha256::of(util::ByteView(document).first(document.size() - 32));
+  std::copy(digest.bytes().begin(), digest.bytes().end(), document.end() - 32);
+  EXPECT_FALSE(LayerIndex::recognises(document));
+  const auto read = LayerIndex::parse(document);
+  ASSERT_FALSE(read);
+  EXPECT_NE(read.failure().message.find("another version"), std::string::npos);
+}
+
+TEST(LayerIndex, keeps_its_windows_small) {
+  const LayerIndex index = index_of(gzip(sample_tar()), 8192);
+  size_t plain = 0, packed = 0;
+  for (const auto& checkpoint : index.checkpoints) {
+    plain += checkpoint.window.unpack().value().size();
+    packed += checkpoint.window.packed().size();
+  }
+  ASSERT_GT(plain, 5 * Window::kLongest);
+  EXPECT_LT(packed, plain * 2 / 3) << "of sixteen letters, so at least half of it";
+}
+
+TEST(LayerIndex, cannot_inflate_from_a_damaged_window) {
+  const std::string layer = gzip(sample_tar());
+  LayerIndex index = index_of(layer, 8192);
+  const Span span = index.span(1);
+  const auto bytes =
+      as_bytes(std::string_view(layer)).subspan(span.bytes.offset, span.bytes.length);
+  ASSERT_TRUE(index.inflate(span, bytes));
+  const Window good = index.checkpoints[1].window;
+  for (const auto& bad : {good.packed().first(good.packed().size() / 2), as_bytes("no window")}) {
+    index.checkpoints[1].window = Window::from_packed(bad);
+    EXPECT_FALSE(index.inflate(span, bytes));
+    EXPECT_FALSE(index.checkpoints[1].window == good);
+  }
+}
+
+TEST(Window, is_the_same_whatever_packed_it) {
+  const std::string plain = noise(Window::kLongest, 1);
+  std::string packed(ZSTD_compressBound(plain.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), plain.data(), plain.size(), 19));
+  const Window here = Window::of(as_bytes(plain)), there = Window::from_packed(as_bytes(packed));
+  ASSERT_NE(as_text(here.packed()), packed);
+  EXPECT_EQ(here, there);
+  EXPECT_EQ(as_text(*there.unpack()), plain);
+  EXPECT_NE(here, Window::of(as_bytes(noise(Window::kLongest, 2))));
+  EXPECT_NE(here, Window());
+}
+
+TEST(Window, is_refused_when_it_is_longer_than_a_window) {
+  const std::string bomb = zstd(std::string(100 << 20, 'x'));
+  EXPECT_FALSE(Window::from_packed(as_bytes(bomb)).unpack());
+}
+
 TEST(LayerIndex, refuses_compressed_bytes_that_are_damaged) {
   const std::string layer = zstd(sample_tar());
   const LayerIndex index = index_of(layer, 8192);
@@ -193,6 +260,67 @@ TEST(FileTableBuilder, notes_whiteouts_and_opaque_directories) {
   EXPECT_EQ(files.whiteouts(a)[0], "gone");
   EXPECT_TRUE(files.inode(b).opaque);
   EXPECT_TRUE(files.find(a, "kept"));
+}
+
+TEST(Indexer, takes_no_attributes_that_are_the_kernels) {
+  TarMaker tar;
+  tar.pax({{"SCHILY.xattr.trusted.overlay.redirect", "/etc"}, {"SCHILY.xattr.user.a", "1"}});
+  tar.file("x", "1").file("y", "1");
+  const auto files = index_of(tar.finish(), 512).files;
+  const std::vector<std::pair<std::string, std::string>> left{{"user.a", "1"}};
+  EXPECT_EQ(files.inode(*files.find(files.root(), "x")).xattrs, left);
+  EXPECT_TRUE(files.inode(*files.find(files.root(), "y")).xattrs.empty());
+}
+
+TEST(Indexer, gives_no_file_more_than_the_archive_has) {
+  // 2026-11: the size of a sparse file without a map made an index that nobody could read again.
+  TarMaker tar;
+  tar.pax({{"GNU.sparse.realsize", "1000000"}}).file("x", "12345");
+  const LayerIndex index = index_of(tar.finish(), 512);
+  const Inode& inode = index.files.inode(*index.files.find(index.files.root(), "x"));
+  EXPECT_EQ(inode.size, 5u);
+  EXPECT_EQ(inode.extents, (std::vector<Extent>{{0, 1024 + 512, 5}}));
+  EXPECT_TRUE(LayerIndex::parse(index.serialize()));
+}
+
+TEST(Indexer, refuses_what_would_fill_the_memory) {
+  const std::string much(900'000, 'x');
+  EXPECT_THROW((void)index_of(
+                   TarMaker().pax({{"SCHILY.xattr.user.a", much}}).file("x", "").finish(), 1 << 20),
+               BadLayer);
+  EXPECT_THROW(
+      (void)index_of(TarMaker().pax({{"linkpath", much}}).symlink("x", "").finish(), 1 << 20),
+      BadLayer);
+  EXPECT_THROW(
+      (void)index_of(TarMaker().pax({{"a", much}}).pax({{"b", much}}).file("x", "").finish(),
+                     1 << 20),
+      BadLayer);
+  EXPECT_THROW((void)index_of(TarMaker()
+                                  .typed('g', "pax", "900000 a=" + much.substr(10) + "\n")
+                                  .typed('g', "pax", "900000 b=" + much.substr(10) + "\n")
+                                  .file("x", "")
+                                  .finish(),
+                              1 << 20),
+               BadLayer);
+}
+
+TEST(FileTableBuilder, keeps_no_more_than_so_much_text) {
+  const auto add = [](size_t length, int files) {
+    FileTableBuilder builder(100'000);
+    for (int i = 0; i < files; ++i) {
+      Inode inode;
+      inode.xattrs = {{"user.a", std::string(length, 'x')}};
+      builder.add("x", inode);  // what is replaced counts as well
+    }
+  };
+  EXPECT_NO_THROW(add(990, 100));
+  EXPECT_THROW(add(1010, 100), BadLayer);
+  FileTableBuilder builder(100'000);
+  const auto link_many = [&] {
+    for (int i = 0; i < 500; ++i)
+      builder.add_hard_link(std::to_string(i), std::string(250, 'x'), {});
+  };
+  EXPECT_THROW(link_many(), BadLayer);
 }
 
 TEST(CleanPath, never_leaves_the_root) {

@@ -24,6 +24,8 @@ try:
         found = differences(ours, theirs)
         # containerd lifts times before 1970 to 1970; the tar and we say 1969.
         found = [line for line in found if "mtime: ours -2000000000, theirs 0" not in line]
+        # Nor does it give a directory that no entry names any time but now.
+        found = [line for line in found if not line.startswith("b't/implied-link': mtime")]
         print(f"{image}: {len(ours)} entries, {len(found)} differences")
         print("\n".join(found[:20]))
         assert len(ours) > 4000

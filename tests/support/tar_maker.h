@@ -12,6 +12,8 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "util/units.h"
 
@@ -31,6 +33,21 @@ class TarMaker {
   }
   TarMaker& hard_link(const std::string& path, const std::string& target) {
     return entry(path, '1', "", target, 0644);
+  }
+  /// Of any type; 'x' with pax records as its content, 'L' with a long name.
+  TarMaker& typed(char type, const std::string& path, const std::string& content) {
+    return entry(path, type, content, "", 0644);
+  }
+  /// A header of pax records for the entry that follows.
+  TarMaker& pax(const std::vector<std::pair<std::string, std::string>>& records) {
+    std::string made;
+    for (const auto& [key, value] : records) {
+      const size_t rest = key.size() + value.size() + 3;
+      size_t length = rest + 1;
+      while (length != rest + std::to_string(length).size()) ++length;
+      made += std::to_string(length) + " " + key + "=" + value + "\n";
+    }
+    return typed('x', "pax", made);
   }
   [[nodiscard]] std::string finish() const { return out_ + std::string(1024, '\0'); }
 
