@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
-#include <gtest/gtest.h>
-
 #include <array>
 #include <fstream>
-#include <future>
-#include <optional>
 
-#include "cache/chunk_cache.h"
-#include "support/tar_maker.h"
-#include "support/temporary_directory.h"
+#include "cache_fixture.h"
 #include "util/error.h"
 
 namespace swarmfs::cache {
@@ -20,49 +14,6 @@ using chunk::BlockIndex;
 using chunk::Class;
 using chunk::Form;
 using chunk::kBlockSize;
-using util::Outcome;
-
-util::Bytes some_bytes(size_t size, unsigned seed) {
-  const std::string text = support::noise(size, seed);
-  const auto view = util::as_bytes(text);
-  return {view.begin(), view.end()};
-}
-
-/// A cache over a folder that outlives it.
-class CacheTest : public testing::Test {
- protected:
-  void open(uint64_t quota = 100 << 20) {
-    close();
-    cache_.emplace(CacheOptions{directory_.path(), quota, 0.95, 0.5, std::chrono::milliseconds(20)},
-                   timers_, workers_, metrics_);
-  }
-  void close() { cache_.reset(); }
-
-  static Outcome<util::Done> write(chunk::StoredLayer& layer, uint64_t block, util::Bytes bytes,
-                                   Class cls = Class::fault) {
-    std::promise<Outcome<util::Done>> done;
-    layer.write(BlockIndex{block}, util::SharedBytes::of(std::move(bytes)), cls,
-                [&](Outcome<util::Done> outcome) { done.set_value(std::move(outcome)); });
-    return done.get_future().get();
-  }
-  static Outcome<util::Bytes> read(chunk::StoredLayer& layer, util::ByteRange range) {
-    std::promise<Outcome<util::Bytes>> done;
-    layer.read(range, [&](Outcome<util::SharedBytes> outcome) {
-      if (!outcome) return done.set_value(outcome.failure());
-      done.set_value(util::Bytes(outcome->view().begin(), outcome->view().end()));
-    });
-    return done.get_future().get();
-  }
-
-  support::TemporaryDirectory directory_;
-  util::Metrics metrics_;
-  util::Timers timers_;
-  util::Workers workers_{2};
-  std::optional<ChunkCache> cache_;
-};
-
-const util::Digest kOne = util::Sha256::of(util::as_bytes("one"));
-const util::Digest kTwo = util::Sha256::of(util::as_bytes("two"));
 
 TEST_F(CacheTest, gives_back_what_was_written_also_after_a_restart) {
   const uint64_t size = 3 * (1 << 20) + 777;
