@@ -98,6 +98,7 @@ control::StatusReport Mediator::status() {
   made.cache_bytes = usage.bytes;
   made.cache_quota = usage.quota;
   made.cache_evicted = usage.evicted;
+  made.cache_trouble = usage.trouble;
   made.layers = usage.layers;
   made.sources = fetcher_.bytes_by_source();
   made.mounts = mounts();
