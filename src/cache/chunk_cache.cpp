@@ -146,7 +146,7 @@ void ChunkCache::count_wrong(uint64_t blocks) {
 }
 
 void ChunkCache::close_jobs() {
-  jobs_.lock()->closed = true;
+  jobs_.lock()->closing = true;
 }
 
 void ChunkCache::wait_for_jobs() {
@@ -154,12 +154,12 @@ void ChunkCache::wait_for_jobs() {
   jobs.wait(jobs_changed_, [&] { return jobs->running == 0; });
 }
 
-bool ChunkCache::post(Urgency urgency, std::function<void()> job) {
-  {
-    auto jobs = jobs_.lock();
-    if (jobs->closed) return false;
-    ++jobs->running;
-  }
+void ChunkCache::post(Urgency urgency, std::function<void()> job) {
+  ++jobs_.lock()->running;
+  run_counted(urgency, std::move(job));
+}
+
+void ChunkCache::run_counted(Urgency urgency, std::function<void()> job) {
   workers_.post(urgency, [this, job = std::move(job)]() mutable {
     try {
       job();
@@ -171,7 +171,6 @@ bool ChunkCache::post(Urgency urgency, std::function<void()> job) {
     --jobs->running;
     jobs_changed_.notify_all();
   });
-  return true;
 }
 
 void ChunkCache::sync() {

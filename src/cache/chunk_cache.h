@@ -42,8 +42,8 @@ struct CacheOptions {
 /// memory. Told once (DiskTrouble), and over by itself when there is room again.
 /// Threads: handlers on the io queue's thread, syncs and eviction on workers, documents on their
 /// caller's.
-/// Locks: making_room_ → layers_; CachedLayer::files_ and those of Documents are leaves held over
-/// the disk.
+/// Locks: wanting_ → jobs_; making_room_ → layers_; CachedLayer::files_ and those of Documents are
+/// leaves held over the disk.
 class ChunkCache final : public chunk::Store, private Budget {
  public:
   /// Throws util::Error when another daemon uses the directory, SysError when the disk refuses.
@@ -82,7 +82,8 @@ class ChunkCache final : public chunk::Store, private Budget {
   void load();
   void take_clean_marker();
   void leave_clean_marker();
-  bool post(util::Workers::Urgency urgency, std::function<void()> job);
+  void post(util::Workers::Urgency urgency, std::function<void()> job);
+  void run_counted(util::Workers::Urgency urgency, std::function<void()> job);
   void close_jobs();
   void wait_for_jobs();
   std::shared_ptr<CachedLayer> open_now(const Key& key, uint64_t size);
@@ -91,6 +92,7 @@ class ChunkCache final : public chunk::Store, private Budget {
   // How room is made (room.cpp).
   [[nodiscard]] uint64_t available() const;
   [[nodiscard]] uint64_t held() const;
+  void serve_wanting();
   bool make_room_now(uint64_t bytes, bool open_layers_too);
   /// What needs `bytes` of the disk: where there are none, once more after an eviction.
   void with_room(uint64_t bytes, const std::function<void()>& work);
@@ -118,11 +120,18 @@ class ChunkCache final : public chunk::Store, private Budget {
   std::atomic<bool> syncing_{false};  ///< a sync waits for a worker
   struct Jobs {
     size_t running = 0;
-    bool closed = false;
+    bool closing = false;  ///< no new ones but those that others wait for
   };
-  unsigned ticks_ = 0;                      ///< of those that tend the disk
-  util::Sync<std::monostate> making_room_;  ///< who comes second finds the room of the first
-  util::Sync<Jobs> jobs_;                   ///< jobs of ours on the workers
+  /// A write that waits for room.
+  struct Wanting {
+    uint64_t bytes = 0;
+    bool open_layers_too = false;
+    std::function<void(bool)> then;
+  };
+  unsigned ticks_ = 0;                        ///< of those that tend the disk
+  util::Sync<std::vector<Wanting>> wanting_;  ///< not empty: a job will see to them
+  util::Sync<std::monostate> making_room_;    ///< who comes second finds the room of the first
+  util::Sync<Jobs> jobs_;                     ///< jobs of ours on the workers
   std::condition_variable jobs_changed_;
   util::Sync<Layers> layers_;
   std::unique_ptr<io::Queue> queue_;  ///< dies before the layers: its handlers use them

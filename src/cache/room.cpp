@@ -60,11 +60,10 @@ void ChunkCache::give_back(uint64_t bytes) {
 
 void ChunkCache::start_eviction(bool open_layers_too) {
   if (evicting_.exchange(true)) return;
-  const bool posted = post(Urgency::normal, [this, open_layers_too] {
+  post(Urgency::normal, [this, open_layers_too] {
     const Reset reset{evicting_};
     evict_to_low_watermark(open_layers_too);
   });
-  if (!posted) evicting_ = false;
 }
 
 void ChunkCache::evict_to_low_watermark(bool open_layers_too) {
@@ -132,9 +131,31 @@ uint64_t ChunkCache::held() const {
 }
 
 bool ChunkCache::make_room(uint64_t bytes, chunk::Class cls, std::function<void(bool)> then) {
-  return post(Urgency::urgent, [this, bytes, cls, then = std::move(then)] {
-    then(make_room_now(bytes, takes_open_layers(cls)));
-  });
+  auto wanting = wanting_.lock();
+  if (wanting->empty()) {
+    {
+      // Counted at once: who closes waits for it, or it does not begin.
+      auto jobs = jobs_.lock();
+      if (jobs->closing) return false;
+      ++jobs->running;
+    }
+    run_counted(Urgency::urgent, [this] { serve_wanting(); });
+  }
+  wanting->push_back({bytes, takes_open_layers(cls), std::move(then)});
+  return true;
+}
+
+void ChunkCache::serve_wanting() {
+  std::vector<Wanting> all;
+  std::swap(all, *wanting_.lock());
+  for (const bool open_layers_too : {true, false}) {
+    uint64_t bytes = 0;
+    for (const auto& one : all)
+      if (one.open_layers_too == open_layers_too) bytes += one.bytes;
+    const bool room = bytes > 0 && make_room_now(bytes, open_layers_too);
+    for (const auto& one : all)
+      if (one.open_layers_too == open_layers_too) one.then(room);
+  }
 }
 
 bool ChunkCache::make_room_now(uint64_t bytes, bool open_layers_too) {

@@ -128,7 +128,8 @@ TEST_F(BrokenFileTest, what_the_disk_does_not_let_go_of_stays_and_goes_later) {
     EXPECT_EQ(cache_->usage().bytes, all_.size());
     EXPECT_TRUE(holds_all(*layer));
   }
-  EXPECT_EQ(cache_->evict_all(), all_.size());
+  // The reader lets go of its lease after it has answered.
+  for (int i = 0; i < 1000 && cache_->evict_all() == 0; ++i) std::this_thread::yield();
   EXPECT_EQ(cache_->usage().bytes, 0u);
   ASSERT_TRUE(write(*layer, 0, all_)) << "no extent is left in eviction";
   EXPECT_TRUE(holds_all(*layer));
