@@ -80,6 +80,10 @@ class CachedLayer final : public chunk::StoredLayer,
   /// written since the last time is suspect.
   bool sync();
 
+  /// Takes its files away; for one that holds nothing and that nobody can open any more. Throws
+  /// util::SysError.
+  void remove_files() { files_.lock()->remove(); }
+
   struct Candidate {
     uint32_t last_use = 0;
     size_t extent = 0;

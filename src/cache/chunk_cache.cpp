@@ -180,8 +180,26 @@ void ChunkCache::sync() {
 void ChunkCache::tend_disk() {
   constexpr unsigned kPause = 5;
   if (allowance_.disk_is_smaller()) allowance_.disk_takes(held() + available());
-  if (ticks_++ % kPause == 0) save_waiting();
+  if (++ticks_ % kPause == 0) save_waiting();
+  if (ticks_ % kEmptyPause == 0) drop_empty();
   trouble_.look();
+}
+
+void ChunkCache::drop_empty() {
+  auto layers = layers_.lock();
+  for (auto at = layers->begin(); at != layers->end();) {
+    auto& layer = at->second;
+    if (layer.use_count() > 1 || layer->cost() > 0 || layer->pinned()) {
+      ++at;
+      continue;
+    }
+    try {
+      layer->remove_files();
+    } catch (const util::SysError& error) {
+      trouble_.failed(error);
+    }
+    at = layers->erase(at);
+  }
 }
 
 void ChunkCache::save_waiting() {

@@ -127,8 +127,11 @@ void LayerFiles::punch(uint64_t offset, uint64_t length) {
 }
 
 void LayerFiles::remove() {
-  std::filesystem::remove(bits_path_);
-  std::filesystem::remove(data_path_);
+  for (const auto& path : {bits_path_, data_path_}) {
+    std::error_code code;
+    std::filesystem::remove(path, code);
+    if (code) throw util::SysError(code.value(), "remove " + path.string());
+  }
 }
 
 }  // namespace swarmfs::cache

@@ -53,6 +53,7 @@ class LayerFiles {
   void forget_bits();
   /// Frees the disk space of [offset, offset + length), after the bits are gone.
   void punch(uint64_t offset, uint64_t length);
+  /// What was opened stays open until this object goes.
   void remove();
 
  private:

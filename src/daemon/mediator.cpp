@@ -128,7 +128,7 @@ std::vector<LayerReport> Mediator::layers() {
       made.push_back(report(*found->second.second, ""));
       continue;
     }
-    made.push_back(report_stored(digest, store_.size_of(digest).value_or(0)));
+    if (const auto size = store_.size_of(digest)) made.push_back(report_stored(digest, *size));
   }
   return made;
 }
