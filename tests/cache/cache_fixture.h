@@ -29,8 +29,8 @@ class CacheTest : public testing::Test {
   [[nodiscard]] virtual std::filesystem::path folder() const { return directory_.path(); }
   void open(uint64_t quota = 100 << 20) {
     close();
-    cache_.emplace(CacheOptions{folder(), quota, 0.95, 0.5, sync_interval_}, timers_,
-                   workers_, metrics_);
+    cache_.emplace(CacheOptions{folder(), quota, 0.95, 0.5, sync_interval_}, timers_, workers_,
+                   metrics_);
   }
   void close() { cache_.reset(); }
 

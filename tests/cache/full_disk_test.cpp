@@ -131,8 +131,20 @@ TEST_F(BrokenFileTest, what_the_disk_does_not_let_go_of_stays_and_goes_later) {
   // The reader lets go of its lease after it has answered.
   for (int i = 0; i < 1000 && cache_->evict_all() == 0; ++i) std::this_thread::yield();
   EXPECT_EQ(cache_->usage().bytes, 0u);
-  ASSERT_TRUE(write(*layer, 0, all_)) << "no extent is left in eviction";
+  ASSERT_TRUE(write(*layer, 0, all_));
   EXPECT_TRUE(holds_all(*layer));
+}
+
+TEST_F(BrokenFileTest, what_stays_can_be_added_to) {
+  open();
+  const auto layer = cache_->open(kOne, all_.size(), Form::bytes);
+  ASSERT_TRUE(write(*layer, 0, some_bytes(kBlockSize, 1)));
+  {
+    const Broken broken(file(kOne, ".bits"));
+    EXPECT_EQ(cache_->evict_all(), 0u);
+  }
+  const auto outcome = write(*layer, 1, some_bytes(kBlockSize, 2));
+  EXPECT_TRUE(outcome) << outcome.failure().message;
 }
 
 TEST_F(BrokenFileTest, eviction_goes_on_after_it_failed) {
