@@ -8,9 +8,8 @@
 
 #include <bit>
 #include <cassert>
-#include <chrono>
-#include <cstring>
 
+#include "cache/lease.h"
 #include "util/log.h"
 
 namespace swarmfs::cache {
@@ -27,43 +26,7 @@ namespace {
 constexpr uint64_t kDirectFrom = 128 * 1024;
 constexpr uint64_t kPage = io::BufferPool::kAlignment;
 
-uint32_t coarse_now() {
-  using namespace std::chrono;
-  return static_cast<uint32_t>(
-      duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count() / 64);
-}
-
 }  // namespace
-
-/// Keeps the extents of a range from being evicted.
-class CachedLayer::Lease {
- public:
-  Lease(std::shared_ptr<CachedLayer> layer, ByteRange range)
-      : layer_(std::move(layer)),
-        first_(range.offset / kExtent),
-        last_((range.end() - 1) / kExtent) {
-    const uint32_t now = coarse_now();
-    for (size_t i = first_; i <= last_; ++i) {
-      ++layer_->extents_[i].leases;
-      layer_->extents_[i].last_use = now;
-    }
-  }
-  ~Lease() {
-    for (size_t i = first_; i <= last_; ++i) --layer_->extents_[i].leases;
-  }
-  Lease(const Lease&) = delete;
-  Lease& operator=(const Lease&) = delete;
-
-  [[nodiscard]] bool meets_eviction() const {
-    for (size_t i = first_; i <= last_; ++i)
-      if (layer_->extents_[i].evicting) return true;
-    return false;
-  }
-
- private:
-  std::shared_ptr<CachedLayer> layer_;
-  size_t first_, last_;
-};
 
 CachedLayer::CachedLayer(LayerFiles files, io::Queue& queue, Budget& budget, bool suspect)
     : digest_(files.facts().digest),
@@ -76,6 +39,7 @@ CachedLayer::CachedLayer(LayerFiles files, io::Queue& queue, Budget& budget, boo
       extents_((size_ + kExtent - 1) / kExtent),
       verified_(files.facts().verified),
       pinned_(files.facts().pinned),
+      dirty_(files.fresh()),
       buffered_(files.buffered()),
       direct_(files.direct()),
       files_(std::move(files)) {
@@ -187,17 +151,16 @@ void CachedLayer::start_read(ByteRange range, std::shared_ptr<Lease> lease, OnRe
   const uint64_t end = direct ? (range.end() + kPage - 1) / kPage * kPage : range.end();
   auto buffer = queue_.buffers().take(end - start);
   const int fd = direct ? direct_ : buffered_;
-  queue_.read(
-      fd, buffer, end - start, start,
-      [buffer, lease, range, start, on_read = std::move(on_read), digest = digest_](int result) {
-        const uint64_t skip = range.offset - start;
-        if (result < 0 || static_cast<uint64_t>(result) < skip + range.length) {
-          util::log::error("cache: reading layer {} at {} gives {}", digest.short_hex(), start,
-                           result);
-          return on_read(Failure{Fault::unavailable, "the cache disk fails"});
-        }
-        on_read(util::SharedBytes(buffer, {buffer->data + skip, range.length}));
-      });
+  queue_.read(fd, buffer, end - start, start,
+              [this, buffer, lease, range, start, on_read = std::move(on_read)](int result) {
+                const uint64_t skip = range.offset - start;
+                if (result < 0 || static_cast<uint64_t>(result) < skip + range.length) {
+                  budget_.disk_failed(util::SysError(result < 0 ? -result : EIO,
+                                                     "read layer " + digest_.short_hex()));
+                  return on_read(Failure{Fault::unavailable, "the cache disk fails"});
+                }
+                on_read(util::SharedBytes(buffer, {buffer->data + skip, range.length}));
+              });
 }
 
 void CachedLayer::read_suspects(ByteRange range, std::shared_ptr<Lease> lease,
@@ -249,108 +212,6 @@ void CachedLayer::suspect(BlockRange blocks) {
   for (uint64_t i = blocks.first; i < blocks.end(); ++i) suspects_.add(i);
   // What was read ahead was not checked.
   lookahead_.clear();
-}
-
-struct CachedLayer::Write {
-  std::shared_ptr<CachedLayer> layer;
-  util::SharedBytes bytes;
-  BlockRange blocks;
-  uint64_t offset = 0;
-  uint64_t reserved = 0;
-  std::unique_ptr<Lease> lease;
-  OnWritten on_written;
-  size_t done = 0;  ///< bytes written so far
-};
-
-void CachedLayer::write(chunk::BlockIndex first, util::SharedBytes bytes, chunk::Class cls,
-                        OnWritten on_written) {
-  const uint64_t offset = static_cast<uint64_t>(first) * chunk::kBlockSize;
-  assert(offset + bytes.size() <= size_);
-  assert(bytes.size() % chunk::kBlockSize == 0 || offset + bytes.size() == size_);
-  if (bytes.size() == 0) return on_written(util::Done{});
-  const ByteRange range{offset, bytes.size()};
-  auto write = std::make_shared<Write>();
-  write->blocks = chunk::blocks_covering(range);
-  if (has(write->blocks)) return on_written(util::Done{});
-  write->lease = std::make_unique<Lease>(shared_from_this(), range);
-  const uint64_t cost = write->blocks.count * chunk::kBlockSize;
-  if (write->lease->meets_eviction() || !budget_.reserve(cost, cls))
-    return on_written(Failure{Fault::no_space, "the cache quota is full"});
-  write->layer = shared_from_this();
-  write->bytes = std::move(bytes);
-  write->offset = offset;
-  write->reserved = cost;
-  write->on_written = std::move(on_written);
-  start_write(std::move(write));
-}
-
-void CachedLayer::start_write(std::shared_ptr<Write> write) {
-  const size_t piece = std::min(write->bytes.size() - write->done, io::BufferPool::kBufferSize);
-  const size_t whole = (piece + kPage - 1) / kPage * kPage;
-  auto buffer = queue_.buffers().take(whole);
-  std::memcpy(buffer->data, write->bytes.data() + write->done, piece);
-  std::memset(buffer->data + piece, 0, whole - piece);
-  const uint64_t at = write->offset + write->done;
-  queue_.write(direct_, std::move(buffer), whole, at, [this, write, piece, whole](int result) {
-    if (result != static_cast<int>(whole)) {
-      budget_.give_back(write->reserved);
-      const bool full = result == -ENOSPC || result == -EDQUOT || result >= 0;
-      if (!full) util::log::error("cache: writing layer {} gives {}", digest_.short_hex(), result);
-      return write->on_written(Failure{full ? Fault::no_space : Fault::unavailable,
-                                       full ? "the cache disk is full" : "the cache disk fails"});
-    }
-    write->done += piece;
-    if (write->done < write->bytes.size()) return start_write(write);
-    end_write(*write);
-  });
-}
-
-void CachedLayer::end_write(Write& write) {
-  uint64_t fresh = 0;
-  for (uint64_t i = write.blocks.first; i < write.blocks.end(); ++i) {
-    suspects_.clear(i);
-    fresh += set(i);
-  }
-  present_ += fresh;
-  dirty_ = true;
-  budget_.give_back(write.reserved - fresh * chunk::kBlockSize);
-  write.on_written(util::Done{});
-}
-
-std::vector<uint64_t> CachedLayer::snapshot() const {
-  std::vector<uint64_t> copy;
-  for (const auto& word : bits_) copy.push_back(word);
-  return copy;
-}
-
-void CachedLayer::sync() {
-  if (!dirty_.exchange(false)) return;
-  auto files = files_.lock();
-  const auto bits = snapshot();
-  files->sync_data();
-  files->facts().bits = bits;
-  files->facts().verified &= verified_;
-  files->save_bits(bits);
-}
-
-void CachedLayer::mark_verified() {
-  sync();
-  auto files = files_.lock();
-  files->facts().verified = true;
-  verified_ = true;
-  suspects_.clear_all();
-  files->save_bits(files->facts().bits);
-}
-
-void CachedLayer::set_pinned(bool pinned) {
-  if (pinned_.exchange(pinned) == pinned) return;
-  auto files = files_.lock();
-  files->facts().pinned = pinned;
-  files->save_bits(files->facts().bits);
-}
-
-BlockRange CachedLayer::blocks_of(size_t extent) const {
-  return chunk::blocks_covering(ByteRange{extent * kExtent, kExtent}.clamp(size_));
 }
 
 }  // namespace swarmfs::cache

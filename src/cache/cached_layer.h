@@ -12,6 +12,7 @@
 #include "cache/suspects.h"
 #include "chunk/store.h"
 #include "io/queue.h"
+#include "util/error.h"
 #include "util/sync.h"
 
 namespace swarmfs::cache {
@@ -23,6 +24,11 @@ class Budget {
   /// Takes `bytes` from the quota, or refuses; starts eviction when it runs short.
   virtual bool reserve(uint64_t bytes, chunk::Class cls) = 0;
   virtual void give_back(uint64_t bytes) = 0;
+  /// The disk refused something: told to the user, once for many.
+  virtual void disk_failed(const util::SysError& error) = 0;
+  /// The disk was too full for `bytes`: evicts, if that is what it takes, and says on a worker
+  /// whether there is room now. False: nobody will be told, the cache is closing.
+  virtual bool make_room(uint64_t bytes, chunk::Class cls, std::function<void(bool)> then) = 0;
   /// Runs `job` on a worker before those that can wait.
   virtual void check(std::function<void()> job) = 0;
   /// Blocks that the disk gives back wrong.
@@ -35,10 +41,14 @@ class Budget {
 /// The rule between users and evictor, all sequentially consistent: a user raises the lease, then
 /// looks at bits (reader) or the evicting flag (writer); the evictor raises the flag, clears the
 /// bits, then looks at the leases, and puts the bits back when it sees one.
+///
+/// Nothing here throws because a disk is full or broken: the Budget is told, what was not saved is
+/// tried again by each sync(), and bits on the disk never claim more than is there.
 class CachedLayer final : public chunk::StoredLayer,
                           public std::enable_shared_from_this<CachedLayer> {
  public:
   static constexpr uint64_t kExtent = 1 << 20;
+  static_assert(kExtent == 64 * chunk::kBlockSize, "an extent is a word of bits");
 
   /// `suspect`: what is present must be checked before use (see chunk::StoredLayer::trust).
   CachedLayer(LayerFiles files, io::Queue& queue, Budget& budget, bool suspect = false);
@@ -66,16 +76,23 @@ class CachedLayer final : public chunk::StoredLayer,
   [[nodiscard]] bool has_suspects() const { return suspects_.count() > 0; }
   /// Lets go of the buffers of what was read ahead; before the queue goes, which owns them.
   void forget_read_ahead() { lookahead_.clear(); }
-  /// Blocking: makes what was written durable, then its bits. Throws util::SysError.
-  void sync();
+  /// Blocking: makes what was written durable, then its bits. False: the disk refused, and what was
+  /// written since the last time is suspect.
+  bool sync();
+
+  /// Takes its files away; for one that holds nothing and that nobody can open any more. Throws
+  /// util::SysError.
+  void remove_files() { files_.lock()->remove(); }
 
   struct Candidate {
     uint32_t last_use = 0;
     size_t extent = 0;
+    uint64_t bytes = 0;
   };
-  /// Extents that hold data and have no lease; none while pinned.
+  /// Extents that take disk space and have no lease; none while pinned.
   [[nodiscard]] std::vector<Candidate> candidates() const;
-  /// Blocking. Drops what of `extents` is still without a lease; returns bytes freed.
+  /// Blocking. Drops what of `extents` is still without a lease; returns bytes freed. What the disk
+  /// does not let go of stays.
   uint64_t evict(const std::vector<size_t>& extents);
 
  private:
@@ -83,6 +100,11 @@ class CachedLayer final : public chunk::StoredLayer,
     std::atomic<uint32_t> leases{0};
     std::atomic<uint32_t> last_use{0};
     std::atomic<bool> evicting{false};
+    std::atomic<bool> spoiled{false};  ///< a write that failed left bytes that no bit tells of
+  };
+  struct Cleared {
+    size_t extent = 0;
+    uint64_t bits = 0;
   };
   class Lease;
   struct Write;
@@ -90,7 +112,6 @@ class CachedLayer final : public chunk::StoredLayer,
   [[nodiscard]] bool is_set(uint64_t block) const;
   bool set(uint64_t block);
   bool clear(uint64_t block);
-  [[nodiscard]] chunk::BlockRange blocks_of(size_t extent) const;
   [[nodiscard]] std::vector<uint64_t> snapshot() const;
   void start_read(util::ByteRange range, std::shared_ptr<Lease> lease, OnRead on_read);
   void read_suspects(util::ByteRange range, std::shared_ptr<Lease> lease, Suspects::Check check,
@@ -99,9 +120,17 @@ class CachedLayer final : public chunk::StoredLayer,
   void read_from_disk(util::ByteRange range, OnRead on_read);
   void read_ahead(const Lookahead::EntryPtr& entry);
   void start_write(std::shared_ptr<Write> write);
+  void on_write_failed(std::shared_ptr<Write> write, int code);
+  void give_up(Write& write, int code);
   void end_write(Write& write);
-  void clear_extents(const std::vector<size_t>& extents, std::vector<size_t>& cleared,
-                     uint64_t& blocks);
+  void doubt_unsynced(const LayerFiles::Facts& durable);
+  bool save_bits(LayerFiles& files);
+  // How what it holds goes (eviction.cpp).
+  uint64_t drop(const std::vector<size_t>& extents, bool anyway);
+  std::vector<Cleared> clear_extents(const std::vector<size_t>& extents);
+  void put_back(const std::vector<Cleared>& cleared);
+  bool forget_bits(LayerFiles& files);
+  void punch(LayerFiles& files, size_t extent);
 
   const util::Digest digest_;
   const chunk::Form form_;

@@ -6,8 +6,9 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
-#include <cassert>
 #include <iterator>
 #include <sstream>
 
@@ -43,6 +44,7 @@ ChunkCache::ChunkCache(CacheOptions options, util::Timers& timers, util::Workers
       wrong_counter_(metrics.counter("swarmfs_verification_failures_total",
                                      "Bytes that did not match their digest or hash tree",
                                      {{"source", "cache"}})),
+      trouble_(options_.directory, metrics),
       documents_(made(options_.directory) / "docs"),
       queue_(std::make_unique<io::Queue>()) {
   set_limits(options_.quota, options_.high_watermark, options_.low_watermark);
@@ -50,23 +52,33 @@ ChunkCache::ChunkCache(CacheOptions options, util::Timers& timers, util::Workers
   take_clean_marker();
   made(options_.directory / "layers");
   load();
-  if (used_ > high_) evict_to_low_watermark(true);
+  if (used_ > allowance_.high()) evict_to_low_watermark(true);
   tick_ = timers_.every(options_.sync_interval, [this] {
-    if (!syncing_.exchange(true)) post(Urgency::normal, [this] { sync(); });
+    if (syncing_.exchange(true)) return;
+    post(Urgency::normal, [this] {
+      sync();
+      tend_disk();
+      syncing_ = false;
+    });
   });
 }
 
 ChunkCache::~ChunkCache() {
   tick_.cancel();
+  close_jobs();
   wait_for_jobs();
   for (const auto& layer : snapshot(true)) layer->forget_read_ahead();  // the queue's buffers
   queue_.reset();
   wait_for_jobs();  // the queue's last reads may have had to be checked
+  sync();
+  save_waiting();
+  if (const auto lost = documents_.waiting(); !lost.empty())
+    util::log::error("cache: {} documents could not be saved and are lost: {}", lost.size(),
+                     fmt::join(lost, ", "));
   try {
-    sync();
     leave_clean_marker();
   } catch (const std::exception& error) {
-    util::log::error("cache: the last sync failed: {}", error.what());
+    util::log::error("cache: every block will be checked after the next start: {}", error.what());
   }
 }
 
@@ -92,7 +104,9 @@ void ChunkCache::leave_clean_marker() {
   std::string names;
   for (const auto& layer : snapshot(true))
     if (layer->has_suspects()) names += layer->digest().hex() + "\n";
-  util::write_file_durably(options_.directory / kCleanMarker, util::as_bytes(names), 0600);
+  with_room(names.size(), [&] {
+    util::write_file_durably(options_.directory / kCleanMarker, util::as_bytes(names), 0600);
+  });
 }
 
 void ChunkCache::load() {
@@ -131,45 +145,100 @@ void ChunkCache::count_wrong(uint64_t blocks) {
   wrong_counter_.add(static_cast<double>(blocks));
 }
 
+void ChunkCache::close_jobs() {
+  jobs_.lock()->closing = true;
+}
+
 void ChunkCache::wait_for_jobs() {
   auto jobs = jobs_.lock();
-  jobs.wait(jobs_changed_, [&] { return *jobs == 0; });
+  jobs.wait(jobs_changed_, [&] { return jobs->running == 0; });
 }
 
 void ChunkCache::post(Urgency urgency, std::function<void()> job) {
-  ++*jobs_.lock();
-  workers_.post(urgency, [this, job = std::move(job)] {
+  ++jobs_.lock()->running;
+  run_counted(urgency, std::move(job));
+}
+
+void ChunkCache::run_counted(Urgency urgency, std::function<void()> job) {
+  workers_.post(urgency, [this, job = std::move(job)]() mutable {
     try {
       job();
     } catch (const std::exception& error) {
       util::log::error("cache: {}", error.what());
     }
+    job = nullptr;
     auto jobs = jobs_.lock();
-    --*jobs;
+    --jobs->running;
     jobs_changed_.notify_all();
   });
 }
 
 void ChunkCache::sync() {
-  syncing_ = false;
   for (const auto& layer : snapshot(true)) layer->sync();
+}
+
+void ChunkCache::tend_disk() {
+  constexpr unsigned kPause = 5;
+  if (allowance_.disk_is_smaller()) allowance_.disk_takes(held() + available());
+  if (++ticks_ % kPause == 0) save_waiting();
+  if (ticks_ % kEmptyPause == 0) drop_empty();
+  trouble_.look();
+}
+
+void ChunkCache::drop_empty() {
+  auto layers = layers_.lock();
+  for (auto at = layers->begin(); at != layers->end();) {
+    auto& layer = at->second;
+    if (layer.use_count() > 1 || layer->cost() > 0 || layer->pinned()) {
+      ++at;
+      continue;
+    }
+    try {
+      layer->remove_files();
+    } catch (const util::SysError& error) {
+      trouble_.failed(error);
+    }
+    at = layers->erase(at);
+  }
+}
+
+void ChunkCache::save_waiting() {
+  try {
+    while (!documents_.waiting().empty())
+      with_room(documents_.next_waiting(), [&] { documents_.save_next(); });
+  } catch (const util::SysError& error) {
+    trouble_.failed(error);
+  }
 }
 
 std::shared_ptr<chunk::StoredLayer> ChunkCache::open(const util::Digest& digest, uint64_t size,
                                                      chunk::Form form) {
+  std::shared_ptr<CachedLayer> layer;
+  try {
+    with_room(0, [&] { layer = open_now(Key{digest, form}, size); });
+  } catch (util::SysError& error) {
+    trouble_.failed(error);
+    error.add("the cache in " + options_.directory.string() + " has no place for layer " +
+              digest.short_hex() + "; free space there or set another [cache] directory");
+    throw;
+  }
+  return layer;
+}
+
+std::shared_ptr<CachedLayer> ChunkCache::open_now(const Key& key, uint64_t size) {
   auto layers = layers_.lock();
-  auto& slot = (*layers)[Key{digest, form}];
+  auto& slot = (*layers)[key];
   if (slot && slot->size() == size) return slot;
   if (slot && slot->bytes_present() > 0 && slot->verified())
-    throw util::Error("layer " + digest.to_string() + " has " + std::to_string(slot->size()) +
+    throw util::Error("layer " + key.first.to_string() + " has " + std::to_string(slot->size()) +
                       " bytes here, but " + std::to_string(size) + " are claimed");
   if (slot) give_back(slot->cost());
   try {
-    slot =
-        std::make_shared<CachedLayer>(LayerFiles(options_.directory / "layers", digest, form, size),
-                                      *queue_, static_cast<Budget&>(*this));
+    slot = std::make_shared<CachedLayer>(
+        LayerFiles(options_.directory / "layers", key.first, key.second, size), *queue_,
+        static_cast<Budget&>(*this));
   } catch (...) {
-    layers->erase(Key{digest, form});
+    layers->erase(key);
     throw;
   }
   return slot;
@@ -190,105 +259,29 @@ std::vector<util::Digest> ChunkCache::layers() const {
 }
 
 chunk::StoreUsage ChunkCache::usage() const {
-  return {used_, quota_, evicted_, layers_.lock()->size()};
-}
-
-void ChunkCache::set_limits(uint64_t quota, double high_watermark, double low_watermark) {
-  const auto share = [&](double part) {
-    return static_cast<uint64_t>(static_cast<double>(quota) * part);
-  };
-  quota_ = quota;
-  high_ = share(high_watermark);
-  low_ = share(low_watermark);
-  quota_gauge_.set(static_cast<double>(quota));
-  if (used_ > high_) start_eviction(true);
-}
-
-bool ChunkCache::may_hold(uint64_t bytes, chunk::Class cls) const {
-  if (used_ + bytes <= high_) return true;
-  const bool open_too = cls == chunk::Class::fault || cls == chunk::Class::pull;
-  for (const auto& layer : snapshot(open_too))
-    if (!layer->candidates().empty()) return true;
-  return false;
-}
-
-bool ChunkCache::reserve(uint64_t bytes, chunk::Class cls) {
-  const uint64_t after = used_ += bytes;
-  if (after > high_) start_eviction(cls == chunk::Class::fault || cls == chunk::Class::pull);
-  if (after <= quota_) return true;
-  used_ -= bytes;
-  return false;
-}
-
-void ChunkCache::give_back(uint64_t bytes) {
-  assert(used_ >= bytes);
-  used_ -= bytes;
-  bytes_gauge_.set(static_cast<double>(used_));
-}
-
-void ChunkCache::start_eviction(bool open_layers_too) {
-  if (evicting_.exchange(true)) return;
-  post(Urgency::normal, [this, open_layers_too] {
-    evict_to_low_watermark(open_layers_too);
-    evicting_ = false;
-  });
-}
-
-void ChunkCache::evict_to_low_watermark(bool open_layers_too) {
-  const uint64_t used = used_;
-  const uint64_t low = low_;
-  if (used <= low) return;
-  const uint64_t freed = evict_oldest(used - low, open_layers_too);
-  util::log::debug("cache: evicted {} of {}", util::human_bytes(freed), util::human_bytes(used));
-}
-
-std::vector<std::shared_ptr<CachedLayer>> ChunkCache::snapshot(bool open_layers_too) const {
-  std::vector<std::shared_ptr<CachedLayer>> found;
-  auto layers = layers_.lock();
-  for (const auto& [key, layer] : *layers)
-    if (open_layers_too || layer.use_count() == 1) found.push_back(layer);
-  return found;
-}
-
-uint64_t ChunkCache::evict_oldest(uint64_t wanted, bool open_layers_too) {
-  struct Victim {
-    uint32_t last_use;
-    CachedLayer* layer;
-    size_t extent;
-  };
-  const auto layers = snapshot(open_layers_too);
-  std::vector<Victim> victims;
-  for (const auto& layer : layers)
-    for (const auto& candidate : layer->candidates())
-      victims.push_back({candidate.last_use, layer.get(), candidate.extent});
-  std::sort(victims.begin(), victims.end(),
-            [](auto& a, auto& b) { return a.last_use < b.last_use; });
-  std::map<CachedLayer*, std::vector<size_t>> by_layer;
-  uint64_t planned = 0;
-  for (const auto& victim : victims) {
-    if (planned >= wanted) break;
-    by_layer[victim.layer].push_back(victim.extent);
-    planned += CachedLayer::kExtent;
-  }
-  uint64_t freed = 0;
-  for (auto& [layer, extents] : by_layer) freed += layer->evict(extents);
-  evicted_ += freed;
-  evicted_counter_.add(static_cast<double>(freed));
-  return freed;
-}
-
-uint64_t ChunkCache::evict_all() {
-  return evict_oldest(UINT64_MAX, true);
+  const uint64_t quota = allowance_.quota();
+  return {
+      used_,          quota, std::min(quota, used_ + available()), evicted_, layers_.lock()->size(),
+      trouble_.text()};
 }
 
 void ChunkCache::save_document(const std::string& name, util::ByteView content) {
-  documents_.save(name, content);
+  try {
+    with_room(content.size(), [&] { documents_.save(name, content); });
+  } catch (const util::SysError& error) {
+    trouble_.failed(error);
+    documents_.keep_waiting(name, content);
+  }
 }
 std::optional<util::Bytes> ChunkCache::load_document(const std::string& name) const {
   return documents_.load(name);
 }
 void ChunkCache::remove_document(const std::string& name) {
-  documents_.remove(name);
+  try {
+    documents_.remove(name);
+  } catch (const util::SysError& error) {
+    trouble_.failed(error);
+  }
 }
 std::vector<std::string> ChunkCache::documents(const std::string& prefix) const {
   return documents_.names(prefix);

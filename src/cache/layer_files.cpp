@@ -71,7 +71,7 @@ LayerFiles::LayerFiles(const std::filesystem::path& directory, const util::Diges
   if (usable) {
     facts_ = std::move(*known);
   } else {
-    if (std::filesystem::exists(bits_path_))
+    if (std::filesystem::exists(bits_path_) && std::filesystem::file_size(bits_path_) > 0)
       util::log::warning("cache: the bitmap of {} is unreadable or foreign; its data is dropped",
                          stem);
     std::filesystem::remove(data_path_);
@@ -89,8 +89,13 @@ void LayerFiles::create() {
   const uint64_t whole = (facts_.size + 4095) / 4096 * 4096;
   if (::ftruncate(buffered_.get(), static_cast<off_t>(whole)))
     throw util::SysError("size " + data_path_.string());
+  forget_bits();
+  fresh_ = true;
+}
+
+void LayerFiles::forget_bits() {
   if (::ftruncate(bits_.get(), 0)) throw util::SysError("reset " + bits_path_.string());
-  save_bits(facts_.bits);
+  if (::fdatasync(bits_.get())) throw util::SysError("sync " + bits_path_.string());
 }
 
 void LayerFiles::sync_data() {
@@ -108,8 +113,9 @@ void LayerFiles::save_bits(std::span<const uint64_t> bits) {
   std::memcpy(content.data(), &header, sizeof header);
   std::memcpy(content.data() + sizeof header, bits.data(), bits.size_bytes());
   const ssize_t put = ::pwrite(bits_.get(), content.data(), content.size(), 0);
-  if (put != static_cast<ssize_t>(content.size()))
-    throw util::SysError("write " + bits_path_.string());
+  if (put < 0) throw util::SysError("write " + bits_path_.string());
+  if (put < static_cast<ssize_t>(content.size()))
+    throw util::SysError(ENOSPC, "write " + bits_path_.string());
   if (::fdatasync(bits_.get())) throw util::SysError("sync " + bits_path_.string());
 }
 
@@ -121,8 +127,11 @@ void LayerFiles::punch(uint64_t offset, uint64_t length) {
 }
 
 void LayerFiles::remove() {
-  std::filesystem::remove(bits_path_);
-  std::filesystem::remove(data_path_);
+  for (const auto& path : {bits_path_, data_path_}) {
+    std::error_code code;
+    std::filesystem::remove(path, code);
+    if (code) throw util::SysError(code.value(), "remove " + path.string());
+  }
 }
 
 }  // namespace swarmfs::cache

@@ -29,7 +29,8 @@ class LayerFiles {
     std::vector<uint64_t> bits;  ///< bit i of word i/64: block i is durable
   };
 
-  /// Opens or creates. Bits that cannot be trusted (foreign, torn, other size) drop the data.
+  /// Opens or creates. Bits that cannot be trusted (foreign, torn, other size) drop the data. What
+  /// is new needs no blocks of the disk before its bits are first saved.
   LayerFiles(const std::filesystem::path& directory, const util::Digest& digest, chunk::Form form,
              uint64_t size);
 
@@ -37,6 +38,8 @@ class LayerFiles {
   static std::optional<Facts> peek(const std::filesystem::path& bits_file);
 
   [[nodiscard]] Facts& facts() { return facts_; }
+  /// It was made anew: its bits are not saved yet.
+  [[nodiscard]] bool fresh() const { return fresh_; }
   [[nodiscard]] int buffered() const { return buffered_.get(); }
   /// O_DIRECT; the same as buffered() on file systems without it.
   [[nodiscard]] int direct() const { return direct_ ? direct_.get() : buffered_.get(); }
@@ -45,8 +48,12 @@ class LayerFiles {
   void sync_data();
   /// Writes header and `bits`, and syncs them. The caller has synced the data first.
   void save_bits(std::span<const uint64_t> bits);
+  /// Durably takes back all that the bits said, until they are saved again. A disk that is too full
+  /// for save_bits() still does this.
+  void forget_bits();
   /// Frees the disk space of [offset, offset + length), after the bits are gone.
   void punch(uint64_t offset, uint64_t length);
+  /// What was opened stays open until this object goes.
   void remove();
 
  private:
@@ -55,6 +62,7 @@ class LayerFiles {
   std::filesystem::path data_path_;
   std::filesystem::path bits_path_;
   Facts facts_;
+  bool fresh_ = false;
   util::UniqueFd buffered_;
   util::UniqueFd direct_;
   util::UniqueFd bits_;

@@ -53,7 +53,8 @@ class StoredLayer {
   /// A transaction: the whole blocks of `bytes` (starting at block `first`; only the layer's last
   /// block may be short) become visible together when `on_written` says Done, and survive a crash
   /// once they are durable. Fault::no_space: quota or disk full and nothing evictable, the caller
-  /// serves without caching. `on_written` runs on the store's I/O thread or inside write().
+  /// serves without caching. `on_written` runs on the store's I/O thread, a worker or inside
+  /// write().
   virtual void write(BlockIndex first, util::SharedBytes bytes, Class cls,
                      OnWritten on_written) = 0;
 
@@ -68,19 +69,22 @@ class StoredLayer {
 
   /// The whole layer matched its digest (true) or it did not and all bytes were dropped (discard).
   [[nodiscard]] virtual bool verified() const = 0;
-  /// Ends all suspicion.
+  /// Ends all suspicion. Like the next two it counts at once, and is durable when it returns or, if
+  /// the disk refuses, as soon as that takes it.
   virtual void mark_verified() = 0;
-  /// Drops all bytes, now and durably. Readers under lease finish first.
+  /// Drops all bytes. Readers under lease finish first.
   virtual void discard() = 0;
-  /// Never evict while set (mounted and pinned). Persistent.
+  /// Never evict while set (mounted and pinned).
   virtual void set_pinned(bool pinned) = 0;
 };
 
 struct StoreUsage {
   uint64_t bytes = 0;    ///< present bytes of all layers
   uint64_t quota = 0;    ///< limit for `bytes`
+  uint64_t most = 0;     ///< as far as `bytes` can grow now: the quota, or less on a smaller disk
   uint64_t evicted = 0;  ///< bytes evicted since start
   uint64_t layers = 0;
+  std::string trouble = {};  ///< what the disk refuses now, and the way out; empty: nothing
 };
 
 /// The chunk cache as the rest of the program sees it. Thread-safe.
@@ -88,8 +92,8 @@ class Store {
  public:
   virtual ~Store() = default;
   /// The layer's bytes, existing or fresh. One StoredLayer per (digest, form) is shared by all
-  /// callers. Throws util::SysError when the disk refuses, util::Error when `size` contradicts
-  /// what is stored.
+  /// callers. Throws util::SysError when the disk has no place for the file even of an empty layer,
+  /// util::Error when `size` contradicts what is stored.
   [[nodiscard]] virtual std::shared_ptr<StoredLayer> open(const util::Digest& digest, uint64_t size,
                                                           Form form = Form::bytes) = 0;
   /// Size of a layer that is stored here, known without the registry.
@@ -104,7 +108,9 @@ class Store {
   virtual uint64_t evict_all() = 0;
 
   /// Small documents beside the layers (indexes, manifests, state), replaced durably, by name:
-  /// [a-z0-9._-]+ with at most one '/'. Blocking. Throws util::SysError.
+  /// [a-z0-9._-]+ with at most one '/'. Blocking. What the disk refuses waits in memory, is given
+  /// by load_document(), and saved when the disk takes it; it is lost where the program ends
+  /// before.
   virtual void save_document(const std::string& name, util::ByteView content) = 0;
   [[nodiscard]] virtual std::optional<util::Bytes> load_document(const std::string& name) const = 0;
   virtual void remove_document(const std::string& name) = 0;

@@ -98,15 +98,20 @@ std::string mounts_text(const json& mounts) {
   return text;
 }
 
+std::string trouble_text(const json& cache) {
+  const auto found = cache.find("trouble");
+  if (found == cache.end() || !found->is_string()) return "";
+  return "          warning: " + found->get<std::string>() + "\n";
+}
 std::string status_text(const json& status) {
   const json& cache = status.at("cache");
   return fmt::format(
       "swarmfsd {}, up {:.0f} s, tree at {}\ncache     {} of {} in {} layers, {} evicted\n"
-      "{}read from {}\n{}",
+      "{}{}read from {}\n{}",
       status.value("version", "?"), status.value("uptime_seconds", 0.0),
       status.value("mount_point", "?"), human_bytes(number(cache, "bytes")),
       human_bytes(number(cache, "quota")), number(cache, "layers"),
-      human_bytes(number(cache, "evicted")), cluster_text(status),
+      human_bytes(number(cache, "evicted")), trouble_text(cache), cluster_text(status),
       sources_text(status.at("bytes_by_source")), mounts_text(status.at("mounts")));
 }
 

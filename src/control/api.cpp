@@ -128,7 +128,8 @@ json to_json(const StatusReport& status) {
            {{"bytes", status.cache_bytes},
             {"quota", status.cache_quota},
             {"evicted", status.cache_evicted},
-            {"layers", status.layers}}},
+            {"layers", status.layers},
+            {"trouble", status.cache_trouble.empty() ? json() : json(status.cache_trouble)}}},
           {"bytes_by_source", status.sources},
           {"cluster", status.cluster ? to_json(*status.cluster) : json()},
           {"mounts", to_json(status.mounts)}};

@@ -106,6 +106,7 @@ struct StatusReport {
   uint64_t cache_bytes = 0;
   uint64_t cache_quota = 0;
   uint64_t cache_evicted = 0;
+  std::string cache_trouble;  ///< what its disk refuses, and the way out; empty: nothing
   uint64_t layers = 0;
   BytesBySource sources;
   std::vector<MountReport> mounts;

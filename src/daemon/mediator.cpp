@@ -98,6 +98,7 @@ control::StatusReport Mediator::status() {
   made.cache_bytes = usage.bytes;
   made.cache_quota = usage.quota;
   made.cache_evicted = usage.evicted;
+  made.cache_trouble = usage.trouble;
   made.layers = usage.layers;
   made.sources = fetcher_.bytes_by_source();
   made.mounts = mounts();
@@ -127,7 +128,7 @@ std::vector<LayerReport> Mediator::layers() {
       made.push_back(report(*found->second.second, ""));
       continue;
     }
-    made.push_back(report_stored(digest, store_.size_of(digest).value_or(0)));
+    if (const auto size = store_.size_of(digest)) made.push_back(report_stored(digest, *size));
   }
   return made;
 }

@@ -76,7 +76,8 @@ class ImageLibrary {
   /// before the destructor.
   void stop();
 
-  /// The caller binds the image on `directory`, and says so by confirm().
+  /// The caller binds the image on `directory`, and says so by confirm(). A full disk refuses no
+  /// mount: it may be forgotten over a restart then, which the store has warned of.
   std::shared_ptr<Job> mount(const oci::Reference& reference, const std::string& directory,
                              bool pin, const oci::Platform& platform);
   /// Fault::no_space: the cache's quota does not hold all of it.

@@ -50,7 +50,8 @@ struct ImageRecord {
 
 /// What is known of images, one record per (reference, manifest), in the store's documents
 /// "image/<hash of the name>". A record with mounts stays as it is until they are gone; of the
-/// others the newest of each reference are kept. Any thread; changes block on the disk.
+/// others the newest of each reference are kept. Any thread; changes block on the disk. Where that
+/// is full they count all the same, and survive a restart if it takes them before (Store).
 class ImageRecords {
  public:
   static constexpr size_t kKept = 8;  ///< of a reference, that nobody has mounted

@@ -33,10 +33,13 @@ uint64_t size_of(const std::vector<oci::Descriptor>& layers) {
   return total;
 }
 
-Failure no_room(const std::string& what, uint64_t quota) {
-  return {Fault::no_space, what + " does not fit the cache's " + util::human_bytes(quota) +
-                               ": raise [cache] quota, unmount other images, or mount it without "
-                               "a pull: what is read is fetched then"};
+Failure no_room(const std::string& what, const chunk::StoreUsage& usage) {
+  const bool small_disk = usage.most < usage.quota;
+  return {
+      Fault::no_space,
+      what + " does not fit the " + util::human_bytes(usage.most) + " that the cache's " +
+          (small_disk ? "disk has for it: free space there" : "quota allows: raise [cache] quota") +
+          ", unmount other images, or mount it without a pull: what is read is fetched then"};
 }
 
 }  // namespace
@@ -166,9 +169,10 @@ std::shared_ptr<Job> ImageLibrary::pull(const oci::Reference& reference,
 }
 
 std::optional<Failure> ImageLibrary::too_large(const ImageRecord& record) const {
-  const uint64_t size = size_of(record.layers), quota = store_.usage().quota;
-  if (size <= quota) return std::nullopt;
-  return no_room(record.reference.to_string() + " (" + util::human_bytes(size) + ")", quota);
+  const uint64_t size = size_of(record.layers);
+  const auto usage = store_.usage();
+  if (size <= usage.most) return std::nullopt;
+  return no_room(record.reference.to_string() + " (" + util::human_bytes(size) + ")", usage);
 }
 
 std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
@@ -193,7 +197,7 @@ std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
     if (!content->bytes->stored().has(all))
       return no_room(
           "layer " + content->ref().digest.short_hex() + " of " + image.reference.to_string(),
-          store_.usage().quota);
+          store_.usage());
   }
   return std::nullopt;
 }

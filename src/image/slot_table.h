@@ -14,7 +14,8 @@
 namespace swarmfs::image {
 
 /// Small numbers for layers and images, for node ids. Given once, never to another, kept in the
-/// store's document "slots". Any thread; a new slot blocks on the disk.
+/// store's document "slots" (one that a full disk did not take is given anew after a restart). Any
+/// thread; a new slot blocks on the disk.
 class SlotTable {
  public:
   explicit SlotTable(chunk::Store& store);

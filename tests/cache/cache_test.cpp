@@ -1,68 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
-#include <gtest/gtest.h>
-
 #include <array>
 #include <fstream>
-#include <future>
-#include <optional>
+#include <thread>
 
-#include "cache/chunk_cache.h"
-#include "support/tar_maker.h"
-#include "support/temporary_directory.h"
+#include "cache_fixture.h"
 #include "util/error.h"
 
 namespace swarmfs::cache {
 namespace {
 
+namespace fs = std::filesystem;
 using chunk::BlockIndex;
 using chunk::Class;
 using chunk::Form;
 using chunk::kBlockSize;
-using util::Outcome;
-
-util::Bytes some_bytes(size_t size, unsigned seed) {
-  const std::string text = support::noise(size, seed);
-  const auto view = util::as_bytes(text);
-  return {view.begin(), view.end()};
-}
-
-/// A cache over a folder that outlives it.
-class CacheTest : public testing::Test {
- protected:
-  void open(uint64_t quota = 100 << 20) {
-    close();
-    cache_.emplace(CacheOptions{directory_.path(), quota, 0.95, 0.5, std::chrono::milliseconds(20)},
-                   timers_, workers_, metrics_);
-  }
-  void close() { cache_.reset(); }
-
-  static Outcome<util::Done> write(chunk::StoredLayer& layer, uint64_t block, util::Bytes bytes,
-                                   Class cls = Class::fault) {
-    std::promise<Outcome<util::Done>> done;
-    layer.write(BlockIndex{block}, util::SharedBytes::of(std::move(bytes)), cls,
-                [&](Outcome<util::Done> outcome) { done.set_value(std::move(outcome)); });
-    return done.get_future().get();
-  }
-  static Outcome<util::Bytes> read(chunk::StoredLayer& layer, util::ByteRange range) {
-    std::promise<Outcome<util::Bytes>> done;
-    layer.read(range, [&](Outcome<util::SharedBytes> outcome) {
-      if (!outcome) return done.set_value(outcome.failure());
-      done.set_value(util::Bytes(outcome->view().begin(), outcome->view().end()));
-    });
-    return done.get_future().get();
-  }
-
-  support::TemporaryDirectory directory_;
-  util::Metrics metrics_;
-  util::Timers timers_;
-  util::Workers workers_{2};
-  std::optional<ChunkCache> cache_;
-};
-
-const util::Digest kOne = util::Sha256::of(util::as_bytes("one"));
-const util::Digest kTwo = util::Sha256::of(util::as_bytes("two"));
 
 TEST_F(CacheTest, gives_back_what_was_written_also_after_a_restart) {
   const uint64_t size = 3 * (1 << 20) + 777;
@@ -320,6 +273,37 @@ TEST_F(CacheTest, a_sequential_reader_gets_right_bytes_also_after_the_layer_was_
     }
     if (seed == 1) layer->discard();
   }
+}
+
+TEST_F(CacheTest, a_layer_that_holds_nothing_and_that_nobody_wants_loses_its_files) {
+  open();
+  const auto files = [&] {
+    const fs::directory_iterator all(directory_.path() / "layers");
+    return std::distance(begin(all), end(all));
+  };
+  const uint64_t size = 1 << 20;
+  {
+    ASSERT_TRUE(write(*cache_->open(kTwo, size, Form::bytes), 0, some_bytes(size, 3)));
+    auto layer = cache_->open(kOne, size, Form::bytes);
+    ASSERT_TRUE(write(*layer, 0, some_bytes(size, 3)));
+    layer->discard();
+    cache_->drop_empty();
+    EXPECT_EQ(files(), 4) << "one is open, one holds something";
+    layer->set_pinned(true);
+    layer.reset();
+    cache_->drop_empty();
+    EXPECT_EQ(files(), 4);
+    cache_->open(kOne, size, Form::bytes)->set_pinned(false);
+  }
+  for (int i = 0; i < 1000 && files() > 2; ++i) {  // the tick's sync may hold it
+    cache_->drop_empty();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(files(), 2);
+  EXPECT_EQ(cache_->layers(), std::vector<util::Digest>{kTwo});
+  ASSERT_TRUE(write(*cache_->open(kOne, size, Form::bytes), 0, some_bytes(size, 5)));
+  open();
+  EXPECT_EQ(read(*cache_->open(kOne, size, Form::bytes), {0, size}).value(), some_bytes(size, 5));
 }
 
 TEST_F(CacheTest, refuses_a_second_daemon) {

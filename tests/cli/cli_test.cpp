@@ -82,6 +82,18 @@ TEST(Print, lists_peers) {
             "no peers are known (see [cluster] in swarmfs.toml)\n");
 }
 
+TEST(Print, shows_what_the_disk_of_the_cache_refuses) {
+  auto status = nlohmann::json::parse(R"({"version":"1","uptime_seconds":5,"mount_point":"/m",
+      "cache":{"bytes":0,"quota":100,"evicted":0,"layers":0,"trouble":null},"bytes_by_source":{},
+      "mounts":[],"cluster":null})");
+  EXPECT_EQ(status_text(status).find("warning"), std::string::npos);
+  status["cache"]["trouble"] = "the disk is full; free space";
+  EXPECT_NE(status_text(status).find(
+                "0 B evicted\n          warning: the disk is full; free space\nread from"),
+            std::string::npos)
+      << status_text(status);
+}
+
 TEST(Print, shows_the_cluster_where_there_is_one) {
   auto status = nlohmann::json::parse(R"({"version":"1","uptime_seconds":5,"mount_point":"/m",
       "cache":{"bytes":0,"quota":100,"evicted":0,"layers":0},"bytes_by_source":{},"mounts":[],

@@ -165,6 +165,7 @@ TEST_F(ApiTest, a_wait_is_bounded_and_bytes_that_are_not_text_survive) {
 TEST_F(ApiTest, reports_carry_their_numbers) {
   const json status = call("GET", "/v1/status");
   EXPECT_EQ(status["cache"]["bytes"], 5);
+  EXPECT_TRUE(status["cache"]["trouble"].is_null());
   EXPECT_EQ(status["bytes_by_source"]["registry"], 7);
   EXPECT_EQ(status["mounts"][0]["bytes_present"], 4);
   EXPECT_TRUE(status["cluster"].is_null());

@@ -10,6 +10,7 @@
 #include "image/backfill.h"
 #include "image/image_library.h"
 #include "support/fake_source.h"
+#include "support/small_disk.h"
 #include "support/tar_maker.h"
 #include "support/temporary_directory.h"
 
@@ -95,7 +96,8 @@ class ImageLibraryTest : public testing::Test {
   ~ImageLibraryTest() override { stop(); }
 
   void start(uint64_t quota = 1 << 30) {
-    cache_.emplace(cache::CacheOptions{directory_.path(), quota}, timers_, workers_, metrics_);
+    cache_.emplace(cache::CacheOptions{folder_, quota, 0.95, 0.85, std::chrono::milliseconds(50)},
+                   timers_, workers_, metrics_);
     fetcher_.emplace(*cache_, std::vector<chunk::Source*>{&shelf_}, fetch::FetchOptions{}, timers_,
                      metrics_);
     contents_.emplace(*fetcher_, *cache_, metrics_);
@@ -156,6 +158,7 @@ class ImageLibraryTest : public testing::Test {
   }
 
   support::TemporaryDirectory directory_;
+  std::filesystem::path folder_ = directory_.path();
   Shelf shelf_;
   FakeManifests manifests_;
   util::Metrics metrics_;
@@ -256,6 +259,62 @@ TEST_F(ImageLibraryTest, a_pull_that_cannot_fit_is_refused_before_it_begins) {
   ASSERT_EQ(view.state, Job::State::failed);
   EXPECT_EQ(view.error->fault, Fault::no_space);
   EXPECT_NE(view.error->message.find("quota"), std::string::npos);
+  EXPECT_EQ(shelf_.requests, 0u);
+}
+
+/// The cache is on a disk of its own that others fill.
+class FullDiskTest : public ImageLibraryTest {
+ protected:
+  void SetUp() override {
+    if (!disk_.mounted()) GTEST_SKIP() << "may not mount a tmpfs";
+    stop();
+    folder_ = disk_.path();
+    start();
+  }
+  void TearDown() override { stop(); }
+
+  support::SmallDisk disk_{"3m"};
+};
+
+TEST_F(FullDiskTest, an_image_is_mounted_pinned_and_unmounted_though_nothing_can_be_saved) {
+  disk_.fill();
+  const auto view = mount("/a", true);
+  ASSERT_EQ(view.state, Job::State::done) << view.error->message;
+  const auto live = images_->image(view.image);
+  ASSERT_TRUE(live);
+  EXPECT_EQ(live->contents.size(), 2u);
+  EXPECT_EQ(images_->image_by_slot(live->slot), live);
+  EXPECT_EQ(mounts().size(), 1u);
+  ASSERT_TRUE(images_->umount("/a"));
+  EXPECT_TRUE(mounts().empty());
+}
+
+TEST_F(FullDiskTest, what_was_mounted_comes_back_if_there_was_room_in_time) {
+  disk_.fill();
+  const auto view = mount("/a");
+  ASSERT_EQ(view.state, Job::State::done) << view.error->message;
+  const auto slot = images_->image(view.image)->slot;
+  disk_.free();
+  const auto saved = [&] {
+    return std::filesystem::exists(folder_ / "docs/slots") && !cache_->documents("tree/").empty() &&
+           std::filesystem::exists(folder_ / "docs" / cache_->documents("tree/").back());
+  };
+  for (int i = 0; i < 1000 && !saved(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  restart();
+  shelf_.dead = true;
+  images_->restore({});
+  EXPECT_EQ(mounts().size(), 1u);
+  ASSERT_TRUE(images_->image(view.image));
+  EXPECT_EQ(images_->image(view.image)->slot, slot);
+}
+
+TEST_F(FullDiskTest, a_pull_that_the_disk_cannot_hold_is_refused_before_it_begins) {
+  disk_.fill();
+  const auto view = images_->pull(kApp, kAmd)->wait(std::chrono::seconds(20));
+  ASSERT_EQ(view.state, Job::State::failed);
+  EXPECT_EQ(view.error->fault, Fault::no_space);
+  EXPECT_NE(view.error->message.find("disk"), std::string::npos) << view.error->message;
   EXPECT_EQ(shelf_.requests, 0u);
 }
 
