@@ -104,7 +104,7 @@ Daemon::Daemon(const Config& config)
       source_(registry_, share_of(node_.get())),
       fetcher_(cache_, sources(node_.get(), source_), fetch_options(config), timers_, metrics_),
       library_(fetcher_, cache_, metrics_, node_.get()),
-      reader_(fetcher_, library_, workers_, config.span_cache),
+      reader_(fetcher_, library_, workers_, timers_, config.span_cache),
       registry_manifests_(registry_),
       manifests_(registry_manifests_, catalog_, cache_, node_.get()),
       images_(library_, fetcher_, cache_, manifests_, timers_, {config.backfill}),

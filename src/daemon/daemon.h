@@ -61,7 +61,7 @@ class Daemon {
   registry::RegistrySource source_;         // needs registry, node
   fetch::Fetcher fetcher_;                  // needs cache, node, source, timers, metrics
   content::LayerLibrary library_;           // needs fetcher, cache, node
-  content::DataReader reader_;              // needs fetcher, library, workers
+  content::DataReader reader_;              // needs fetcher, library, workers, timers
   RegistryManifests registry_manifests_;    // needs registry
   Manifests manifests_;                     // needs registry_manifests, catalog, cache, node
   image::ImageLibrary images_;              // needs library, fetcher, cache, manifests, timers

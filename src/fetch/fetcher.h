@@ -116,6 +116,9 @@ class Fetcher {
   void set_fault_timeout(std::chrono::milliseconds timeout);
   /// A hit without waiting; see chunk::StoredLayer.
   bool try_read_now(Layer& layer, util::ByteRange range, std::byte* into);
+  /// Bytes that somebody read of what is kept beside the layer, its data space: they came from the
+  /// cache as well.
+  void count_hit(Layer& layer, chunk::Class cls, uint64_t bytes);
   /// The range must lie in the layer. `on_read` runs on a source's, the store's or the timer's
   /// thread, or inside read(), and must be short.
   [[nodiscard]] util::Operation read(std::shared_ptr<Layer> layer, util::ByteRange range,

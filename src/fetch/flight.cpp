@@ -144,6 +144,7 @@ void Brain::launch(const AttemptPtr& attempt) {
       context.cls = std::min(context.cls, part.waiter->context.cls);
       context.deadline = std::max(context.deadline, part.waiter->context.deadline);
     }
+    attempt->deadline = context.deadline;
   }
   const std::weak_ptr<Brain> weak = weak_from_this();
   auto transfer = sources[attempt->source]->fetch(
