@@ -143,6 +143,34 @@ TEST_F(ContentTest, a_claim_for_a_layer_without_random_access_is_not_needed) {
   EXPECT_EQ(*bytes, support::noise(17 << 20, 4).substr(5'000'000, 1000));
 }
 
+TEST_F(ContentTest, a_span_beyond_the_limit_is_no_random_access) {
+  const std::string file = support::noise(18 << 20, 6);
+  support::TarMaker tar;
+  tar.file("big", file);
+  const std::string gzipped = support::gzip(tar.finish());
+  const chunk::LayerRef ref{util::Sha256::of(as_bytes(gzipped)), gzipped.size(), {}};
+  auto index = index_of(gzipped);
+  ASSERT_TRUE(index.seekable());
+  // One checkpoint less than there must be, as another program might write it.
+  const auto& points = index.checkpoints;
+  size_t last = 1;
+  while (last + 1 < points.size() && points[last + 1].space_offset <= layer::LayerIndex::kMaxSpan)
+    ++last;
+  index.checkpoints.erase(index.checkpoints.begin() + 1,
+                          index.checkpoints.begin() + static_cast<std::ptrdiff_t>(last));
+  EXPECT_TRUE(index.seekable()) << "the first span is as long as it may be";
+  index.checkpoints.erase(index.checkpoints.begin() + 1);
+  EXPECT_FALSE(index.seekable());
+  start(gzipped);
+  cache_->save_document("index/" + ref.digest.hex(), index.serialize());
+  const auto content = library_->open_known(ref);
+  ASSERT_TRUE(content);
+  ASSERT_TRUE(content->space) << "inflated as a whole";
+  const auto bytes = read(content, "big", {17 << 20, 5000});
+  ASSERT_TRUE(bytes) << bytes.failure().message;
+  EXPECT_TRUE(*bytes == file.substr(17 << 20, 5000));
+}
+
 TEST_F(ContentTest, a_wrong_root_is_found_out_and_the_layer_gets_its_true_one) {
   start(layer_);
   auto lie = claim_of("liar");

@@ -212,6 +212,38 @@ TEST_F(SourcesTest, two_silent_sources_are_timed_out) {
   expect_fault(one, Fault::timed_out);
 }
 
+TEST_F(SourcesTest, who_joins_with_more_time_is_not_failed_with_who_came_first) {
+  start({.fault_timeout = std::chrono::minutes(10)});
+  const auto now = std::chrono::steady_clock::now();
+  for (const Fault out_of_time : {Fault::timed_out, Fault::unavailable}) {
+    const uint64_t at = source_.requests() * kChunk;
+    const size_t id = source_.requests();
+    auto first = read({at, 100}, {Class::fault, now + std::chrono::minutes(1), "", false});
+    auto second = read({at, 200}, {Class::fault, now + std::chrono::minutes(2), "", false});
+    source_.fail(id, {out_of_time, "no answer in time"});
+    ASSERT_EQ(source_.requests(), id + 2);
+    EXPECT_EQ(source_.context(id + 1).deadline, now + std::chrono::minutes(2));
+    EXPECT_FALSE(second.is_ready());
+    source_.answer_all();
+    expect_bytes(first, {at, 100});
+    expect_bytes(second, {at, 200});
+  }
+}
+
+TEST_F(SourcesTest, a_source_that_fails_in_time_is_not_asked_again_for_those_who_joined) {
+  start({.fault_timeout = std::chrono::minutes(10)});
+  const auto now = std::chrono::steady_clock::now();
+  auto first = read({0, 100}, {Class::fault, now + std::chrono::minutes(1), "", false});
+  auto second = read({0, 200}, {Class::fault, now + std::chrono::minutes(2), "", false});
+  source_.fail(0, {Fault::denied, "no"});
+  expect_fault(first, Fault::denied);
+  expect_fault(second, Fault::denied);
+  auto third = read({kChunk, 100});
+  source_.fail(1, {Fault::unavailable, "down"});
+  expect_fault(third, Fault::unavailable);
+  EXPECT_EQ(source_.requests(), 2u);
+}
+
 TEST_F(SourcesTest, bulk_that_stands_still_for_a_fault_is_not_overtaken) {
   start_with_peer({.quiet = milliseconds(60'000)});
   peer_.set_plan(Plan{kChunk, milliseconds(2)});
