@@ -101,7 +101,7 @@ Daemon::Daemon(const Config& config)
       inquirer_(registry_),
       catalog_(cache_, inquirer_, clock_, !config.cluster.listen.empty()),
       node_(cluster_node(config, workers_, timers_, metrics_)),
-      source_(registry_, share_of(node_.get())),
+      source_(registry_, timers_, share_of(node_.get())),
       fetcher_(cache_, sources(node_.get(), source_), fetch_options(config), timers_, metrics_),
       library_(fetcher_, cache_, metrics_, node_.get()),
       reader_(fetcher_, library_, workers_, timers_, config.span_cache),

@@ -58,6 +58,7 @@ struct Attempt {
   /// Down when `transfer` is set: the first callback may come before fetch() has returned.
   std::latch launched{1};
   bool ended = false;
+  bool front_to_back = false;                           ///< as chunk::Plan
   util::SteadyTime deadline = util::SteadyTime::max();  ///< that its source was given
   std::unique_ptr<chunk::Transfer> transfer;
 };
