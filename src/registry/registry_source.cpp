@@ -10,7 +10,7 @@ std::unique_ptr<chunk::Transfer> RegistrySource::fetch(const chunk::LayerRef& la
                                                        const chunk::FetchContext& context,
                                                        OnData on_data, OnDone on_done) {
   if (!client_.serves_ranges(layer.origins))
-    return streams_.fetch(layer, range, context.cls, std::move(on_data), std::move(on_done));
+    return streams_.fetch(layer, range, std::move(on_data), std::move(on_done));
   GetOrder order;
   order.origins = layer.origins;
   order.path = "blobs/" + layer.digest.to_string();

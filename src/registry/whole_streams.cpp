@@ -57,9 +57,9 @@ struct WholeStreams::Core : std::enable_shared_from_this<Core> {
 
   Core(RegistryClient& its_client, util::Timers& its_timers)
       : client(its_client), timers(its_timers) {}
-  void join(const chunk::LayerRef& layer, chunk::Class cls, const ListenerPtr& listener);
+  void join(const chunk::LayerRef& layer, const ListenerPtr& listener);
   static std::unique_ptr<chunk::Transfer> drop_still(State& state, const chunk::LayerRef& layer);
-  void begin(const StreamPtr& stream, chunk::Class cls);
+  void begin(const StreamPtr& stream);
   void leave(const ListenerPtr& listener);
   void on_data(const StreamPtr& stream, ByteView bytes);
   void on_done(const StreamPtr& stream, const Outcome<http::Response>& outcome);
@@ -110,19 +110,17 @@ WholeStreams::~WholeStreams() {
 }
 
 std::unique_ptr<chunk::Transfer> WholeStreams::fetch(const chunk::LayerRef& layer, ByteRange range,
-                                                     chunk::Class cls,
                                                      chunk::Source::OnData on_data,
                                                      chunk::Source::OnDone on_done) {
   auto listener = std::make_shared<Listener>();
   listener->range = range;
   listener->on_data = std::move(on_data);
   listener->on_done = std::move(on_done);
-  core_->join(layer, cls, listener);
+  core_->join(layer, listener);
   return std::make_unique<StreamTransfer<Core>>(core_, std::move(listener));
 }
 
-void WholeStreams::Core::join(const chunk::LayerRef& layer, chunk::Class cls,
-                              const ListenerPtr& listener) {
+void WholeStreams::Core::join(const chunk::LayerRef& layer, const ListenerPtr& listener) {
   StreamPtr stream;
   std::unique_ptr<chunk::Transfer> useless;
   bool fresh = false;
@@ -144,7 +142,7 @@ void WholeStreams::Core::join(const chunk::LayerRef& layer, chunk::Class cls,
     if (std::exchange(stream->still, false))
       timers.post({}, [self = shared_from_this(), stream] { self->go_on(stream); });
   }
-  if (fresh) begin(stream, cls);
+  if (fresh) begin(stream);
 }
 
 /// A stream of the layer that nobody waits for and that is past what is wanted now.
@@ -159,13 +157,13 @@ std::unique_ptr<chunk::Transfer> WholeStreams::Core::drop_still(State& in,
   return nullptr;
 }
 
-void WholeStreams::Core::begin(const StreamPtr& stream, chunk::Class cls) {
+void WholeStreams::Core::begin(const StreamPtr& stream) {
   GetOrder order;
   order.origins = stream->layer.origins;
   order.path = "blobs/" + stream->layer.digest.to_string();
   order.range = ByteRange{0, stream->layer.size};
   order.whole = true;
-  order.cls = cls;
+  order.cls = chunk::Class::fault;
   const std::weak_ptr<Core> weak = weak_from_this();
   order.on_data = [weak, stream](ByteView bytes) {
     if (const auto self = weak.lock()) self->on_data(stream, bytes);

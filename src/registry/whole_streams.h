@@ -23,9 +23,10 @@ class WholeStreams {
   WholeStreams& operator=(const WholeStreams&) = delete;
 
   /// As chunk::Source::fetch(); without a deadline: a stream that gets nothing any more fails after
-  /// some attempts, whoever waits. Pausing one reader does not pause the stream.
+  /// some attempts, whoever waits. Pausing one reader does not pause the stream. Whatever it was
+  /// begun for, a fault may come to wait for it: it does not queue for a connection as bulk does.
   [[nodiscard]] std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer,
-                                                       util::ByteRange range, chunk::Class cls,
+                                                       util::ByteRange range,
                                                        chunk::Source::OnData on_data,
                                                        chunk::Source::OnDone on_done);
 
