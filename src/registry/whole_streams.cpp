@@ -149,7 +149,7 @@ void WholeStreams::Core::join(const chunk::LayerRef& layer, const ListenerPtr& l
 std::unique_ptr<chunk::Transfer> WholeStreams::Core::drop_still(State& in,
                                                                 const chunk::LayerRef& layer) {
   for (const auto& stream : in.streams) {
-    if (!stream->still || stream->layer.digest != layer.digest) continue;
+    if (!stream->listeners.empty() || stream->layer.digest != layer.digest) continue;
     auto transfer = std::move(stream->transfer);
     in.streams.remove(StreamPtr(stream));
     return transfer;
