@@ -37,6 +37,9 @@ struct Plan {
   uint64_t length = 0;
   /// Without a byte for so long, the next source is asked as well; max(): never.
   util::Duration hedge = util::Duration::max();
+  /// The source can give the layer only from its beginning on, and what nobody asks for when it
+  /// passes is lost: ask for all that is missing, in order.
+  bool front_to_back = false;
 };
 
 /// Who can supply bytes of layers: a registry, peers.

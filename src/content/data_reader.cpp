@@ -43,17 +43,23 @@ ByteRange overlap(ByteRange a, ByteRange b) {
 
 }  // namespace
 
-/// One read in the making: answers when its last part has come, or with the first failure.
+/// One read in the making: answers when its last part has come, or at its deadline.
 struct DataReader::Gather {
-  std::shared_ptr<const Content> content;
+  ContentPtr content;
   chunk::FetchContext context;
   bool claimed = false;  ///< when it began: a dispute may be over before all its parts have failed
   std::shared_ptr<util::Bytes> out;
   std::atomic<size_t> lacking{1};  ///< parts, and one for the starter
+  std::atomic<bool> ended{false};
   util::Sync<std::optional<Failure>> failure;
   util::CallbackGate gate;
   OnRead on_read;
+  util::SteadyTime started;
+  VainReads::Read what;
+  std::shared_ptr<VainReads> vain;
   util::Sync<std::vector<util::Operation>> operations;
+  util::Operation
+      timer;  ///< dies with the rest: nobody who has what its callback wants waits for it
 
   void put(const Outcome<SharedBytes>& bytes, ByteRange from, uint64_t at) {
     if (bytes)
@@ -65,6 +71,11 @@ struct DataReader::Gather {
   void part_done() {
     if (--lacking > 0) return;
     const auto failed = *failure.lock();
+    end(failed);
+  }
+  void end(const std::optional<Failure>& failed) {
+    if (ended.exchange(true)) return;
+    if (failed) vain->note(what, started, std::chrono::steady_clock::now());
     gate.run([&] {
       // Let go of the callback: it may own the operation that owns this.
       const auto call = std::exchange(on_read, nullptr);
@@ -74,6 +85,11 @@ struct DataReader::Gather {
         call(SharedBytes(out, *out));
     });
   }
+  void give_up(const char* why) {
+    end(Failure{Fault::timed_out, why});
+    std::vector<util::Operation> rest;
+    std::swap(rest, *operations.lock());
+  }
   /// The claim that vouches for index and bytes may be a lie; see LayerLibrary::dispute().
   [[nodiscard]] bool disputable(const Outcome<SharedBytes>& bytes, int attempt) const {
     return attempt == 0 && claimed && !bytes && bytes.failure().fault == Fault::corrupt;
@@ -81,23 +97,45 @@ struct DataReader::Gather {
   void hold(util::Operation operation) { operations.lock()->push_back(std::move(operation)); }
 };
 
+/// One span on its way to all who joined it in spans_.
+struct DataReader::SpanFlight {
+  std::shared_ptr<void> stays;  ///< first: it goes last
+  ContentPtr content;
+  chunk::FetchContext context;  ///< its first reader's, with the deadline of the fetch at hand
+  SpanCache::Key key;
+  bool claimed = false;  ///< as Gather's
+  int attempt = 0;
+  util::Sync<std::vector<util::Operation>> operations;
+
+  [[nodiscard]] bool disputable(const Failure& why) const {
+    return attempt == 0 && claimed && why.fault == Fault::corrupt;
+  }
+};
+
 DataReader::DataReader(fetch::Fetcher& fetcher, LayerLibrary& library, util::Workers& workers,
-                       uint64_t span_cache_bytes)
-    : fetcher_(fetcher), library_(library), workers_(workers), spans_(span_cache_bytes) {}
+                       util::Timers& timers, uint64_t span_cache_bytes)
+    : fetcher_(fetcher),
+      library_(library),
+      workers_(workers),
+      timers_(timers),
+      spans_(span_cache_bytes) {}
 
 DataReader::~DataReader() {
   auto jobs = jobs_.lock();
   jobs.wait(jobs_changed_, [&] { return jobs->count == 0; });
 }
 
-void DataReader::post(util::Workers& workers, std::function<void()> job) {
+std::shared_ptr<void> DataReader::stay() {
   ++jobs_.lock()->count;
-  workers.post(util::Workers::Urgency::urgent, [this, job = std::move(job)] {
-    job();
-    auto jobs = jobs_.lock();
-    --jobs->count;
-    jobs_changed_.notify_all();
-  });
+  return {nullptr, [this](void*) {
+            auto jobs = jobs_.lock();
+            --jobs->count;
+            jobs_changed_.notify_all();
+          }};
+}
+
+void DataReader::post(util::Workers& workers, std::function<void()> job) {
+  workers.post(util::Workers::Urgency::urgent, [stays = stay(), job = std::move(job)] { job(); });
 }
 
 bool DataReader::try_read_now(const Content& content, layer::InodeIndex file, ByteRange range,
@@ -112,6 +150,7 @@ bool DataReader::try_read_now(const Content& content, layer::InodeIndex file, By
       if (!fetcher_.try_read_now(*content.bytes, piece.space, into + piece.at)) return false;
     } else if (content.space) {
       if (!content.space->try_read_now(piece.space, into + piece.at)) return false;
+      fetcher_.count_hit(*content.bytes, chunk::Class::fault, piece.space.length);
     } else {
       for (const auto& span : index.spans(piece.space)) {
         const auto bytes =
@@ -146,6 +185,21 @@ util::Operation DataReader::read(std::shared_ptr<const Content> content, layer::
   gather->claimed = gather->content->standing->claimed();
   gather->out = std::make_shared<util::Bytes>(range.length);
   gather->on_read = std::move(on_read);
+  gather->started = std::chrono::steady_clock::now();
+  gather->what = {gather->content->ref().digest, file, range};
+  gather->vain = vain_;
+  gather_parts(gather, file, range);
+  if (!gather->ended && vain_->recent(gather->what, gather->started)) {
+    gather->give_up("no source gave the bytes to the read before this one in time");
+  } else if (!gather->ended && gather->context.deadline != util::SteadyTime::max()) {
+    gather->timer = timers_.at(gather->context.deadline, [weak = std::weak_ptr<Gather>(gather)] {
+      if (const auto late = weak.lock()) late->give_up("no source gave the bytes in time");
+    });
+  }
+  return util::Operation([gather] { gather->gate.close(); });
+}
+
+void DataReader::gather_parts(const GatherPtr& gather, layer::InodeIndex file, ByteRange range) {
   const auto& index = *gather->content->index;
   for (const auto& piece : pieces_of(index.files.inode(file), range)) {
     if (index.compression == layer::Compression::none)
@@ -157,18 +211,17 @@ util::Operation DataReader::read(std::shared_ptr<const Content> content, layer::
         gather_span(gather, span, piece.space, piece.at);
   }
   gather->part_done();
-  return util::Operation([gather] { gather->gate.close(); });
 }
 
-void DataReader::settle(const GatherPtr& gather, std::function<void(bool)> go_on) {
-  post(fills_, [this, gather, go_on = std::move(go_on)] {
-    const bool disputed = library_.dispute(*gather->content);
-    go_on(disputed || !gather->content->standing->claimed());
-  });
-  post(fills_, [this, gather] {
-    if (!gather->content->standing->claimed()) return;
-    if (const auto settled = library_.settle(*gather->content); !settled)
-      util::log::error("{}", settled.failure().message);
+void DataReader::settle(const ContentPtr& content, std::function<void(bool)> go_on) {
+  post(disputes_, [this, content, go_on = std::move(go_on)] {
+    const bool disputed = library_.dispute(*content);
+    go_on(disputed || !content->standing->claimed());
+    post(settlements_, [this, content] {
+      if (!content->standing->claimed()) return;
+      if (const auto settled = library_.settle(*content); !settled)
+        util::log::error("{}", settled.failure().message);
+    });
   });
 }
 
@@ -178,23 +231,29 @@ void DataReader::gather_bytes(const GatherPtr& gather, ByteRange space, uint64_t
                              [this, gather, at, space, attempt](Outcome<SharedBytes> bytes) {
                                if (!gather->disputable(bytes, attempt))
                                  return gather->put(bytes, {0, space.length}, at);
-                               settle(gather, [this, gather, space, at, bytes](bool again) {
-                                 if (!again) return gather->put(bytes, {0, space.length}, at);
-                                 gather_bytes(gather, space, at, 1);
-                                 gather->part_done();
-                               });
+                               settle(gather->content,
+                                      [this, gather, space, at, bytes](bool again) {
+                                        if (!again)
+                                          return gather->put(bytes, {0, space.length}, at);
+                                        gather_bytes(gather, space, at, 1);
+                                        gather->part_done();
+                                      });
                              }));
 }
 
 void DataReader::gather_space(const GatherPtr& gather, ByteRange space, uint64_t at) {
   ++gather->lacking;
-  gather->content->space->read(space, [this, gather, space, at](Outcome<SharedBytes> bytes) {
-    if (bytes || bytes.failure().fault != Fault::not_found)
-      return gather->put(bytes, {0, space.length}, at);
-    post(fills_, [this, gather, space, at] {
-      gather->put(library_.fill_space(*gather->content, space), {0, space.length}, at);
-    });
-  });
+  gather->content->space->read(
+      space, [this, stays = stay(), gather, space, at](const Outcome<SharedBytes>& bytes) {
+        const auto& content = *gather->content;
+        if (bytes) fetcher_.count_hit(*content.bytes, gather->context.cls, space.length);
+        if (bytes || bytes.failure().fault != Fault::not_found)
+          return gather->put(bytes, {0, space.length}, at);
+        gather->hold(library_.read_space(content, space,
+                                         [gather, space, at](const Outcome<SharedBytes>& inflated) {
+                                           gather->put(inflated, {0, space.length}, at);
+                                         }));
+      });
 }
 
 void DataReader::gather_span(const GatherPtr& gather, const layer::Span& span, ByteRange space,
@@ -206,50 +265,63 @@ void DataReader::gather_span(const GatherPtr& gather, const layer::Span& span, B
   const SpanCache::Key key{gather->content->ref().digest, gather->content->standing->generation(),
                            span.index};
   const auto join = spans_.join(
-      key, [gather, from, to](const Outcome<SharedBytes>& bytes) { gather->put(bytes, from, to); });
-  if (join.hit)
-    gather->put(*join.hit, from, to);
-  else if (join.first)
-    bring_span(gather, key, 0);
+      key, gather->context.deadline,
+      [gather, from, to](const Outcome<SharedBytes>& bytes) { gather->put(bytes, from, to); });
+  if (join.hit) return gather->put(*join.hit, from, to);
+  if (!join.first) return;
+  auto flight = std::make_shared<SpanFlight>();
+  flight->stays = stay();
+  flight->content = gather->content;
+  flight->context = gather->context;
+  flight->key = key;
+  flight->claimed = gather->claimed;
+  bring(flight);
 }
 
-void DataReader::bring_span(const GatherPtr& gather, const SpanCache::Key& key, int attempt) {
-  gather->hold(fetcher_.read(
-      gather->content->bytes, gather->content->index->span(key.span).bytes, gather->context,
-      [this, gather, key, attempt](Outcome<SharedBytes> compressed) {
-        if (compressed)
-          return post(workers_, [this, gather, key, attempt, bytes = *compressed] {
-            inflate(gather, key, attempt, bytes);
-          });
-        if (!gather->disputable(compressed, attempt))
-          return spans_.finish(key, compressed.failure());
-        settle(gather, [this, gather, key, failure = compressed.failure()](bool again) {
-          if (!again) return spans_.finish(key, failure);
-          bring_span(gather, key, 1);
-        });
-      }));
+void DataReader::bring(const SpanFlightPtr& flight) {
+  flight->context.deadline = spans_.wanted_until(flight->key);
+  const auto& content = *flight->content;
+  auto fetch = fetcher_.read(
+      content.bytes, content.index->span(flight->key.span).bytes, flight->context,
+      [this, flight](const Outcome<SharedBytes>& bytes) {
+        if (!bytes) return not_brought(flight, bytes.failure());
+        post(workers_, [this, flight, compressed = *bytes] { inflate(flight, compressed); });
+      });
+  flight->operations.lock()->push_back(std::move(fetch));
 }
 
-void DataReader::inflate(const GatherPtr& gather, const SpanCache::Key& key, int attempt,
-                         SharedBytes compressed) {
-  auto& content = *gather->content;
-  auto inflated = content.index->inflate(content.index->span(key.span), compressed.view());
-  if (inflated) return spans_.finish(key, SharedBytes::of(std::move(*inflated)));
+void DataReader::bring_again(const SpanFlightPtr& flight) {
+  ++flight->attempt;
+  bring(flight);
+}
+
+void DataReader::not_brought(const SpanFlightPtr& flight, const Failure& why) {
+  // Who joined later has more time left than the fetch was given.
+  const bool in_time = why.fault == Fault::timed_out || why.fault == Fault::unavailable;
+  if (in_time && spans_.wanted_until(flight->key) > flight->context.deadline) return bring(flight);
+  if (!flight->disputable(why)) return spans_.finish(flight->key, why);
+  settle(flight->content, [this, flight, why](bool again) {
+    if (!again) return spans_.finish(flight->key, why);
+    bring_again(flight);
+  });
+}
+
+void DataReader::inflate(const SpanFlightPtr& flight, SharedBytes compressed) {
+  const auto& content = *flight->content;
+  const auto span = content.index->span(flight->key.span);
+  auto inflated = content.index->inflate(span, compressed.view());
+  if (inflated) return spans_.finish(flight->key, SharedBytes::of(std::move(*inflated)));
   const auto& why = inflated.failure();
-  if (gather->disputable(why, attempt))
-    return settle(gather, [this, gather, key, why](bool again) {
-      if (!again) return spans_.finish(key, why);
-      bring_span(gather, key, 1);
-    });
+  if (flight->disputable(why)) return not_brought(flight, why);
   util::log::error("layer {}: {}; its cached bytes are not trusted any more",
                    content.ref().digest.short_hex(), why.message);
   // Under a tree only the disk can have lost them.
   if (content.bytes->sealed())
-    content.bytes->stored().suspect(chunk::blocks_covering(content.index->span(key.span).bytes));
+    content.bytes->stored().suspect(chunk::blocks_covering(span.bytes));
   else
     content.bytes->discard(why.message);
-  if (attempt == 0) return bring_span(gather, key, 1);
-  spans_.finish(key, why);
+  if (flight->attempt == 0) return bring_again(flight);
+  spans_.finish(flight->key, why);
 }
 
 }  // namespace swarmfs::content

@@ -9,6 +9,8 @@
 #include "content/content.h"
 #include "content/layer_library.h"
 #include "content/span_cache.h"
+#include "content/vain_reads.h"
+#include "util/timers.h"
 #include "util/workers.h"
 
 namespace swarmfs::content {
@@ -20,13 +22,14 @@ class DataReader {
   using OnRead = fetch::Fetcher::OnRead;
 
   DataReader(fetch::Fetcher& fetcher, LayerLibrary& library, util::Workers& workers,
-             uint64_t span_cache_bytes);
+             util::Timers& timers, uint64_t span_cache_bytes);
   ~DataReader();
 
   /// A hit without waiting: fills `into` with the range (inside the file).
   bool try_read_now(const Content& content, layer::InodeIndex file, util::ByteRange range,
                     std::byte* into);
-  /// `range` lies inside the file. `on_read` may run inside read().
+  /// `range` lies inside the file. `on_read` may run inside read(). Whatever the read waits for, it
+  /// ends at its own deadline; what it began goes on for others who want it.
   [[nodiscard]] util::Operation read(std::shared_ptr<const Content> content, layer::InodeIndex file,
                                      util::ByteRange range, chunk::FetchContext context,
                                      OnRead on_read);
@@ -34,26 +37,37 @@ class DataReader {
  private:
   struct Gather;
   using GatherPtr = std::shared_ptr<Gather>;
+  struct SpanFlight;
+  using SpanFlightPtr = std::shared_ptr<SpanFlight>;
+  using ContentPtr = std::shared_ptr<const Content>;
   struct Jobs {
     size_t count = 0;
   };
+  void gather_parts(const GatherPtr& gather, layer::InodeIndex file, util::ByteRange range);
   void gather_bytes(const GatherPtr& gather, util::ByteRange space, uint64_t at, int attempt = 0);
   void gather_space(const GatherPtr& gather, util::ByteRange space, uint64_t at);
   void gather_span(const GatherPtr& gather, const layer::Span& span, util::ByteRange space,
                    uint64_t at);
-  void bring_span(const GatherPtr& gather, const SpanCache::Key& key, int attempt);
-  void inflate(const GatherPtr& gather, const SpanCache::Key& key, int attempt,
-               util::SharedBytes compressed);
-  void settle(const GatherPtr& gather, std::function<void(bool again)> go_on);
+  void bring(const SpanFlightPtr& flight);
+  void bring_again(const SpanFlightPtr& flight);
+  void not_brought(const SpanFlightPtr& flight, const util::Failure& why);
+  void inflate(const SpanFlightPtr& flight, util::SharedBytes compressed);
+  void settle(const ContentPtr& content, std::function<void(bool again)> go_on);
   void post(util::Workers& workers, std::function<void()> job);
+  /// The destructor waits until it is gone.
+  [[nodiscard]] std::shared_ptr<void> stay();
 
   fetch::Fetcher& fetcher_;
   LayerLibrary& library_;
   util::Workers& workers_;
+  util::Timers& timers_;
   SpanCache spans_;
+  const std::shared_ptr<VainReads> vain_ = std::make_shared<VainReads>();
   util::Sync<Jobs> jobs_;
   std::condition_variable jobs_changed_;
-  util::Workers fills_{1};  ///< whole-layer inflation waits for the network, so not on workers_
+  /// Readers wait for what the first does (a disk write at most), nobody for what the second does
+  /// (it streams whole layers). Neither may be waited for by workers_.
+  util::Workers disputes_{1}, settlements_{1};
 };
 
 }  // namespace swarmfs::content

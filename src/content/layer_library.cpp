@@ -3,18 +3,14 @@
 
 #include "content/layer_library.h"
 
-#include <cstring>
 #include <future>
 
 #include "content/document_names.h"
-#include "content/layer_stream.h"
-#include "layer/bad_layer.h"
-#include "layer/indexer.h"
+#include "content/inflated_layer.h"
 #include "util/log.h"
 
 namespace swarmfs::content {
 
-using chunk::Class;
 using util::Failure;
 using util::Fault;
 using util::Outcome;
@@ -23,59 +19,6 @@ namespace {
 
 constexpr const char* kFailures = "swarmfs_verification_failures_total";
 constexpr const char* kFailuresHelp = "Bytes that did not match their digest or hash tree";
-
-/// Writes the data space to its store in 1 MiB pieces, and keeps what somebody waits for.
-class SpaceWriter {
- public:
-  SpaceWriter(std::shared_ptr<chunk::StoredLayer> space, util::ByteRange wanted)
-      : space_(std::move(space)), wanted_(wanted), kept_(wanted.length) {}
-
-  /// Throws BadLayer when more comes than the space holds.
-  void feed(util::ByteView bytes) {
-    if (bytes.size() > space_->size() - written_ - piece_.size())
-      throw layer::BadLayer("more data than its index says");
-    keep(bytes);
-    piece_.insert(piece_.end(), bytes.begin(), bytes.end());
-    if (piece_.size() >= kPiece) flush(piece_.size() / chunk::kBlockSize * chunk::kBlockSize);
-  }
-  /// Throws BadLayer when too little came.
-  util::Bytes finish() {
-    flush(piece_.size());
-    if (written_ != space_->size()) throw layer::BadLayer("less data than its index says");
-    return std::move(kept_);
-  }
-
- private:
-  static constexpr size_t kPiece = 1 << 20;
-
-  void keep(util::ByteView bytes) {
-    const uint64_t at = written_ + piece_.size();
-    const uint64_t start = std::max(at, wanted_.offset),
-                   end = std::min(at + bytes.size(), wanted_.end());
-    if (start < end)
-      std::memcpy(kept_.data() + (start - wanted_.offset), bytes.data() + (start - at),
-                  end - start);
-  }
-  void flush(size_t length) {
-    if (length == 0) return;
-    util::Bytes rest(piece_.begin() + static_cast<std::ptrdiff_t>(length), piece_.end());
-    piece_.resize(length);
-    std::promise<void> done;
-    // Not kept when the quota is full: the next reader inflates again.
-    space_->write(chunk::BlockIndex{written_ / chunk::kBlockSize},
-                  util::SharedBytes::of(std::move(piece_)), Class::pull,
-                  [&](Outcome<util::Done>) { done.set_value(); });
-    done.get_future().wait();
-    written_ += length;
-    piece_ = std::move(rest);
-  }
-
-  std::shared_ptr<chunk::StoredLayer> space_;
-  util::ByteRange wanted_;
-  util::Bytes kept_;
-  util::Bytes piece_;
-  uint64_t written_ = 0;
-};
 
 }  // namespace
 
@@ -188,7 +131,7 @@ LayerLibrary::Opened LayerLibrary::build(const chunk::LayerRef& ref) {
   auto document = keep(*bytes, pass->index->serialize(), {pass->tree, {}, {}, {}});
   auto content = assemble(ref, std::move(*pass->index), std::move(document));
   if (content->space)
-    if (const auto filled = fill_space(*content, {}); !filled) return filled.failure();
+    if (const auto filled = fill_space(*content); !filled) return filled.failure();
   return content;
 }
 
@@ -209,24 +152,23 @@ std::optional<Published> LayerLibrary::published(const util::Digest& digest) {
                    tree.size()};
 }
 
-Outcome<util::SharedBytes> LayerLibrary::fill_space(const Content& content,
-                                                    util::ByteRange wanted) {
-  LayerStream stream(fetcher_, content.bytes, Class::pull);
-  SpaceWriter writer(content.space, wanted);
-  layer::IndexerOptions options;
-  options.on_space = [&](util::ByteView bytes) { writer.feed(bytes); };
-  layer::Indexer inflater(std::move(options));
-  try {
-    for (;;) {
-      auto piece = stream.next();
-      if (!piece) return piece.failure();
-      if (piece->size() == 0) break;
-      inflater.feed(piece->view());
-    }
-    return util::SharedBytes::of(writer.finish());
-  } catch (const layer::BadLayer& error) {
-    return drop(*content.bytes, std::string("cannot be inflated (") + error.what() + ")");
-  }
+util::Operation LayerLibrary::read_space(const Content& content, util::ByteRange range,
+                                         SpaceFills::OnRead on_read) {
+  const auto open = [this, bytes = content.bytes, size = content.space->size()] {
+    return std::make_unique<InflatedLayer>(
+        fetcher_, bytes, size, [this, bytes](const std::string& why) { return drop(*bytes, why); });
+  };
+  return fills_.read(content.space, range, open, std::move(on_read));
+}
+
+Outcome<util::Done> LayerLibrary::fill_space(const Content& content) {
+  std::promise<Outcome<util::SharedBytes>> promise;
+  const auto operation = read_space(content, {}, [&](Outcome<util::SharedBytes> outcome) {
+    promise.set_value(std::move(outcome));
+  });
+  const auto filled = promise.get_future().get();
+  if (!filled) return filled.failure();
+  return util::Done{};
 }
 
 }  // namespace swarmfs::content

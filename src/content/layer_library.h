@@ -14,6 +14,7 @@
 #include "content/content.h"
 #include "content/layer_pass.h"
 #include "content/once.h"
+#include "content/space_fills.h"
 #include "fetch/fetcher.h"
 #include "util/metrics.h"
 #include "util/sync.h"
@@ -55,9 +56,10 @@ class LayerLibrary {
   /// Streams the whole layer to see who lied, the claimant or the source, with consequences as in
   /// verify(). Done when that was just done; Fault::corrupt as well when there is no dispute.
   util::Outcome<util::Done> settle(const Content& content);
-  /// Inflates a layer that has no random access into its space, and gives the bytes of `wanted`
-  /// seen in passing.
-  util::Outcome<util::SharedBytes> fill_space(const Content& content, util::ByteRange wanted);
+  /// Of a layer that has no random access: a range of its data space that is not stored, by joining
+  /// or beginning the fill of the space; see SpaceFills::read().
+  [[nodiscard]] util::Operation read_space(const Content& content, util::ByteRange range,
+                                           SpaceFills::OnRead on_read);
   /// Empty: no cluster, no hash tree, or a claim in dispute.
   std::optional<Published> published(const util::Digest& digest);
 
@@ -68,6 +70,7 @@ class LayerLibrary {
   static constexpr const char* kMismatch = "does not match its digest";
 
   Opened build(const chunk::LayerRef& ref);
+  util::Outcome<util::Done> fill_space(const Content& content);
   std::shared_ptr<Content> known(const util::Digest& digest);
   std::shared_ptr<Content> assemble(const chunk::LayerRef& ref, layer::LayerIndex index,
                                     Standing::Document document);
@@ -91,6 +94,7 @@ class LayerLibrary {
   util::Sync<std::map<util::Digest, std::weak_ptr<Content>>> known_;
   Once<std::shared_ptr<Content>> building_;
   Once<util::Done> settling_;
+  SpaceFills fills_;  ///< last: its fills use the others
 };
 
 }  // namespace swarmfs::content

@@ -21,24 +21,35 @@ void LayerStream::fill() {
   while (pending_.size() < kWindow && asked_ < layer_->ref().size) {
     const auto range = util::ByteRange{asked_, kPiece}.clamp(layer_->ref().size);
     asked_ = range.end();
-    Pending made;
-    made.promise = std::make_shared<std::promise<util::Outcome<util::SharedBytes>>>();
-    made.operation =
-        fetcher_.read(layer_, range, context_,
-                      [promise = made.promise](util::Outcome<util::SharedBytes> outcome) {
-                        promise->set_value(std::move(outcome));
-                      });
-    pending_.push_back(std::move(made));
+    pending_.push_back({range.offset, {}});
+    pending_.back().operation = fetcher_.read(
+        layer_, range, context_, [this, at = range.offset](util::Outcome<util::SharedBytes> bytes) {
+          auto answers = answers_.lock();
+          answers->by_offset.emplace(at, std::move(bytes));
+          answered_.notify_all();
+        });
   }
 }
 
 util::Outcome<util::SharedBytes> LayerStream::next() {
   fill();
   if (pending_.empty()) return util::SharedBytes();
-  auto outcome = pending_.front().promise->get_future().get();
+  auto answers = answers_.lock();
+  auto& arrived = answers->by_offset;
+  const uint64_t at = pending_.front().offset;
+  answers.wait(answered_, [&] { return answers->stopped || arrived.contains(at); });
+  if (answers->stopped)
+    return util::Failure{util::Fault::cancelled, "nobody waits for the layer any more"};
+  auto bytes = std::move(arrived.extract(at).mapped());
+  answers.unlock();
   pending_.pop_front();
   fill();
-  return outcome;
+  return bytes;
+}
+
+void LayerStream::stop() {
+  answers_.lock()->stopped = true;
+  answered_.notify_all();
 }
 
 }  // namespace swarmfs::content

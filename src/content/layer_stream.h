@@ -3,8 +3,9 @@
 
 #pragma once
 
+#include <condition_variable>
 #include <deque>
-#include <future>
+#include <map>
 #include <memory>
 
 #include "fetch/fetcher.h"
@@ -17,13 +18,20 @@ class LayerStream {
   /// `no_peers`: only the cache and the registry may supply it.
   LayerStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer, chunk::Class cls,
               bool no_peers = false);
-  /// The next piece; empty at the end.
+  /// The next piece; empty at the end. A piece that does not come is a failure after
+  /// FetchOptions::bulk_timeout.
   util::Outcome<util::SharedBytes> next();
+  /// Any thread: next() gives Fault::cancelled, also where it waits now.
+  void stop();
 
  private:
   struct Pending {
+    uint64_t offset = 0;
     util::Operation operation;
-    std::shared_ptr<std::promise<util::Outcome<util::SharedBytes>>> promise;
+  };
+  struct Answers {
+    std::map<uint64_t, util::Outcome<util::SharedBytes>> by_offset;
+    bool stopped = false;
   };
   void fill();
 
@@ -31,7 +39,9 @@ class LayerStream {
   std::shared_ptr<fetch::Layer> layer_;
   const chunk::FetchContext context_;
   uint64_t asked_ = 0;
-  std::deque<Pending> pending_;
+  util::Sync<Answers> answers_;
+  std::condition_variable answered_;
+  std::deque<Pending> pending_;  ///< last: nothing calls back once it is gone
 };
 
 }  // namespace swarmfs::content

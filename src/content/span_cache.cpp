@@ -3,6 +3,8 @@
 
 #include "content/span_cache.h"
 
+#include <algorithm>
+
 namespace swarmfs::content {
 
 std::optional<util::SharedBytes> SpanCache::find_locked(State& state, const Key& key) {
@@ -16,20 +18,27 @@ std::optional<util::SharedBytes> SpanCache::find(const Key& key) {
   return find_locked(*state_.lock(), key);
 }
 
-SpanCache::Join SpanCache::join(const Key& key, OnSpan on_span) {
+SpanCache::Join SpanCache::join(const Key& key, util::SteadyTime deadline, OnSpan on_span) {
   auto state = state_.lock();
   if (auto hit = find_locked(*state, key)) return {std::move(hit), false};
-  auto& waiting = state->waiting[key];
-  waiting.push_back(std::move(on_span));
-  return {std::nullopt, waiting.size() == 1};
+  auto& flight = state->flights[key];
+  flight.waiting.push_back(std::move(on_span));
+  flight.deadline = std::max(flight.deadline, deadline);
+  return {std::nullopt, flight.waiting.size() == 1};
+}
+
+util::SteadyTime SpanCache::wanted_until(const Key& key) const {
+  auto state = state_.lock();
+  const auto found = state->flights.find(key);
+  return found == state->flights.end() ? util::SteadyTime() : found->second.deadline;
 }
 
 void SpanCache::finish(const Key& key, const util::Outcome<util::SharedBytes>& outcome) {
   std::vector<OnSpan> waiting;
   {
     auto state = state_.lock();
-    waiting.swap(state->waiting[key]);
-    state->waiting.erase(key);
+    waiting.swap(state->flights[key].waiting);
+    state->flights.erase(key);
     if (outcome && !state->entries.contains(key)) {
       state->order.push_front(key);
       state->entries[key] = {*outcome, state->order.begin()};

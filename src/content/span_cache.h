@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "util/clock.h"
 #include "util/digest.h"
 #include "util/outcome.h"
 #include "util/shared_bytes.h"
@@ -30,13 +31,16 @@ class SpanCache {
 
   explicit SpanCache(uint64_t capacity) : capacity_(capacity) {}
   std::optional<util::SharedBytes> find(const Key& key);
-  /// A hit is given at once (true, `hit` set). Else `on_span` waits; true in `first` means that the
-  /// caller must bring the span and then call finish().
+  /// A hit is given at once (true, `hit` set). Else `on_span` waits, for as long as the caller
+  /// wants it: until `deadline`; true in `first` means that the caller must bring the span and then
+  /// call finish().
   struct Join {
     std::optional<util::SharedBytes> hit;
     bool first = false;
   };
-  Join join(const Key& key, OnSpan on_span);
+  Join join(const Key& key, util::SteadyTime deadline, OnSpan on_span);
+  /// The last deadline of those who wait for it.
+  [[nodiscard]] util::SteadyTime wanted_until(const Key& key) const;
   void finish(const Key& key, const util::Outcome<util::SharedBytes>& outcome);
 
  private:
@@ -44,10 +48,14 @@ class SpanCache {
     util::SharedBytes bytes;
     std::list<Key>::iterator place;
   };
+  struct Flight {
+    std::vector<OnSpan> waiting;
+    util::SteadyTime deadline{};
+  };
   struct State {
     std::map<Key, Entry> entries;
     std::list<Key> order;  ///< most recently used first
-    std::map<Key, std::vector<OnSpan>> waiting;
+    std::map<Key, Flight> flights;
     uint64_t bytes = 0;
   };
   static std::optional<util::SharedBytes> find_locked(State& state, const Key& key);

@@ -59,10 +59,10 @@ class Daemon {
   RegistryInquiries inquirer_;              // needs registry
   Catalog catalog_;                         // needs cache, inquirer
   std::unique_ptr<ClusterNode> node_;       // needs workers, timers, metrics; null: no peers
-  registry::RegistrySource source_;         // needs registry, node
+  registry::RegistrySource source_;         // needs registry, timers, node
   fetch::Fetcher fetcher_;                  // needs cache, node, source, timers, metrics
   content::LayerLibrary library_;           // needs fetcher, cache, node
-  content::DataReader reader_;              // needs fetcher, library, workers
+  content::DataReader reader_;              // needs fetcher, library, workers, timers
   RegistryManifests registry_manifests_;    // needs registry
   Manifests manifests_;                     // needs registry_manifests, catalog, cache, node
   image::ImageLibrary images_;              // needs library, fetcher, cache, manifests, timers

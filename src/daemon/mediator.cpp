@@ -26,6 +26,10 @@ LayerReport report(const content::Content& content, const std::string& media_typ
   made.why = made.lazy ? std::string(layer::to_string(content.index->compression)) +
                              " with an index: any part is read alone"
                        : content.index->why_not_seekable();
+  if (made.lazy && content.bytes->front_to_back()) {
+    made.lazy = false;
+    made.why = "registry without range requests: streamed from the beginning";
+  }
   made.verified = stored.verified();
   made.sources = content.bytes->bytes_by_source();
   const auto document = content.standing->document();

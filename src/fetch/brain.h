@@ -54,10 +54,13 @@ struct Brain : std::enable_shared_from_this<Brain> {
     size_t source = 0;
     uint64_t length = 0;
     util::Duration hedge{};
+    bool front_to_back = false;
   };
   FlightPtr make_flight(const std::shared_ptr<Layer>& layer, chunk::BlockRange blocks,
                         chunk::FetchContext context, Actions& actions);
   [[nodiscard]] std::optional<Choice> choose(const Flight& flight) const;
+  /// The source turned out, by its failure, to give the layer front to back only.
+  [[nodiscard]] bool learnt_order(const Attempt& attempt) const;
   [[nodiscard]] bool asks_peer(const Flight& flight) const;
   [[nodiscard]] chunk::SourceKind kind_of(const Attempt& attempt) const {
     return sources[attempt.source]->kind();
@@ -107,6 +110,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   chunk::BlockRange next_run(Bulk& bulk) const;
   void start_bulk_flight(const std::shared_ptr<Bulk>& bulk, chunk::BlockRange run,
                          Actions& actions);
+  /// All that is missing is asked for, in order, by class pull: it comes anyway.
+  void bring_whole(const std::shared_ptr<Layer>& layer, Actions& actions);
   void end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions);
   void hold_back(Actions& actions);
   void let_go(Actions& actions);

@@ -40,6 +40,24 @@ util::Operation Brain::bring_in(std::shared_ptr<Layer> layer, Class cls, Fetcher
   });
 }
 
+void Brain::bring_whole(const std::shared_ptr<Layer>& layer, Actions& actions) {
+  for (const auto& bulk : bulks)
+    if (bulk->layer->state_ == layer->state_ && bulk->cls == Class::pull) return;
+  auto bulk = std::make_shared<Bulk>();
+  bulk->layer = layer;
+  bulk->cls = Class::pull;
+  bulk->on_done = [](const util::Outcome<util::Done>&) {};
+  bulks.push_back(std::move(bulk));
+  actions.push_back([self = shared_from_this()] {
+    Actions then;
+    {
+      const std::lock_guard hold(self->mutex);
+      self->pump(then);
+    }
+    run(then);
+  });
+}
+
 void Brain::pump(Actions& actions) {
   if (stopping) return;
   for (const Class cls : {Class::pull, Class::prefetch, Class::backfill}) {

@@ -63,8 +63,12 @@ void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {
 bool Fetcher::try_read_now(Layer& layer, util::ByteRange range, std::byte* into) {
   if (!layer.stored().try_read_now(range, into)) return false;
   layer.touch_log().note(range);
-  brain_->count(layer, chunk::SourceKind::cache, chunk::Class::fault, range.length);
+  count_hit(layer, chunk::Class::fault, range.length);
   return true;
+}
+
+void Fetcher::count_hit(Layer& layer, chunk::Class cls, uint64_t bytes) {
+  brain_->count(layer, chunk::SourceKind::cache, cls, bytes);
 }
 
 util::Operation Fetcher::read(std::shared_ptr<Layer> layer, util::ByteRange range,

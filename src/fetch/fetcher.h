@@ -59,6 +59,8 @@ class Layer {
   /// Bytes given to readers or brought in, since start, by source. Of a sealed layer only those
   /// that were right.
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;
+  /// Whoever was asked last for what is missing gives it only from the layer's beginning on.
+  [[nodiscard]] bool front_to_back() const { return front_to_back_; }
   /// What readers wait for, and in which order.
   [[nodiscard]] TouchLog& touch_log() { return touch_log_; }
 
@@ -86,6 +88,7 @@ class Layer {
   util::Sync<std::vector<chunk::Origin>> origins_;
   const std::shared_ptr<chunk::StoredLayer> stored_;
   std::array<std::atomic<uint64_t>, 3> by_source_{};
+  std::atomic<bool> front_to_back_ = false;
   TouchLog touch_log_;
   const std::shared_ptr<LayerState> state_;  ///< shared by all Layers of the digest and form
   const std::weak_ptr<Brain> brain_;
@@ -116,6 +119,9 @@ class Fetcher {
   void set_fault_timeout(std::chrono::milliseconds timeout);
   /// A hit without waiting; see chunk::StoredLayer.
   bool try_read_now(Layer& layer, util::ByteRange range, std::byte* into);
+  /// Bytes that somebody read of what is kept beside the layer, its data space: they came from the
+  /// cache as well.
+  void count_hit(Layer& layer, chunk::Class cls, uint64_t bytes);
   /// The range must lie in the layer. `on_read` runs on a source's, the store's or the timer's
   /// thread, or inside read(), and must be short.
   [[nodiscard]] util::Operation read(std::shared_ptr<Layer> layer, util::ByteRange range,

@@ -88,9 +88,17 @@ std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
                                   [&](const auto& attempt) { return attempt->source == i; });
     if (busy || flight.spent[i] || (no_peers && sources[i]->kind() == SourceKind::peer)) continue;
     if (const auto plan = sources[i]->plan(flight.layer->with_origins(), rest, context))
-      return Choice{i, whole_blocks(plan->length, rest.length), plan->hedge};
+      return Choice{i, whole_blocks(plan->length, rest.length), plan->hedge, plan->front_to_back};
   }
   return std::nullopt;
+}
+
+bool Brain::learnt_order(const Attempt& attempt) const {
+  const auto& flight = *attempt.flight;
+  if (attempt.front_to_back) return false;
+  const auto plan =
+      sources[attempt.source]->plan(flight.layer->with_origins(), flight.rest(), flight.context);
+  return plan && plan->front_to_back;
 }
 
 bool Brain::asks_peer(const Flight& flight) const {
@@ -112,6 +120,8 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   auto attempt = std::make_shared<Attempt>(flight, choice.source,
                                            rest.clamp(rest.offset + choice.length), choice.hedge);
   flight->attempts.push_back(attempt);
+  attempt->front_to_back = choice.front_to_back;
+  if (kind_of(*attempt) != SourceKind::peer) flight->layer->front_to_back_ = choice.front_to_back;
   flight->progress = std::chrono::steady_clock::now();
   set_hedge(flight, choice.hedge);
   if (kind_of(*attempt) == SourceKind::peer) {
@@ -121,6 +131,7 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
       if (part.waiter->context.for_peer) end_waiter(part.waiter, why, actions);
   }
   actions.push_back([self = shared_from_this(), attempt] { self->launch(attempt); });
+  if (choice.front_to_back) bring_whole(flight->layer, actions);
 }
 
 void Brain::ask_next(const FlightPtr& flight, Actions& actions) {
@@ -144,6 +155,7 @@ void Brain::launch(const AttemptPtr& attempt) {
       context.cls = std::min(context.cls, part.waiter->context.cls);
       context.deadline = std::max(context.deadline, part.waiter->context.deadline);
     }
+    attempt->deadline = context.deadline;
   }
   const std::weak_ptr<Brain> weak = weak_from_this();
   auto transfer = sources[attempt->source]->fetch(

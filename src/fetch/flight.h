@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <latch>
 #include <unordered_map>
 
@@ -57,6 +58,8 @@ struct Attempt {
   /// Down when `transfer` is set: the first callback may come before fetch() has returned.
   std::latch launched{1};
   bool ended = false;
+  bool front_to_back = false;                           ///< as chunk::Plan
+  util::SteadyTime deadline = util::SteadyTime::max();  ///< that its source was given
   std::unique_ptr<chunk::Transfer> transfer;
 };
 using AttemptPtr = std::shared_ptr<Attempt>;
@@ -87,6 +90,12 @@ struct Flight {
 
   [[nodiscard]] util::ByteRange rest() const {
     return {range.offset + arrived, range.length - arrived};
+  }
+  /// Somebody joined whose deadline is later.
+  [[nodiscard]] bool wanted_after(util::SteadyTime deadline) const {
+    return std::any_of(parts.begin(), parts.end(), [&](const Part& part) {
+      return !part.waiter->ended && part.waiter->context.deadline > deadline;
+    });
   }
 };
 using FlightPtr = std::shared_ptr<Flight>;

@@ -19,7 +19,6 @@ using util::Outcome;
 
 namespace {
 
-constexpr uint64_t kMaxSkip = 64 << 20;
 constexpr unsigned kMaxRedirects = 5;
 constexpr std::chrono::milliseconds kFaultBackoff{2'000};
 
@@ -49,9 +48,10 @@ std::string refusal(const std::string& host, int status, const std::string& repo
 
 Conversation::Conversation(RegistryClient& client, GetOrder order)
     : client_(client), order_(std::move(order)) {
+  const bool part = order_.range && !order_.whole;
   for (const auto& origin : order_.origins)
     for (auto& endpoint : client.endpoints(origin, order_.anonymous))
-      endpoints_.push_back(std::move(endpoint));
+      if (!part || !client.ignores_ranges(endpoint)) endpoints_.push_back(std::move(endpoint));
 }
 
 void Conversation::stop() {
@@ -80,7 +80,8 @@ void Conversation::leave() {
 
 void Conversation::step() {
   gate_.run([&] {
-    if (endpoints_.empty()) return finish(Failure{Fault::unavailable, "no registry is known"});
+    if (endpoints_.empty())
+      return finish(Failure{Fault::unavailable, "no registry is known that serves it"});
     const auto now = std::chrono::steady_clock::now();
     if (now >= order_.deadline)
       return finish(Failure{Fault::timed_out, endpoint().host + " did not answer in time"});
@@ -122,7 +123,7 @@ http::Request Conversation::make_request() {
     made.tls.cert_file = made.tls.key_file = "";
   }
   if (!order_.accept.empty()) made.headers.emplace_back("Accept", order_.accept);
-  if (order_.range)
+  if (order_.range && !order_.whole)
     made.range = util::ByteRange{order_.range->offset + received_, wanted() - received_};
   made.bulk = order_.cls == chunk::Class::prefetch || order_.cls == chunk::Class::backfill;
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -134,6 +135,7 @@ http::Request Conversation::make_request() {
 void Conversation::request() {
   gate_.run([&] {
     skip_ = 0;
+    whole_came_ = false;
     http::Handlers handlers;
     const std::weak_ptr<Conversation> weak = weak_from_this();
     handlers.on_headers = [weak](const http::Response& response) {
@@ -158,7 +160,9 @@ bool Conversation::on_headers(const http::Response& response) {
   if (!order_.range || response.status / 100 != 2) return true;
   if (response.status == 206) return true;
   skip_ = order_.range->offset + received_;
-  return response.status == 200 && skip_ <= kMaxSkip;
+  const bool is_all = response.header("Content-Length") == std::to_string(wanted());
+  whole_came_ = !order_.whole && (skip_ > 0 || !is_all);
+  return response.status == 200 && !whole_came_;
 }
 
 void Conversation::on_data(util::ByteView bytes) {
@@ -180,10 +184,18 @@ void Conversation::on_response(Outcome<http::Response> outcome) {
       client_.succeeded(endpoint().host);
       return finish(http::Response{206, {}, {}});
     }
+    if (whole_came_) return on_whole();
     if (outcome) return on_answer(std::move(*outcome));
     client_.count(endpoint().registry, "error");
     on_failure(outcome.failure());
   });
+}
+
+void Conversation::on_whole() {
+  client_.count(endpoint().registry, "200");
+  client_.succeeded(endpoint().host);
+  client_.ignored_range(endpoint());
+  give_up({Fault::unavailable, endpoint().host + " ignores range requests"});
 }
 
 void Conversation::on_failure(Failure failure) {

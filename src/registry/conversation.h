@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -39,6 +40,7 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void on_response(util::Outcome<http::Response> outcome);
   void on_answer(http::Response response);
   void on_failure(util::Failure failure);
+  void on_whole();
   void authenticate(const http::Response& response);
   void follow(const http::Response& response);
   /// Where a redirect led does not serve us: the registry is asked for another.
@@ -61,10 +63,11 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   unsigned attempt_ = 0;  ///< rounds over all endpoints without a byte
   unsigned redirects_ = 0;
   bool authenticated_again_ = false;
-  bool inside_ = false;      ///< counted among the host's bulk requests
-  std::string used_header_;  ///< Authorization of the last request
-  std::string url_;          ///< of the request at hand; empty: the endpoint's own
-  bool remembered_ = false;  ///< url_ is a redirect of an earlier request
+  std::atomic<bool> whole_came_ = false;  ///< the answer at hand ignores the range
+  bool inside_ = false;                   ///< counted among the host's bulk requests
+  std::string used_header_;               ///< Authorization of the last request
+  std::string url_;                       ///< of the request at hand; empty: the endpoint's own
+  bool remembered_ = false;               ///< url_ is a redirect of an earlier request
   uint64_t received_ = 0;
   uint64_t received_before_ = 0;  ///< when the round at hand began
   uint64_t skip_ = 0;             ///< bytes of a 200 that stand before the range

@@ -9,6 +9,7 @@
 #include <future>
 
 #include "registry/conversation.h"
+#include "util/log.h"
 
 namespace swarmfs::registry {
 
@@ -17,6 +18,9 @@ using util::Fault;
 using util::Outcome;
 
 namespace {
+
+/// It may have been one node behind a balancer, or be mended.
+constexpr std::chrono::minutes kWholeOnly{10};
 
 class RegistryTransfer final : public chunk::Transfer {
  public:
@@ -47,6 +51,7 @@ RegistryClient::~RegistryClient() = default;
 void RegistryClient::reload(RegistryOptions options) {
   *options_.lock() = std::move(options);
   tokens_.lock()->clear();
+  whole_only_.lock()->clear();
 }
 
 std::vector<Endpoint> RegistryClient::endpoints(const chunk::Origin& origin, bool anonymous) {
@@ -112,6 +117,28 @@ util::Duration RegistryClient::closed_for(const std::string& host, util::SteadyT
 }
 util::Duration RegistryClient::pace(const Endpoint& endpoint, util::SteadyTime now) {
   return (*hosts_.lock())[endpoint.host].pacer.take(now, endpoint.options.max_requests_per_second);
+}
+
+void RegistryClient::ignored_range(const Endpoint& endpoint) {
+  const auto until = std::chrono::steady_clock::now() + kWholeOnly;
+  auto& known = (*whole_only_.lock())[endpoint.url];
+  if (std::exchange(known, until) == util::SteadyTime())
+    util::log::warning(
+        "registry {} ignores range requests: the layers of {} are not lazy, each is streamed from "
+        "its beginning",
+        endpoint.host, endpoint.name);
+}
+bool RegistryClient::ignores_ranges(const Endpoint& endpoint) {
+  auto known = whole_only_.lock();
+  const auto found = known->find(endpoint.url);
+  return found != known->end() && found->second > std::chrono::steady_clock::now();
+}
+bool RegistryClient::serves_ranges(const std::vector<chunk::Origin>& origins) {
+  if (whole_only_.lock()->empty()) return true;
+  for (const auto& origin : origins)
+    for (const auto& endpoint : endpoints(origin, false))
+      if (!ignores_ranges(endpoint)) return true;
+  return origins.empty();
 }
 
 std::string RegistryClient::known_redirect(const std::string& url) {

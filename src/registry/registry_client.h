@@ -45,6 +45,8 @@ struct GetOrder {
   std::string path;  ///< "manifests/v1", "blobs/sha256:…"
   std::string accept;
   std::optional<util::ByteRange> range;  ///< absent: the whole body is collected
+  /// Of a range from 0 on: no part of the blob is asked for but all of it, and its front is taken.
+  bool whole = false;
   chunk::Class cls = chunk::Class::pull;
   util::SteadyTime deadline = util::SteadyTime::max();
   chunk::Source::OnData on_data;  ///< of a range: its bytes in order, each once
@@ -75,6 +77,9 @@ class RegistryClient {
   /// credential, a client certificate or a helper that might know one, or a token that one of them
   /// brought is still held. Reads the credential files; asks no helper and no network.
   [[nodiscard]] bool has_credentials(const oci::Reference& reference);
+  /// Whether one of the origins may answer a range with just that. Those that gave all of a blob
+  /// instead are believed to do so for some minutes. Cheap; a leaf lock only.
+  [[nodiscard]] bool serves_ranges(const std::vector<chunk::Origin>& origins);
   /// New credentials and hosts for the requests to come; forgets tokens.
   void reload(RegistryOptions options);
 
@@ -130,6 +135,9 @@ class RegistryClient {
   /// As wait(), without asking.
   util::Duration closed_for(const std::string& host, util::SteadyTime now);
   util::Duration pace(const Endpoint& endpoint, util::SteadyTime now);
+  /// It gave all of a blob where a range was asked for.
+  void ignored_range(const Endpoint& endpoint);
+  [[nodiscard]] bool ignores_ranges(const Endpoint& endpoint);
   /// Where the blob was redirected before; empty: nowhere.
   std::string known_redirect(const std::string& url);
   void remember_redirect(const std::string& url, const std::string& target);
@@ -144,6 +152,7 @@ class RegistryClient {
   util::Sync<RegistryOptions> options_;
   util::Sync<std::map<TokenKey, Token>> tokens_;
   util::Sync<std::map<std::string, HostState>> hosts_;
+  util::Sync<std::map<std::string, util::SteadyTime>> whole_only_;  ///< repository URL → until
   util::Sync<std::map<std::string, std::string>> redirects_;  ///< blob URL → where it was sent
   AuthQueue auth_;
 };

@@ -9,15 +9,15 @@ std::unique_ptr<chunk::Transfer> RegistrySource::fetch(const chunk::LayerRef& la
                                                        util::ByteRange range,
                                                        const chunk::FetchContext& context,
                                                        OnData on_data, OnDone on_done) {
-  GetOrder order{layer.origins,
-                 "blobs/" + layer.digest.to_string(),
-                 "",
-                 range,
-                 context.cls,
-                 context.deadline,
-                 std::move(on_data),
-                 {},
-                 false};
+  if (!client_.serves_ranges(layer.origins))
+    return streams_.fetch(layer, range, std::move(on_data), std::move(on_done));
+  GetOrder order;
+  order.origins = layer.origins;
+  order.path = "blobs/" + layer.digest.to_string();
+  order.range = range;
+  order.cls = context.cls;
+  order.deadline = context.deadline;
+  order.on_data = std::move(on_data);
   order.on_done = [done = std::move(on_done)](util::Outcome<http::Response> outcome) {
     if (outcome)
       done(util::Done{});

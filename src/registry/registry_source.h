@@ -7,6 +7,7 @@
 
 #include "chunk/source.h"
 #include "registry/registry_client.h"
+#include "registry/whole_streams.h"
 
 namespace swarmfs::registry {
 
@@ -17,13 +18,15 @@ class RegistrySource final : public chunk::Source {
   /// than all.
   using Share = std::function<uint64_t(const chunk::LayerRef&, util::ByteRange)>;
 
-  explicit RegistrySource(RegistryClient& client, Share share = {})
-      : client_(client), share_(std::move(share)) {}
+  RegistrySource(RegistryClient& client, util::Timers& timers, Share share = {})
+      : client_(client), share_(std::move(share)), streams_(client, timers) {}
   chunk::SourceKind kind() const override { return chunk::SourceKind::registry; }
   std::string name() const override { return "registry"; }
   std::optional<chunk::Plan> plan(const chunk::LayerRef& layer, util::ByteRange range,
                                   const chunk::FetchContext&) override {
-    return chunk::Plan{share_ ? share_(layer, range) : range.length};
+    chunk::Plan plan{share_ ? share_(layer, range) : range.length};
+    plan.front_to_back = !client_.serves_ranges(layer.origins);
+    return plan;
   }
   std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer, util::ByteRange range,
                                          const chunk::FetchContext& context, OnData on_data,
@@ -32,6 +35,7 @@ class RegistrySource final : public chunk::Source {
  private:
   RegistryClient& client_;
   const Share share_;
+  WholeStreams streams_;
 };
 
 }  // namespace swarmfs::registry

@@ -212,6 +212,80 @@ TEST_F(SourcesTest, two_silent_sources_are_timed_out) {
   expect_fault(one, Fault::timed_out);
 }
 
+TEST_F(SourcesTest, who_joins_with_more_time_is_not_failed_with_who_came_first) {
+  start({.fault_timeout = std::chrono::minutes(10)});
+  const auto now = std::chrono::steady_clock::now();
+  for (const Fault out_of_time : {Fault::timed_out, Fault::unavailable}) {
+    const uint64_t at = source_.requests() * kChunk;
+    const size_t id = source_.requests();
+    auto first = read({at, 100}, {Class::fault, now + std::chrono::minutes(1), "", false});
+    auto second = read({at, 200}, {Class::fault, now + std::chrono::minutes(2), "", false});
+    source_.fail(id, {out_of_time, "no answer in time"});
+    ASSERT_EQ(source_.requests(), id + 2);
+    EXPECT_EQ(source_.context(id + 1).deadline, now + std::chrono::minutes(2));
+    EXPECT_FALSE(second.is_ready());
+    source_.answer_all();
+    expect_bytes(first, {at, 100});
+    expect_bytes(second, {at, 200});
+  }
+}
+
+TEST_F(SourcesTest, a_source_that_fails_in_time_is_not_asked_again_for_those_who_joined) {
+  start({.fault_timeout = std::chrono::minutes(10)});
+  const auto now = std::chrono::steady_clock::now();
+  auto first = read({0, 100}, {Class::fault, now + std::chrono::minutes(1), "", false});
+  auto second = read({0, 200}, {Class::fault, now + std::chrono::minutes(2), "", false});
+  source_.fail(0, {Fault::denied, "no"});
+  expect_fault(first, Fault::denied);
+  expect_fault(second, Fault::denied);
+  auto third = read({kChunk, 100});
+  source_.fail(1, {Fault::unavailable, "down"});
+  expect_fault(third, Fault::unavailable);
+  EXPECT_EQ(source_.requests(), 2u);
+}
+
+TEST_F(SourcesTest, of_a_source_that_goes_front_to_back_all_is_asked_for_in_order) {
+  start({.quiet = milliseconds(60'000)});
+  source_.set_plan(Plan{UINT64_MAX, util::Duration::max(), true});
+  auto far = read({6 << 20, 100});
+  EXPECT_TRUE(layer_->front_to_back());
+  uint64_t at = 0;
+  for (size_t id = 1; id < source_.requests(); ++id) {
+    EXPECT_EQ(source_.asked(id).offset, at);
+    at = source_.asked(id).end();
+    if (at == 6 << 20) at += source_.asked(0).length;
+  }
+  EXPECT_EQ(source_.paused(), 0u) << "it does not stand still for the fault that waits for it";
+  for (size_t id = 1; id < source_.requests(); ++id) source_.answer(id, UINT64_MAX);
+  EXPECT_FALSE(far.is_ready());
+  source_.answer_all();
+  expect_bytes(far, {6 << 20, 100});
+  await_cached({0, kSize});
+  EXPECT_EQ(layer_->bytes_by_source().at("registry"), kSize);
+}
+
+TEST_F(SourcesTest, a_source_that_turns_out_to_go_front_to_back_is_asked_again_for_all) {
+  start();
+  auto one = read({6 << 20, 100});
+  EXPECT_EQ(source_.requests(), 1u);
+  source_.set_plan(Plan{UINT64_MAX, util::Duration::max(), true});
+  source_.fail(0, {Fault::unavailable, "it ignores ranges"});
+  EXPECT_FALSE(one.is_ready());
+  EXPECT_GT(source_.requests(), 2u);
+  source_.answer_all();
+  expect_bytes(one, {6 << 20, 100});
+  auto other = read({0, 100});
+  expect_bytes(other, {0, 100});
+}
+
+TEST_F(SourcesTest, a_read_of_a_source_that_goes_front_to_back_ends_at_its_deadline) {
+  start({.fault_timeout = milliseconds(50)});
+  source_.set_plan(Plan{UINT64_MAX, util::Duration::max(), true});
+  auto far = read({6 << 20, 100});
+  source_.answer(1, 100'000);
+  expect_fault(far, Fault::timed_out);
+}
+
 TEST_F(SourcesTest, bulk_that_stands_still_for_a_fault_is_not_overtaken) {
   start_with_peer({.quiet = milliseconds(60'000)});
   peer_.set_plan(Plan{kChunk, milliseconds(2)});

@@ -29,7 +29,7 @@ class FakeSource final : public chunk::Source {
     const std::lock_guard hold(mutex_);
     planned_for_.push_back(context);
     if (!plan_) return std::nullopt;
-    return chunk::Plan{std::min(plan_->length, range.length), plan_->hedge};
+    return chunk::Plan{std::min(plan_->length, range.length), plan_->hedge, plan_->front_to_back};
   }
   void blame(const chunk::LayerRef&, const std::string& supplier, const std::string&) override {
     const std::lock_guard hold(mutex_);
