@@ -55,8 +55,9 @@ class ImageLibrary {
   struct Restoring {
     /// These layers will be wanted.
     std::function<void(const oci::Reference&, const std::vector<oci::Descriptor>&)> foresee;
-    /// The image is there to be shown on the directory; whether it is now. On a thread that waits.
-    std::function<bool(const std::string& directory, const std::string& name)> show;
+    /// The image is there to be shown on the mount's directory; whether it is now. On a thread that
+    /// waits.
+    std::function<bool(const Mount& mount, const std::string& name)> show;
   };
   /// An image that is not mounted, as far as it is known here.
   struct Remembered {
@@ -76,9 +77,9 @@ class ImageLibrary {
   /// before the destructor.
   void stop();
 
-  /// The caller binds the image on `directory`, and says so by confirm().
-  std::shared_ptr<Job> mount(const oci::Reference& reference, const std::string& directory,
-                             bool pin, const oci::Platform& platform);
+  /// The caller binds the image on the directory, and says so by confirm().
+  std::shared_ptr<Job> mount(const oci::Reference& reference, const Mount& mount,
+                             const oci::Platform& platform);
   /// Fault::no_space: the cache's quota does not hold all of it.
   std::shared_ptr<Job> pull(const oci::Reference& reference, const oci::Platform& platform);
   util::Outcome<util::Done> umount(const std::string& directory);

@@ -106,8 +106,7 @@ std::optional<Failure> ImageLibrary::open_layers(Image& image, Job* job) {
   return failure;
 }
 
-std::shared_ptr<Job> ImageLibrary::mount(const oci::Reference& reference,
-                                         const std::string& directory, bool pin,
+std::shared_ptr<Job> ImageLibrary::mount(const oci::Reference& reference, const Mount& mount,
                                          const oci::Platform& platform) {
   return start("mount", reference, [=, this](Job& job) -> std::optional<Failure> {
     const auto record = resolve(reference, platform);
@@ -115,8 +114,8 @@ std::shared_ptr<Job> ImageLibrary::mount(const oci::Reference& reference,
     const auto image = open(*record, &job);
     if (!image) return image.failure();
     if (!job.commit((*image)->name)) return Failure{Fault::cancelled, "nobody waits for it"};
-    state_.lock()->places[directory] = {};
-    const auto lost = records_.add_mount((*image)->name, {directory, pin});
+    state_.lock()->places[mount.directory] = {};
+    const auto lost = records_.add_mount((*image)->name, mount);
     bring_up(*image);
     for (const auto& name : lost) retire(name);
     return std::nullopt;
@@ -272,7 +271,7 @@ void ImageLibrary::come_back(const std::shared_ptr<Image>& image, const Restorin
   const auto record = records_.find(image->name);
   if (!record) return;
   for (const auto& mount : record->mounts)
-    if (others.show && others.show(mount.directory, image->name))
+    if (others.show && others.show(mount, image->name))
       state_.lock()->places.try_emplace(mount.directory);
 }
 

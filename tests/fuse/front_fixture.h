@@ -101,7 +101,7 @@ class FrontTest : public testing::Test {
     if (::geteuid() != 0 || !std::filesystem::exists("/dev/fuse"))
       GTEST_SKIP() << "needs root and /dev/fuse";
     start();
-    const auto job = images_->mount(kImage, "/nowhere", false, oci::Platform::host());
+    const auto job = images_->mount(kImage, {"/nowhere", false, ""}, oci::Platform::host());
     ASSERT_EQ(job->wait(std::chrono::seconds(60)).state, image::Job::State::done);
     stop();
     std::filesystem::remove_all(directory_.path() / "cache" / "layers");
@@ -144,7 +144,7 @@ class FrontTest : public testing::Test {
 
   static constexpr std::chrono::hours kForever{1};
   const oci::Reference kImage = *oci::Reference::parse("r.test/app:latest");
-  const std::string data_ = support::noise(1024 * kBlock, 7);
+  const std::string data_ = support::noise(256 * kBlock, 7);
   const std::string layer_ = support::TarMaker().file("data", data_).finish();
   const util::Digest digest_ = util::Sha256::of(util::as_bytes(layer_));
   support::TemporaryDirectory directory_;
