@@ -44,6 +44,7 @@ struct Image {
   std::shared_ptr<const MergedTree> tree;
   uint32_t slot = 0;
   std::vector<uint32_t> layer_slots;
+  std::vector<uint64_t> generations;  ///< of the contents' standing, when the image was opened
 };
 
 /// Images that are mounted or pulled, by name: each manifest that a reference ever stood for is an
@@ -58,6 +59,14 @@ class ImageLibrary {
     /// The image is there to be shown on the mount's directory; whether it is now. On a thread that
     /// waits.
     std::function<bool(const Mount& mount, const std::string& name)> show;
+  };
+  /// Of images. Called with no lock held, on a thread that waits.
+  struct Changes {
+    /// One came or went.
+    std::function<void()> listing;
+    /// What was read of this one, bytes or names, may have been wrong: another index took its
+    /// place, or bytes of a layer were dropped since.
+    std::function<void(const Image&)> truth;
   };
   /// An image that is not mounted, as far as it is known here.
   struct Remembered {
@@ -107,8 +116,8 @@ class ImageLibrary {
   [[nodiscard]] std::shared_ptr<const content::Content> layer_by_slot(uint32_t slot) const;
   [[nodiscard]] std::map<util::Digest, std::pair<uint32_t, std::shared_ptr<const content::Content>>>
   layers() const;
-  /// Calls back after an image came or went, with no lock held, until the operation dies. One.
-  [[nodiscard]] util::Operation on_change(std::function<void()> callback);
+  /// Calls back until the operation dies. One.
+  [[nodiscard]] util::Operation on_change(Changes callbacks);
 
  private:
   struct Known {
@@ -127,7 +136,7 @@ class ImageLibrary {
   };
   struct Listener {
     util::CallbackGate gate;
-    std::function<void()> callback;
+    Changes callbacks;
   };
   struct State {
     std::map<std::string, Known> images;
@@ -145,6 +154,9 @@ class ImageLibrary {
   std::shared_ptr<Job> start(const std::string& kind, const oci::Reference& reference,
                              std::function<std::optional<util::Failure>(Job&)> work);
   void changed();
+  void doubt(const Image& image);
+  /// After the layer was checked; `corrupt`: it was not what it should be.
+  void doubt_readers_of(const content::Content& content, bool corrupt);
   // How images come and go (mounting.cpp).
   util::Outcome<ImageRecord> resolve(const oci::Reference& reference,
                                      const oci::Platform& platform);

@@ -79,7 +79,10 @@ void ImageLibrary::finish(Image& image, const ImageRecord& record) {
   image.name = record.name();
   image.manifest = record.resolved.digest;
   std::vector<std::shared_ptr<const layer::LayerIndex>> indexes;
-  for (const auto& content : image.contents) indexes.push_back(content->index);
+  for (const auto& content : image.contents) {
+    indexes.push_back(content->index);
+    image.generations.push_back(content->standing->generation());
+  }
   image.tree = std::make_shared<const MergedTree>(indexes);
   image.slot = slots_.slot("image " + record.reference.encoded() + " " + image.manifest.hex());
   for (const auto& layer : image.layers)
@@ -140,6 +143,10 @@ void ImageLibrary::bring_up(const std::shared_ptr<Image>& image) {
   settle_pins(*live);
   fill(live, fresh);
   changed();
+  if (old.image) {
+    doubt(*old.image);
+    doubt(*live);  // its names were absent
+  }
   retire(image->name);  // where it was unmounted meanwhile
 }
 
@@ -184,6 +191,7 @@ std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
     const auto outcome = future.get();
     if (!outcome && outcome.failure().fault != Fault::corrupt) return outcome.failure();
     const auto verified = outcome ? library_.verify(*content) : library_.settle(*content);
+    doubt_readers_of(*content, !verified && verified.failure().fault == Fault::corrupt);
     if (!verified && verified.failure().fault != Fault::not_found) return verified.failure();
   }
   // What came last may have driven out what came first.

@@ -20,6 +20,11 @@ namespace swarmfs::fuse {
 class SlowSource final : public chunk::Source {
  public:
   explicit SlowSource(std::string content) : content_(std::move(content)) {}
+  /// Gives another byte there from now on.
+  void flip(size_t at) {
+    const auto held = held_.lock();
+    content_[at] = static_cast<char>(~content_[at]);
+  }
   [[nodiscard]] chunk::SourceKind kind() const override { return chunk::SourceKind::registry; }
   [[nodiscard]] std::string name() const override { return "slow"; }
   std::optional<chunk::Plan> plan(const chunk::LayerRef&, util::ByteRange range,
@@ -33,7 +38,7 @@ class SlowSource final : public chunk::Source {
     auto held = held_.lock();
     held->emplace_back([this, gate, range, on_data, on_done] {
       gate->run([&] {
-        on_data(util::as_bytes(content_.substr(range.offset, range.length)));
+        on_data(util::as_bytes(part(range)));
         on_done(util::Done{});
       });
     });
@@ -60,12 +65,16 @@ class SlowSource final : public chunk::Source {
     [[nodiscard]] std::string supplier() const override { return "slow"; }
     const std::shared_ptr<util::CallbackGate> gate;
   };
+  std::string part(util::ByteRange range) {
+    const auto held = held_.lock();
+    return content_.substr(range.offset, range.length);
+  }
   void speak(Held& held) {
     for (auto& job : held) workers_.post(util::Workers::Urgency::normal, std::move(job));
     held.clear();
   }
 
-  const std::string content_;
+  std::string content_;  ///< under held_'s lock
   bool silent_ = false;  ///< under held_'s lock
   mutable util::Sync<Held> held_;
   util::Workers workers_{2};
@@ -97,7 +106,8 @@ class FrontTest : public testing::Test {
   static constexpr size_t kPage = 4096;
   static constexpr size_t kBlock = 16 * 1024;
 
-  void SetUp() override {
+  void SetUp() override { begin(/*sealed=*/true); }
+  void begin(bool sealed) {
     if (::geteuid() != 0 || !std::filesystem::exists("/dev/fuse"))
       GTEST_SKIP() << "needs root and /dev/fuse";
     start();
@@ -105,6 +115,8 @@ class FrontTest : public testing::Test {
     ASSERT_EQ(job->wait(std::chrono::seconds(60)).state, image::Job::State::done);
     stop();
     std::filesystem::remove_all(directory_.path() / "cache" / "layers");
+    // Without the hash tree nothing is checked before all of it is there.
+    if (!sealed) std::filesystem::remove_all(directory_.path() / "cache" / "docs" / "tree");
     start();
     source_.keep_silent(true);
     images_->restore({});

@@ -159,6 +159,7 @@ TEST_F(InterruptTest, a_storm_of_signals_while_the_session_ends) {
         if (byte && *byte != data_[offset]) ++wrong;
         if (!byte && !ending) ++failed;
         ++touched;
+        std::this_thread::sleep_for(std::chrono::microseconds(200));  // most pages are there soon
       }
     });
   std::thread speaker([&] {
