@@ -3,6 +3,7 @@
 
 // ImageLibrary: how images come and go.
 
+#include <algorithm>
 #include <future>
 
 #include "image/image_library.h"
@@ -229,6 +230,10 @@ void ImageLibrary::retire(const std::string& name) {
   save_profile(*gone.image);
   settle_pins(*gone.image);
   changed();
+  const auto& contents = gone.image->contents;
+  if (std::any_of(contents.begin(), contents.end(),
+                  [](const auto& content) { return content->standing->refuted(); }))
+    doubt(*gone.image);  // the next index has the same node ids
 }
 
 void ImageLibrary::confirm(const std::string& directory) {
