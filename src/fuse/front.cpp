@@ -63,7 +63,7 @@ struct Front::State {
     for (auto& thread : threads) thread.join();
     end_pending(context);
     // Copies of the mount in other namespaces may live on: closing the descriptor ends them too.
-    ::umount2(options.mount_point.c_str(), MNT_DETACH);
+    fuse_session_unmount(session);
     fuse_session_destroy(session);
   }
 
