@@ -82,23 +82,43 @@ fs::path mount_directory(const std::string& text) {
   return directory;
 }
 
+/// What is there already is well where it is what was asked for: "mount -a" is said twice.
+void mount_again(DaemonClient& daemon, const Options& options, const fs::path& directory) {
+  const json ours =
+      daemon.call("GET", "/v1/mounts?reference=" + percent_encoded(options.reference)).at("mounts");
+  const auto same = std::find_if(ours.begin(), ours.end(), [&](const json& mount) {
+    return mount.value("directory", "") == directory.string();
+  });
+  if (same == ours.end())
+    throw CallFailed(
+        fmt::format("something else is mounted on {} already (see: swarmfs ls; try: swarmfs umount "
+                    "{})",
+                    directory.string(), directory.string()));
+  if (same->value("options", "") != options.mount_flags)
+    throw CallFailed(fmt::format(
+        "{} is mounted on {} already, with other options: '{}' (try: swarmfs umount {})",
+        options.reference, directory.string(), same->value("options", ""), directory.string()));
+  print(options, {{"result", *same}},
+        fmt::format("{} is mounted on {} already\n", options.reference, directory.string()));
+}
+
 }  // namespace
 
 void mount(const Options& options) {
   const fs::path directory = mount_directory(options.directory);
-  if (util::is_mount_point(directory))
-    throw CallFailed(fmt::format("something is mounted on {} already (try: swarmfs umount {})",
-                                 directory.string(), directory.string()));
   DaemonClient daemon(options.socket);
+  if (util::is_mount_point(directory)) return mount_again(daemon, options, directory);
   const json order = {{"reference", options.reference},
                       {"directory", directory.string()},
                       {"platform", options.platform},
-                      {"pin", options.pin}};
+                      {"pin", options.pin},
+                      {"options", options.mount_flags}};
   const std::string call = "/v1/mounts?directory=" + percent_encoded(directory.string());
   json job;
   try {
     job = finish(daemon, options, daemon.call("POST", "/v1/mounts", order));
-    util::bind_read_only(job.at("result").at("image_path").get<std::string>(), directory);
+    util::bind_read_only(job.at("result").at("image_path").get<std::string>(), directory,
+                         util::mount_flags(options.mount_flags).value_or(0));
   } catch (const Interrupted&) {
     take_back(daemon, call);  // it may have been done just then
     throw;

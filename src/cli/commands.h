@@ -17,6 +17,7 @@ struct Options {
   std::string reference;
   std::string directory;
   std::string platform;
+  std::string mount_flags;  ///< as util::mount_flags() takes them
   std::string target;
   std::string token_file;
 };

@@ -13,10 +13,18 @@ namespace {
 
 using namespace swarmfs;
 
+/// An option that is understood before the command as well as after it; so the environment is read
+/// here, not by CLI11: where one of the two is absent it would override the other.
 void add_socket(CLI::App& app, cli::Options& options) {
-  app.add_option("--socket", options.socket, "the daemon's control socket")
-      ->envname("SWARMFS_SOCKET")
-      ->capture_default_str();
+  app.add_option("--socket", options.socket,
+                 "the daemon's control socket (default: $SWARMFS_SOCKET, else "
+                 "/run/swarmfs/control.sock)");
+}
+
+cli::Options default_options() {
+  cli::Options made;
+  if (const char* socket = std::getenv("SWARMFS_SOCKET")) made.socket = socket;
+  return made;
 }
 
 CLI::App* add_command(CLI::App& app, cli::Options& options, const std::string& name,
@@ -38,6 +46,29 @@ void add_reference(CLI::App* command, cli::Options& options) {
   command->add_flag("-q,--quiet", options.quiet, "no progress");
 }
 
+/// What -o said over what else did.
+void take_mount_options(const std::string& text, cli::Author author, cli::Options& options) {
+  const auto parsed = cli::parse_mount_options(text, author);
+  if (!parsed) throw util::Error(parsed.failure().message);
+  if (!parsed->socket.empty()) options.socket = parsed->socket;
+  if (!parsed->platform.empty()) options.platform = parsed->platform;
+  options.pin = options.pin || parsed->pin;
+  options.mount_flags = parsed->flags;
+}
+
+void add_mount(CLI::App& app, cli::Options& options, std::string& mount_options) {
+  auto* mount = add_command(app, options, "mount", "mount an image on a directory", cli::mount);
+  add_reference(mount, options);
+  mount->add_option("DIRECTORY", options.directory, "where")->required();
+  mount->add_flag("--pin", options.pin, "never evict this image");
+  mount->add_option("-o,--options", mount_options,
+                    "nosuid, nodev, noexec, noatime, …: as for mount(8), with commas between");
+  mount->callback([&] {
+    take_mount_options(mount_options, cli::Author::user, options);
+    cli::mount(options);
+  });
+}
+
 void add_cluster(CLI::App& app, cli::Options& options) {
   auto* cluster = app.add_subcommand("cluster", "the secret that makes nodes a cluster");
   cluster->require_subcommand(1);
@@ -56,12 +87,11 @@ int run_swarmfs(int count, char** words) {
   CLI::App app("Container images, usable before they are downloaded.", "swarmfs");
   app.require_subcommand(1);
   app.set_version_flag("--version", "swarmfs " SWARMFS_VERSION);
-  cli::Options options;
+  cli::Options options = default_options();
   add_socket(app, options);
-  auto* mount = add_command(app, options, "mount", "mount an image on a directory", cli::mount);
-  add_reference(mount, options);
-  mount->add_option("DIRECTORY", options.directory, "where")->required();
-  mount->add_flag("--pin", options.pin, "never evict this image");
+  app.add_flag("--json", options.json, "print JSON");
+  std::string mount_options;
+  add_mount(app, options, mount_options);
   auto* umount = add_command(app, options, "umount", "unmount a directory", cli::umount);
   umount->add_option("DIRECTORY", options.directory, "of a mount")->required();
   umount->add_flag("-q,--quiet", options.quiet, "say nothing");
@@ -89,18 +119,38 @@ int run_swarmfs(int count, char** words) {
   }
 }
 
+constexpr const char* kHelperUsage =
+    "usage: mount.swarmfs REFERENCE DIRECTORY [-fnsv] [-N NAMESPACE] [-o OPTIONS]\n"
+    "Mounts an image as mount(8) does for type swarmfs, through the running swarmfsd:\n"
+    "  mount -t swarmfs registry.example.com/app:v1 /mnt/app -o nosuid,pin\n"
+    "In /etc/fstab:\n"
+    "  registry.example.com/app:v1  /mnt/app  swarmfs  ro,nosuid,_netdev,"
+    "x-systemd.requires=swarmfs.service  0 0\n"
+    "Options:\n"
+    "  pin                              never evict this image\n"
+    "  platform=OS/ARCH[/VARIANT]       which image of a list (default: this machine's)\n"
+    "  socket=PATH                      the daemon's control socket (default: $SWARMFS_SOCKET, "
+    "else\n"
+    "                                   /run/swarmfs/control.sock)\n"
+    "  nosuid, nodev, noexec, noatime, nodiratime, relatime, strictatime\n"
+    "                                   as for any mount; kept over restarts of the daemon\n"
+    "  user, users, owner, group        imply nosuid and nodev, the first two noexec as well\n"
+    "The mount is always read-only. To mount what is mounted there already succeeds and does "
+    "nothing.\n";
+
 /// What mount(8) calls: mount.swarmfs REFERENCE DIRECTORY [-sfnv] [-N namespace] [-t type] [-o …]
 int run_mount_helper(int count, char** words) {
-  cli::Options options;
+  cli::Options options = default_options();
   options.quiet = true;
   bool fake = false;
   std::vector<std::string> plain;
   std::string mount_options;
   for (int i = 1; i < count; ++i) {
     const std::string_view word = words[i];
+    if (word == "--help" || word == "-h") return std::fputs(kHelperUsage, stdout) < 0;
     if ((word == "-o" || word == "-t" || word == "-N") && i + 1 < count) {
       ++i;
-      if (word == "-o") mount_options = words[i];
+      if (word == "-o") mount_options += (mount_options.empty() ? "" : ",") + std::string(words[i]);
     } else if (word.starts_with('-')) {
       fake = fake || word.find('f') != std::string_view::npos;
     } else {
@@ -108,18 +158,12 @@ int run_mount_helper(int count, char** words) {
     }
   }
   if (plain.size() != 2) {
-    std::fputs("usage: mount.swarmfs REFERENCE DIRECTORY [-o pin,platform=OS/ARCH,socket=PATH]\n",
-               stderr);
+    std::fputs(kHelperUsage, stderr);
     return 1;
   }
-  const auto parsed = cli::parse_mount_options(mount_options);
-  if (!parsed) throw util::Error(parsed.failure().message);
-  if (const char* socket = std::getenv("SWARMFS_SOCKET")) options.socket = socket;
-  if (!parsed->socket.empty()) options.socket = parsed->socket;
   options.reference = plain[0];
   options.directory = plain[1];
-  options.platform = parsed->platform;
-  options.pin = parsed->pin;
+  take_mount_options(mount_options, cli::Author::mount_8, options);
   if (!fake) cli::mount(options);
   return 0;
 }

@@ -10,16 +10,21 @@
 
 namespace swarmfs::cli {
 
-/// What "-o a,b=c" of mount(8) may say to mount.swarmfs.
+/// What "-o a,b=c" may say.
 struct MountOptions {
   std::string socket;
   std::string platform;
   bool pin = false;
+  std::string flags;  ///< what narrows the mount, as util::mount_flags() takes it
 };
 
-/// Options that mount(8) handles itself or that say what is so anyway (ro, _netdev, x-…, noauto …)
-/// are skipped, "rw" too (mount(8) says it by itself; the mount is read-only); unknown ones are
-/// refused. Pure.
-util::Outcome<MountOptions> parse_mount_options(std::string_view text);
+/// Who wrote the options: mount(8) puts "rw" before all that do not say "ro".
+enum class Author { user, mount_8 };
+
+/// The last of options that contradict each other wins (nosuid and suid; noatime, relatime, …).
+/// "user", "users", "owner" and "group" stand for what mount(8) says they do. Skipped is what
+/// concerns mount(8) and systemd alone (_netdev, nofail, noauto, x-…, comment=…). Refused are
+/// unknown ones and, unless mount(8) added it, "rw". Pure.
+util::Outcome<MountOptions> parse_mount_options(std::string_view text, Author author);
 
 }  // namespace swarmfs::cli

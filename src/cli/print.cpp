@@ -91,10 +91,13 @@ std::string layer_state(const json& layer) {
 std::string mounts_text(const json& mounts) {
   if (mounts.empty()) return "no image is mounted (try: swarmfs mount REFERENCE DIRECTORY)\n";
   std::string text;
-  for (const auto& mount : mounts)
-    text += fmt::format("{}  on {}  {} present{}\n", mount.value("reference", ""),
+  for (const auto& mount : mounts) {
+    const std::string options = mount.value("options", "");
+    text += fmt::format("{}  on {}  {} present{}{}\n", mount.value("reference", ""),
                         mount.value("directory", ""), present_text(mount, "bytes_total"),
-                        mount.value("pinned", false) ? "  pinned" : "");
+                        mount.value("pinned", false) ? "  pinned" : "",
+                        options.empty() ? "" : "  " + options);
+  }
   return text;
 }
 

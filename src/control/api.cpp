@@ -62,13 +62,10 @@ json to_json(const LayerReport& layer) {
 }
 
 json to_json(const MountReport& mount) {
-  return {{"reference", mount.reference},
-          {"directory", mount.directory},
-          {"manifest", mount.manifest},
-          {"image_path", mount.image_path},
-          {"pinned", mount.pinned},
-          {"bytes_total", mount.bytes_total},
-          {"bytes_present", mount.bytes_present}};
+  return {{"reference", mount.reference},     {"directory", mount.directory},
+          {"manifest", mount.manifest},       {"image_path", mount.image_path},
+          {"pinned", mount.pinned},           {"options", mount.options},
+          {"bytes_total", mount.bytes_total}, {"bytes_present", mount.bytes_present}};
 }
 
 const char* to_string(PeerReport::State state) {
@@ -206,7 +203,7 @@ ApiAnswer Api::route(const ApiRequest& request) {
   const std::string call = request.method + " " + request.path;
   if (call == "GET /v1/version") return ok({{"version", SWARMFS_VERSION}});
   if (call == "GET /v1/status") return ok(to_json(mediator_.status()));
-  if (call == "GET /v1/mounts") return ok({{"mounts", to_json(mediator_.mounts())}});
+  if (call == "GET /v1/mounts") return mounts(query(request, "reference"));
   if (call == "GET /v1/layers") return ok({{"layers", to_json(mediator_.layers())}});
   if (call == "GET /v1/peers") return ok({{"peers", to_json(mediator_.peers())}});
   if (call == "GET /v1/explain") return answer_with(mediator_.explain(query(request, "target")));
@@ -231,11 +228,18 @@ ApiAnswer Api::route(const ApiRequest& request) {
   return refuse({Fault::not_found, "no such call: " + call});
 }
 
+ApiAnswer Api::mounts(const std::string& reference) {
+  if (reference.empty()) return ok({{"mounts", to_json(mediator_.mounts())}});
+  const auto found = mediator_.mounts_of(reference);
+  return found ? ok({{"mounts", to_json(*found)}}) : refuse(found.failure());
+}
+
 ApiAnswer Api::mount(const ApiRequest& request) {
   const auto body = body_of(request);
   if (!body) return refuse(body.failure());
   const MountOrder order{body->value("reference", ""), body->value("directory", ""),
-                         body->value("platform", ""), body->value("pin", false)};
+                         body->value("platform", ""), body->value("pin", false),
+                         body->value("options", "")};
   if (order.reference.empty()) return refuse({Fault::invalid, "\"reference\" is missing"});
   if (!order.directory.starts_with('/'))
     return refuse({Fault::invalid, "\"directory\" must be an absolute path"});

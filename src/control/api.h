@@ -25,7 +25,7 @@ struct ApiAnswer {
 };
 
 /// The control API (HTTP + JSON on a unix socket), documented in packaging/control-api.md:
-///   GET /v1/version /v1/status /v1/mounts /v1/layers /v1/peers /v1/jobs/ID?wait_ms=N
+///   GET /v1/version /v1/status /v1/mounts?reference=R /v1/layers /v1/peers /v1/jobs/ID?wait_ms=N
 ///       /v1/explain?target=T
 ///   POST /v1/mounts /v1/pulls /v1/evict    GET /metrics
 ///   PUT /v1/mounts?directory=D    DELETE /v1/mounts?directory=D /v1/jobs/ID
@@ -37,6 +37,7 @@ class Api {
 
  private:
   ApiAnswer route(const ApiRequest& request);
+  ApiAnswer mounts(const std::string& reference);
   ApiAnswer mount(const ApiRequest& request);
   ApiAnswer pull(const ApiRequest& request);
   ApiAnswer job(const ApiRequest& request);

@@ -71,6 +71,7 @@ struct MountReport {
   std::string manifest;
   std::string image_path;
   bool pinned = false;
+  std::string options;  ///< "nosuid,noexec"; read-only it always is
   uint64_t bytes_total = 0;
   uint64_t bytes_present = 0;
 };
@@ -118,6 +119,7 @@ struct MountOrder {
   std::string directory;  ///< absolute
   std::string platform;   ///< empty: this machine's
   bool pin = false;
+  std::string options;  ///< of MountReport
 };
 
 /// What the API needs from the rest of the daemon; daemon implements it. Called on connection
@@ -127,6 +129,8 @@ class Mediator {
   virtual ~Mediator() = default;
   virtual StatusReport status() = 0;
   virtual std::vector<MountReport> mounts() = 0;
+  /// Those of one reference, however it is written.
+  virtual util::Outcome<std::vector<MountReport>> mounts_of(const std::string& reference) = 0;
   virtual std::vector<LayerReport> layers() = 0;
   /// Empty as well where no peers are configured.
   virtual std::vector<PeerReport> peers() = 0;

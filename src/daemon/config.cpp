@@ -3,9 +3,16 @@
 
 #include "daemon/config.h"
 
+#include <fcntl.h>
+
+#include <cstring>
+#include <set>
+
 #include "cluster/identity.h"
 #include "daemon/config_reader.h"
+#include "daemon/host_port.h"
 #include "util/file.h"
+#include "util/unique_fd.h"
 
 namespace swarmfs::daemon {
 
@@ -25,20 +32,71 @@ Apply log_level(const Reader& reader, util::log::Level& target) {
   };
 }
 
-RegistrySection read_registry(const Reader& reader, const toml::node& node) {
+Apply metrics_address(const Reader& reader, std::string& target) {
+  return [&reader, &target](const toml::node& node) {
+    reader.text(target)(node);
+    if (target.empty()) return;
+    const auto parsed = parse_host_port(target, 0);
+    if (!parsed || parsed->port == 0 || ip_version(parsed->host) == 0)
+      reader.refuse(node.source().begin,
+                    fmt::format("'{}' is not like \"127.0.0.1:9753\" or \"[::1]:9753\"", target));
+  };
+}
+
+bool is_host(std::string_view text) {
+  return parse_host_port(text, 443).has_value();
+}
+
+Apply registry_host(const Reader& reader, std::string& target) {
+  return [&reader, &target](const toml::node& node) {
+    reader.text(target)(node);
+    if (!is_host(target))
+      reader.refuse(node.source().begin,
+                    fmt::format("'{}' is not a registry's host such as \"registry.example.com\" or "
+                                "\"10.0.0.2:5000\" (without scheme and path)",
+                                target));
+  };
+}
+
+/// "mirror.example.com:5000", "https://harbor.example.com/hub"
+bool is_mirror(std::string_view text) {
+  for (const std::string_view scheme : {"http://", "https://"})
+    if (text.starts_with(scheme)) {
+      text.remove_prefix(scheme.size());
+      break;
+    }
+  const auto host = text.substr(0, text.find('/'));
+  return is_host(host) && text.find_first_of(" \t?#") == std::string_view::npos;
+}
+
+Apply mirrors(const Reader& reader, std::vector<std::string>& target) {
+  return [&reader, &target](const toml::node& node) {
+    reader.list(target)(node);
+    const auto& array = *node.as_array();
+    for (size_t i = 0; i < target.size(); ++i)
+      if (!is_mirror(target[i]))
+        reader.refuse(array[i].source().begin,
+                      fmt::format("'{}' is not a mirror such as \"mirror.example.com:5000\" or "
+                                  "\"https://harbor.example.com/hub\"",
+                                  target[i]));
+  };
+}
+
+RegistrySection read_registry(const Reader& reader, const toml::node& node,
+                              std::vector<NamedPath>& named) {
   const auto* table = node.as_table();
   if (!table) reader.refuse(node.source().begin, "[[registry]] must be a table");
   RegistrySection made;
   reader.apply(
       *table, "[[registry]]",
-      {{"host", reader.text(made.host)},
-       {"mirrors", reader.list(made.mirrors)},
+      {{"host", registry_host(reader, made.host)},
+       {"mirrors", mirrors(reader, made.mirrors)},
        {"plain_http", reader.choice(made.plain_http)},
-       {"ca_file", reader.path(made.ca_file)},
-       {"cert_file", reader.path(made.cert_file)},
-       {"key_file", reader.path(made.key_file)},
+       {"ca_file", reader.named(made.ca_file, NamedPath::Kind::file, named)},
+       {"cert_file", reader.named(made.cert_file, NamedPath::Kind::file, named)},
+       {"key_file", reader.named(made.key_file, NamedPath::Kind::file, named)},
        {"username", reader.text(made.username)},
-       {"password_file", reader.path(made.password_file)},
+       {"password_file", reader.named(made.password_file, NamedPath::Kind::file, named)},
        {"max_connections", reader.count(made.max_connections, 1, 256)},
        {"max_requests_per_second", reader.count(made.max_requests_per_second, 0, 100'000)}});
   const auto where = node.source().begin;
@@ -50,32 +108,41 @@ RegistrySection read_registry(const Reader& reader, const toml::node& node) {
   return made;
 }
 
-Apply registries(const Reader& reader, std::vector<RegistrySection>& target) {
-  return [&reader, &target](const toml::node& node) {
+Apply registries(const Reader& reader, Config& config) {
+  return [&reader, &config](const toml::node& node) {
     const auto* array = node.as_array();
     if (!array) reader.refuse(node.source().begin, "write [[registry]] with two brackets");
-    for (const auto& item : *array) target.push_back(read_registry(reader, item));
+    std::set<std::string> hosts;
+    for (const auto& item : *array) {
+      config.registries.push_back(read_registry(reader, item, config.named));
+      const auto& host = config.registries.back().host;
+      if (!hosts.insert(host).second)
+        reader.refuse(item.source().begin, fmt::format("registry '{}' is there twice", host));
+    }
   };
 }
 
 Keys top_level(const Reader& reader, Config& config) {
   return {
-      {"cache",
-       reader.section("cache", {{"directory", reader.path(config.cache_directory)},
-                                {"quota", reader.bytes(config.cache_quota)},
-                                {"high_watermark", reader.fraction(config.cache_high_watermark)},
-                                {"low_watermark", reader.fraction(config.cache_low_watermark)}})},
+      {"cache", reader.section(
+                    "cache", {{"directory", reader.named(config.cache_directory,
+                                                         NamedPath::Kind::directory, config.named)},
+                              {"quota", reader.bytes(config.cache_quota)},
+                              {"high_watermark", reader.fraction(config.cache_high_watermark)},
+                              {"low_watermark", reader.fraction(config.cache_low_watermark)}})},
       {"mount",
-       reader.section("mount", {{"point", reader.path(config.mount_point)},
+       reader.section("mount", {{"point", reader.named(config.mount_point,
+                                                       NamedPath::Kind::directory, config.named)},
                                 {"fault_timeout", reader.duration(config.fault_timeout)}})},
       {"control", reader.section("control", {{"socket", reader.path(config.control_socket)}})},
-      {"metrics", reader.section("metrics", {{"address", reader.text(config.metrics_address)}})},
+      {"metrics",
+       reader.section("metrics", {{"address", metrics_address(reader, config.metrics_address)}})},
       {"log", reader.section("log", {{"level", log_level(reader, config.log_level)}})},
       {"fetch", reader.section("fetch", {{"backfill", reader.flag(config.backfill)},
                                          {"span_cache", reader.bytes(config.span_cache)}})},
       {"credentials",
        reader.section("credentials", {{"files", reader.list(config.credential_files)}})},
-      {"registry", registries(reader, config.registries)},
+      {"registry", registries(reader, config)},
       {"cluster", cluster_section(reader, config.cluster)},
   };
 }
@@ -99,6 +166,34 @@ void check_identity(const ClusterSection& section, const std::string& file) {
   }
 }
 
+/// Why not; empty: it can.
+std::string cannot_be_read(const std::filesystem::path& file) {
+  const util::UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  char byte = 0;
+  return fd && ::read(fd.get(), &byte, 1) >= 0 ? "" : std::strerror(errno);
+}
+
+/// Made with its parents, where it is absent.
+std::string cannot_be_made(std::filesystem::path directory) {
+  std::error_code error;
+  while (!std::filesystem::exists(directory, error) && !error) directory = directory.parent_path();
+  // The mount of an earlier daemon that died: the next one takes it off.
+  if (error == std::errc::not_connected) return "";
+  if (!error && std::filesystem::is_directory(directory, error)) return "";
+  return error ? error.message() : directory.string() + " is not a directory";
+}
+
+void check_named(const std::vector<NamedPath>& named, const std::string& file) {
+  for (const auto& [path, line, kind] : named) {
+    if (path.empty()) continue;
+    const bool is_file = kind == NamedPath::Kind::file;
+    const auto why = is_file ? cannot_be_read(path) : cannot_be_made(path);
+    if (!why.empty())
+      throw BadConfig(fmt::format("{}:{}: {} cannot be {}: {}", file, line, path.string(),
+                                  is_file ? "read" : "a directory", why));
+  }
+}
+
 }  // namespace
 
 Config parse_config(std::string_view text, const std::string& file) {
@@ -118,6 +213,7 @@ Config load_config(const std::filesystem::path& file, bool optional) {
   if (!text && optional) return {};
   if (!text) throw BadConfig(file.string() + ":0: no such file");
   Config config = parse_config(*text, file.string());
+  check_named(config.named, file.string());
   check_identity(config.cluster, file.string());
   return config;
 }

@@ -22,6 +22,14 @@ class BadConfig : public util::Error {
   using util::Error::Error;
 };
 
+/// A path of the file, and the line that names it, for messages.
+struct NamedPath {
+  enum class Kind { file, directory };
+  std::filesystem::path path;
+  unsigned line = 0;
+  Kind kind = Kind::file;
+};
+
 /// [[registry]]: how one registry is reached.
 struct RegistrySection {
   std::string host;
@@ -67,20 +75,23 @@ struct Config {
   std::filesystem::path mount_point = "/run/swarmfs/fs";
   std::chrono::milliseconds fault_timeout{30'000};
   std::filesystem::path control_socket = "/run/swarmfs/control.sock";
-  std::string metrics_address;  ///< "127.0.0.1:9753"; empty: on the control socket only
+  std::string
+      metrics_address;  ///< "127.0.0.1:9753", "[::1]:9753"; empty: on the control socket only
   util::log::Level log_level = util::log::Level::info;
   bool backfill = true;
   uint64_t span_cache = 128 << 20;  ///< bytes of inflated spans kept in memory
   std::vector<std::filesystem::path> credential_files;
   std::vector<RegistrySection> registries;
   ClusterSection cluster;
+  std::vector<NamedPath> named;  ///< files to be read and directories to be made or used
 };
 
 /// Pure. `file` is used in messages only. Throws BadConfig.
 Config parse_config(std::string_view text, const std::string& file);
 
-/// Reads and parses, and reads the cluster's identity to see that it is usable; a missing file is
-/// an error unless `optional`. Throws BadConfig, SysError.
+/// Reads and parses, and looks at what the file names: the cluster's identity is usable, files can
+/// be read, directories be made. A missing file is an error unless `optional`. Throws BadConfig,
+/// SysError.
 Config load_config(const std::filesystem::path& file, bool optional);
 
 }  // namespace swarmfs::daemon

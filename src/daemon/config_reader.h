@@ -61,6 +61,14 @@ class Reader {
       target = value;
     };
   }
+  /// A path of that kind, noted in `named` as well.
+  Apply named(std::filesystem::path& target, NamedPath::Kind kind,
+              std::vector<NamedPath>& named) const {
+    return [this, &target, kind, &named](const toml::node& node) {
+      path(target)(node);
+      named.push_back({target, node.source().begin.line, kind});
+    };
+  }
   Apply choice(std::optional<bool>& target) const {
     return [this, &target](const toml::node& node) {
       target = node.value_exact<bool>();

@@ -80,12 +80,13 @@ http::Server::Handler handler_of(control::Api& api, bool only_metrics) {
 }
 
 /// Whether it is there now.
-bool show(const std::filesystem::path& image, const std::string& directory) {
+bool show(const std::filesystem::path& image, const image::Mount& mount) {
+  const std::string& directory = mount.directory;
   try {
     fuse::detach_if_dead(directory);
     if (util::is_mount_point(directory)) return true;
     std::filesystem::create_directories(directory);
-    util::bind_read_only(image, directory);
+    util::bind_read_only(image, directory, util::mount_flags(mount.options).value_or(0));
     util::log::info("{} is mounted again", directory);
     return true;
   } catch (const std::exception& error) {
@@ -155,8 +156,8 @@ void Daemon::bring_back_mounts() {
       {[this](const oci::Reference& reference, const std::vector<oci::Descriptor>& layers) {
          manifests_.announce(reference, layers);
        },
-       [this](const std::string& directory, const std::string& name) {
-         return show(mediator_.image_path(name), directory);
+       [this](const image::Mount& mount, const std::string& name) {
+         return show(mediator_.image_path(name), mount);
        }});
 }
 

@@ -21,7 +21,7 @@ using namespace swarmfs;
 constexpr const char* kUsage =
     "usage: swarmfsd [--config FILE] [--check] [--version]\n"
     "  --config FILE  configuration (default /etc/swarmfs/swarmfs.toml; may be absent)\n"
-    "  --check        read the configuration, say what is wrong with it, and end\n"
+    "  --check        read the configuration and what it names, say what is wrong, and end\n"
     "Signals: HUP takes over what can change at run time (see swarmfs.toml); TERM and INT end it\n"
     "cleanly.\n";
 

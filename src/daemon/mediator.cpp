@@ -86,10 +86,21 @@ std::vector<control::MountReport> Mediator::mounts() {
     for (const auto& mount : record.mounts) {
       one.directory = mount.directory;
       one.pinned = mount.pinned;
+      one.options = mount.options;
       made.push_back(one);
     }
   }
   return made;
+}
+
+Outcome<std::vector<control::MountReport>> Mediator::mounts_of(const std::string& text) {
+  const auto reference = oci::Reference::parse(text);
+  if (!reference) return reference.failure();
+  auto found = mounts();
+  std::erase_if(found, [wanted = reference->to_string()](const control::MountReport& mount) {
+    return mount.reference != wanted;
+  });
+  return found;
 }
 
 control::StatusReport Mediator::status() {
@@ -154,7 +165,9 @@ Outcome<std::string> Mediator::mount(const control::MountOrder& order) {
   if (!reference) return reference.failure();
   const auto platform = platform_of(order.platform);
   if (!platform) return platform.failure();
-  return images_.mount(*reference, order.directory, order.pin, *platform)->id();
+  if (!util::mount_flags(order.options))
+    return Failure{Fault::invalid, "unknown mount options: " + order.options};
+  return images_.mount(*reference, {order.directory, order.pin, order.options}, *platform)->id();
 }
 
 Outcome<std::string> Mediator::pull(const std::string& text, const std::string& platform_text) {

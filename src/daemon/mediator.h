@@ -22,6 +22,7 @@ class Mediator final : public control::Mediator {
 
   control::StatusReport status() override;
   std::vector<control::MountReport> mounts() override;
+  util::Outcome<std::vector<control::MountReport>> mounts_of(const std::string& reference) override;
   std::vector<control::LayerReport> layers() override;
   std::vector<control::PeerReport> peers() override;
   util::Outcome<std::string> mount(const control::MountOrder& order) override;

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <thread>
 
+#include "fuse/forgetting.h"
 #include "fuse/operations.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -49,7 +50,9 @@ struct Front::State {
     mount();
     for (unsigned i = 0; i < options.threads; ++i) threads.emplace_back([this] { serve(); });
     set_read_ahead();
-    changes = images.on_change([this] { forget_listings(); });
+    changes =
+        images.on_change({[this] { forget_listings(); },
+                          [this](const image::Image& image) { forget_image(session, image); }});
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -60,7 +63,7 @@ struct Front::State {
     for (auto& thread : threads) thread.join();
     end_pending(context);
     // Copies of the mount in other namespaces may live on: closing the descriptor ends them too.
-    ::umount2(options.mount_point.c_str(), MNT_DETACH);
+    fuse_session_unmount(session);
     fuse_session_destroy(session);
   }
 

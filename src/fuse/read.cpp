@@ -2,6 +2,8 @@
 // Copyright the swarmfs authors
 
 #include <atomic>
+#include <csignal>
+#include <fstream>
 
 #include "fuse/errno_door.h"
 #include "fuse/operations.h"
@@ -10,13 +12,18 @@
 namespace swarmfs::fuse {
 
 /// A read that waits for its bytes. Answered once: by the bytes, by an interrupt or at the end.
+/// After arming it belongs to the Context and to the fetch's callback.
 struct Pending {
+  enum class State { arming, waiting, interrupted, answered };
+
   explicit Pending(fuse_req_t its) : request(its) {}
 
-  bool claim() { return !answered.exchange(true); }
+  bool move(State from, State to) { return state.compare_exchange_strong(from, to); }
+  /// True for the one who answers.
+  bool claim() { return move(State::waiting, State::answered); }
 
-  fuse_req_t request;
-  std::atomic<bool> answered{false};
+  const fuse_req_t request;
+  std::atomic<State> state{State::arming};
   util::Operation operation;
 };
 
@@ -24,25 +31,62 @@ namespace {
 
 constexpr size_t kMaxRead = 1 << 20;
 
-// Runs on a reader thread with libfuse's lock of this request: it must not wait for anything. The
-// fetch goes on and fills the cache.
+/// Whether the reader dies: SIGKILL is pending for its thread (any fatal signal becomes one), or it
+/// is gone.
+bool is_dying(pid_t thread) {
+  std::ifstream status("/proc/" + std::to_string(thread) + "/status");
+  if (!status) return thread != 0;  // 0: a process that our namespace does not show
+  constexpr std::string_view kPending = "SigPnd:";
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(kPending))
+      return std::strtoull(line.c_str() + kPending.size(), nullptr, 16) >> (SIGKILL - 1) & 1;
+  return false;
+}
+
+// What waits interruptibly is a page fault, and an error there is SIGBUS: only who dies is let go.
+// The fetch goes on and fills the cache.
+//
+// In libfuse 3 (fuse_lowlevel.c) a reply gives the request's reference back; the last one frees it.
+// find_interrupted() holds one of its own while it calls this, so a reply is allowed.
+// fuse_req_interrupt_func(), which calls this where the interrupt came first, holds none and then
+// unlocks the request: the answer is left to arm(). Both hold the request's lock over the call:
+// when fuse_req_interrupt_func(request, nullptr, nullptr) returns, this does not run, nor ever
+// will.
 void on_interrupt(fuse_req_t request, void* data) {
-  if (static_cast<Pending*>(data)->claim()) fuse_reply_err(request, EINTR);
+  using State = Pending::State;
+  auto& pending = *static_cast<Pending*>(data);
+  if (!is_dying(fuse_req_ctx(request)->pid) || pending.move(State::arming, State::interrupted))
+    return;
+  if (pending.claim()) fuse_reply_err(request, EINTR);
+}
+
+/// Before anybody else knows of the read. False: it was interrupted, and is answered.
+bool arm(Pending& pending) {
+  using State = Pending::State;
+  fuse_req_interrupt_func(pending.request, on_interrupt, &pending);
+  if (pending.move(State::arming, State::waiting)) return true;
+  fuse_req_interrupt_func(pending.request, nullptr, nullptr);
+  fuse_reply_err(pending.request, EINTR);
+  return false;
+}
+
+/// Claims the read; null: it is answered.
+fuse_req_t take(Pending& pending) {
+  if (!pending.claim()) return nullptr;
+  fuse_req_interrupt_func(pending.request, nullptr, nullptr);
+  return pending.request;
 }
 
 void reply(Context& context, const std::shared_ptr<Pending>& pending, NodeId node,
            const util::Outcome<util::SharedBytes>& outcome) {
-  // Claimed first: an interrupt that comes now must not answer, which frees the request.
-  if (pending->claim()) {
-    fuse_req_interrupt_func(pending->request, nullptr, nullptr);
+  if (const auto request = take(*pending)) {
     if (outcome) {
-      fuse_reply_buf(pending->request, reinterpret_cast<const char*>(outcome->data()),
-                     outcome->size());
+      fuse_reply_buf(request, reinterpret_cast<const char*>(outcome->data()), outcome->size());
     } else {
       context.errors.add();
       util::log::warning("fuse: a read of node {:x} fails: {}", node.number(),
                          outcome.failure().message);
-      fuse_reply_err(pending->request, errno_of(outcome.failure().fault));
+      fuse_reply_err(request, errno_of(outcome.failure().fault));
     }
   }
   context.pending.lock()->erase(pending.get());
@@ -60,16 +104,20 @@ void answer_read(fuse_req_t request, Context& context, NodeId node, util::ByteRa
   if (try_now(thread_buffer()))
     return (void)fuse_reply_buf(request, reinterpret_cast<const char*>(thread_buffer()),
                                 range.length);
-  auto pending = std::make_shared<Pending>(request);
-  context.pending.lock()->emplace(pending.get(), pending);
   const chunk::FetchContext why{chunk::Class::fault,
                                 std::chrono::steady_clock::now() + context.fault_timeout.load(),
                                 "pid " + std::to_string(fuse_req_ctx(request)->pid)};
-  fuse_req_interrupt_func(request, on_interrupt, pending.get());
-  pending->operation =
-      start(why, [&context, pending, node](util::Outcome<util::SharedBytes> outcome) {
-        reply(context, pending, node, outcome);
-      });
+  auto pending = std::make_shared<Pending>(request);
+  if (!arm(*pending)) return;
+  try {
+    context.pending.lock()->emplace(pending.get(), pending);
+    pending->operation =
+        start(why, [&context, pending, node](util::Outcome<util::SharedBytes> outcome) {
+          reply(context, pending, node, outcome);
+        });
+  } catch (const std::exception& error) {
+    reply(context, pending, node, util::Failure{util::Fault::unavailable, error.what()});
+  }
 }
 
 }  // namespace
@@ -110,10 +158,7 @@ void end_pending(Context& context) {
   std::map<Pending*, std::shared_ptr<Pending>> rest;
   std::swap(rest, *context.pending.lock());
   for (auto& [unused, pending] : rest) {
-    if (pending->claim()) {
-      fuse_req_interrupt_func(pending->request, nullptr, nullptr);
-      fuse_reply_err(pending->request, EIO);
-    }
+    if (const auto request = take(*pending)) fuse_reply_err(request, EIO);
     pending->operation.cancel();
   }
 }

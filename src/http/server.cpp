@@ -52,8 +52,10 @@ Protocol::endpoint endpoint_of(const ServerOptions& options) {
   if (!options.unix_socket.empty())
     return asio::local::stream_protocol::endpoint(options.unix_socket);
   const size_t colon = options.tcp_address.rfind(':');
+  std::string host = options.tcp_address.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   boost::system::error_code error;
-  const auto address = asio::ip::make_address(options.tcp_address.substr(0, colon), error);
+  const auto address = asio::ip::make_address(host, error);
   const int port =
       colon == std::string::npos ? 0 : std::atoi(options.tcp_address.c_str() + colon + 1);
   if (error || port < 1 || port > 65535)

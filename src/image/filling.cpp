@@ -108,6 +108,7 @@ void ImageLibrary::check_later(const std::shared_ptr<content::Content>& content,
   run_beside(*state, [this, content, corrupt] {
     const auto outcome = corrupt ? library_.settle(*content) : library_.verify(*content);
     if (!outcome) util::log::warning("{}", outcome.failure().message);
+    doubt_readers_of(*content, !outcome && outcome.failure().fault == Fault::corrupt);
   });
 }
 

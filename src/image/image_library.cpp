@@ -50,16 +50,32 @@ void ImageLibrary::stop() {
   state.unlock();
 }
 
-util::Operation ImageLibrary::on_change(std::function<void()> callback) {
+util::Operation ImageLibrary::on_change(Changes callbacks) {
   auto listener = std::make_shared<Listener>();
-  listener->callback = std::move(callback);
+  listener->callbacks = std::move(callbacks);
   state_.lock()->listener = listener;
   return util::Operation([listener] { listener->gate.close(); });
 }
 
 void ImageLibrary::changed() {
   const auto listener = state_.lock()->listener;
-  if (listener) listener->gate.run([&] { listener->callback(); });
+  if (listener) listener->gate.run([&] { listener->callbacks.listing(); });
+}
+
+void ImageLibrary::doubt(const Image& image) {
+  const auto listener = state_.lock()->listener;
+  if (listener) listener->gate.run([&] { listener->callbacks.truth(image); });
+}
+
+void ImageLibrary::doubt_readers_of(const content::Content& content, bool corrupt) {
+  const uint64_t generation = content.standing->generation();
+  for (const auto& image : images())
+    for (size_t i = 0; i < image->contents.size(); ++i)
+      if (image->contents[i].get() == &content &&
+          (corrupt || image->generations[i] != generation)) {
+        doubt(*image);
+        break;
+      }
 }
 
 std::shared_ptr<Job> ImageLibrary::start(const std::string& kind, const oci::Reference& reference,

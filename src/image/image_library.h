@@ -44,6 +44,7 @@ struct Image {
   std::shared_ptr<const MergedTree> tree;
   uint32_t slot = 0;
   std::vector<uint32_t> layer_slots;
+  std::vector<uint64_t> generations;  ///< of the contents' standing, when the image was opened
 };
 
 /// Images that are mounted or pulled, by name: each manifest that a reference ever stood for is an
@@ -55,8 +56,17 @@ class ImageLibrary {
   struct Restoring {
     /// These layers will be wanted.
     std::function<void(const oci::Reference&, const std::vector<oci::Descriptor>&)> foresee;
-    /// The image is there to be shown on the directory; whether it is now. On a thread that waits.
-    std::function<bool(const std::string& directory, const std::string& name)> show;
+    /// The image is there to be shown on the mount's directory; whether it is now. On a thread that
+    /// waits.
+    std::function<bool(const Mount& mount, const std::string& name)> show;
+  };
+  /// Of images. Called with no lock held, on a thread that waits.
+  struct Changes {
+    /// One came or went.
+    std::function<void()> listing;
+    /// What was read of this one, bytes or names, may have been wrong: another index took its
+    /// place, or bytes of a layer were dropped since.
+    std::function<void(const Image&)> truth;
   };
   /// An image that is not mounted, as far as it is known here.
   struct Remembered {
@@ -76,10 +86,10 @@ class ImageLibrary {
   /// before the destructor.
   void stop();
 
-  /// The caller binds the image on `directory`, and says so by confirm(). A full disk refuses no
+  /// The caller binds the image on the directory, and says so by confirm(). A full disk refuses no
   /// mount: it may be forgotten over a restart then, which the store has warned of.
-  std::shared_ptr<Job> mount(const oci::Reference& reference, const std::string& directory,
-                             bool pin, const oci::Platform& platform);
+  std::shared_ptr<Job> mount(const oci::Reference& reference, const Mount& mount,
+                             const oci::Platform& platform);
   /// Fault::no_space: the cache's quota does not hold all of it.
   std::shared_ptr<Job> pull(const oci::Reference& reference, const oci::Platform& platform);
   util::Outcome<util::Done> umount(const std::string& directory);
@@ -107,8 +117,8 @@ class ImageLibrary {
   [[nodiscard]] std::shared_ptr<const content::Content> layer_by_slot(uint32_t slot) const;
   [[nodiscard]] std::map<util::Digest, std::pair<uint32_t, std::shared_ptr<const content::Content>>>
   layers() const;
-  /// Calls back after an image came or went, with no lock held, until the operation dies. One.
-  [[nodiscard]] util::Operation on_change(std::function<void()> callback);
+  /// Calls back until the operation dies. One.
+  [[nodiscard]] util::Operation on_change(Changes callbacks);
 
  private:
   struct Known {
@@ -127,7 +137,7 @@ class ImageLibrary {
   };
   struct Listener {
     util::CallbackGate gate;
-    std::function<void()> callback;
+    Changes callbacks;
   };
   struct State {
     std::map<std::string, Known> images;
@@ -145,6 +155,9 @@ class ImageLibrary {
   std::shared_ptr<Job> start(const std::string& kind, const oci::Reference& reference,
                              std::function<std::optional<util::Failure>(Job&)> work);
   void changed();
+  void doubt(const Image& image);
+  /// After the layer was checked; `corrupt`: it was not what it should be.
+  void doubt_readers_of(const content::Content& content, bool corrupt);
   // How images come and go (mounting.cpp).
   util::Outcome<ImageRecord> resolve(const oci::Reference& reference,
                                      const oci::Platform& platform);

@@ -40,7 +40,8 @@ json to_json(const ImageRecord& record) {
                {"platforms", record.platforms},
                {"mounts", json::array()}};
   for (const auto& mount : record.mounts)
-    made["mounts"].push_back({{"directory", mount.directory}, {"pinned", mount.pinned}});
+    made["mounts"].push_back(
+        {{"directory", mount.directory}, {"pinned", mount.pinned}, {"options", mount.options}});
   return made;
 }
 
@@ -55,7 +56,8 @@ std::optional<ImageRecord> from_json(const json& saved) {
   ImageRecord record{
       *reference, {*digest, {bytes.begin(), bytes.end()}}, std::move(*layers), {}, {}};
   for (const auto& mount : saved.at("mounts"))
-    record.mounts.push_back({mount.at("directory"), mount.at("pinned")});
+    record.mounts.push_back(
+        {mount.at("directory"), mount.at("pinned"), mount.value("options", "")});
   record.platforms = saved.value("platforms", decltype(record.platforms)());
   if (record.platforms.empty()) record.platforms[oci::Platform::host().to_string()] = 0;
   return record;

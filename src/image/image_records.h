@@ -26,6 +26,7 @@ struct Resolved {
 struct Mount {
   std::string directory;
   bool pinned = false;
+  std::string options;  ///< of the bind mount, as util::mount_flags() takes them
 };
 
 /// A reference as one path component, at most 180 bytes: percent-encoded, or a hash where that

@@ -3,6 +3,7 @@
 
 // ImageLibrary: how images come and go.
 
+#include <algorithm>
 #include <future>
 
 #include "image/image_library.h"
@@ -82,7 +83,10 @@ void ImageLibrary::finish(Image& image, const ImageRecord& record) {
   image.name = record.name();
   image.manifest = record.resolved.digest;
   std::vector<std::shared_ptr<const layer::LayerIndex>> indexes;
-  for (const auto& content : image.contents) indexes.push_back(content->index);
+  for (const auto& content : image.contents) {
+    indexes.push_back(content->index);
+    image.generations.push_back(content->standing->generation());
+  }
   image.tree = std::make_shared<const MergedTree>(indexes);
   image.slot = slots_.slot("image " + record.reference.encoded() + " " + image.manifest.hex());
   for (const auto& layer : image.layers)
@@ -109,8 +113,7 @@ std::optional<Failure> ImageLibrary::open_layers(Image& image, Job* job) {
   return failure;
 }
 
-std::shared_ptr<Job> ImageLibrary::mount(const oci::Reference& reference,
-                                         const std::string& directory, bool pin,
+std::shared_ptr<Job> ImageLibrary::mount(const oci::Reference& reference, const Mount& mount,
                                          const oci::Platform& platform) {
   return start("mount", reference, [=, this](Job& job) -> std::optional<Failure> {
     const auto record = resolve(reference, platform);
@@ -118,8 +121,8 @@ std::shared_ptr<Job> ImageLibrary::mount(const oci::Reference& reference,
     const auto image = open(*record, &job);
     if (!image) return image.failure();
     if (!job.commit((*image)->name)) return Failure{Fault::cancelled, "nobody waits for it"};
-    state_.lock()->places[directory] = {};
-    const auto lost = records_.add_mount((*image)->name, {directory, pin});
+    state_.lock()->places[mount.directory] = {};
+    const auto lost = records_.add_mount((*image)->name, mount);
     bring_up(*image);
     for (const auto& name : lost) retire(name);
     return std::nullopt;
@@ -144,6 +147,10 @@ void ImageLibrary::bring_up(const std::shared_ptr<Image>& image) {
   settle_pins(*live);
   fill(live, fresh);
   changed();
+  if (old.image) {
+    doubt(*old.image);
+    doubt(*live);  // its names were absent
+  }
   retire(image->name);  // where it was unmounted meanwhile
 }
 
@@ -189,6 +196,7 @@ std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
     const auto outcome = future.get();
     if (!outcome && outcome.failure().fault != Fault::corrupt) return outcome.failure();
     const auto verified = outcome ? library_.verify(*content) : library_.settle(*content);
+    doubt_readers_of(*content, !verified && verified.failure().fault == Fault::corrupt);
     if (!verified && verified.failure().fault != Fault::not_found) return verified.failure();
   }
   // What came last may have driven out what came first.
@@ -226,6 +234,10 @@ void ImageLibrary::retire(const std::string& name) {
   save_profile(*gone.image);
   settle_pins(*gone.image);
   changed();
+  const auto& contents = gone.image->contents;
+  if (std::any_of(contents.begin(), contents.end(),
+                  [](const auto& content) { return content->standing->refuted(); }))
+    doubt(*gone.image);  // the next index has the same node ids
 }
 
 void ImageLibrary::confirm(const std::string& directory) {
@@ -276,7 +288,7 @@ void ImageLibrary::come_back(const std::shared_ptr<Image>& image, const Restorin
   const auto record = records_.find(image->name);
   if (!record) return;
   for (const auto& mount : record->mounts)
-    if (others.show && others.show(mount.directory, image->name))
+    if (others.show && others.show(mount, image->name))
       state_.lock()->places.try_emplace(mount.directory);
 }
 

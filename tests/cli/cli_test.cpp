@@ -7,20 +7,55 @@
 #include "cli/mount_options.h"
 #include "cli/print.h"
 #include "cli/progress.h"
+#include "util/mounts.h"
 
 namespace swarmfs::cli {
 namespace {
 
 TEST(MountOptions, of_mount_8_and_fstab) {
-  const auto options =
-      parse_mount_options("rw,noauto,_netdev,x-systemd.automount,pin,platform=linux/arm64");
+  const auto options = parse_mount_options(
+      "rw,noauto,_netdev,x-systemd.automount,pin,platform=linux/arm64,socket=/s", Author::mount_8);
   ASSERT_TRUE(options) << options.failure().message;
   EXPECT_TRUE(options->pin);
   EXPECT_EQ(options->platform, "linux/arm64");
-  EXPECT_TRUE(parse_mount_options(""));
-  const auto bad = parse_mount_options("ro,colour=red");
-  ASSERT_FALSE(bad);
-  EXPECT_NE(bad.failure().message.find("colour=red"), std::string::npos);
+  EXPECT_EQ(options->socket, "/s");
+  EXPECT_EQ(options->flags, "");
+}
+
+TEST(MountOptions, that_narrow_the_mount_are_kept_and_the_last_word_wins) {
+  const std::pair<const char*, const char*> table[] = {
+      {"", ""},
+      {"ro,defaults,nofail,comment=a", ""},
+      {"nosuid,nodev,noexec,noatime,nodiratime", "nosuid,nodev,noexec,noatime,nodiratime"},
+      {"nosuid,suid", ""},
+      {"suid,nosuid,,nosuid", "nosuid"},
+      {"noexec,noatime,nosuid,nodev", "nosuid,nodev,noexec,noatime"},
+      {"noatime,relatime", "relatime"},
+      {"strictatime,atime", ""},
+      {"user", "nosuid,nodev,noexec"},
+      {"users,exec", "nosuid,nodev"},
+      {"rw,nosuid,nodev,users,exec", "nosuid,nodev"},
+      {"user=smith", "nosuid,nodev,noexec"},
+      {"group,suid", "nodev"},
+  };
+  for (const auto& [text, flags] : table) {
+    const auto options = parse_mount_options(text, Author::mount_8);
+    ASSERT_TRUE(options) << text << ": " << options.failure().message;
+    EXPECT_EQ(options->flags, flags) << text;
+    EXPECT_TRUE(util::mount_flags(options->flags)) << text;
+  }
+}
+
+TEST(MountOptions, that_cannot_be_are_refused_by_name) {
+  for (const char* text : {"ro,colour=red", "colour=red,pin", "nosuid,colour=red"}) {
+    const auto bad = parse_mount_options(text, Author::mount_8);
+    ASSERT_FALSE(bad);
+    EXPECT_NE(bad.failure().message.find("'colour=red'"), std::string::npos);
+  }
+  EXPECT_FALSE(parse_mount_options("nosuid=1", Author::user));
+  const auto writable = parse_mount_options("pin,rw", Author::user);
+  ASSERT_FALSE(writable);
+  EXPECT_NE(writable.failure().message.find("read-only"), std::string::npos);
 }
 
 TEST(Progress, says_how_far_and_how_long) {
@@ -58,6 +93,17 @@ TEST(Print, explains_a_layer) {
             "r\nmanifest sha256:m\nlayer 0  sha256:d\n  lazy: gzip with an index\n"
             "  sealed: hashed here\n  present: 50 B of 100 B (50 %)\n  given by: registry 50 B\n"
             "  held by: 10.0.0.3:7946 100 B, 10.0.0.4:7946 16 B\n");
+}
+
+TEST(Print, lists_mounts_with_their_options) {
+  const auto mounts = nlohmann::json::parse(R"([
+      {"reference":"r.test/a:1","directory":"/a","bytes_total":100,"bytes_present":50,"pinned":true,
+       "options":"nosuid,noexec"},
+      {"reference":"r.test/b:1","directory":"/b","bytes_total":100,"bytes_present":50,
+       "pinned":false,"options":""}])");
+  EXPECT_EQ(mounts_text(mounts),
+            "r.test/a:1  on /a  50 B of 100 B (50 %) present  pinned  nosuid,noexec\n"
+            "r.test/b:1  on /b  50 B of 100 B (50 %) present\n");
 }
 
 TEST(Print, lists_peers) {

@@ -24,7 +24,13 @@ class FakeMediator : public Mediator {
     if (clustered) made.cluster = ClusterReport{"3fa4", "a", {"10.0.0.1:7946"}, 3, 12};
     return made;
   }
-  std::vector<MountReport> mounts() override { return {{"r", "/d", "m", "/p", true, 10, 4}}; }
+  std::vector<MountReport> mounts() override {
+    return {{"r", "/d", "m", "/p", true, "nosuid", 10, 4}};
+  }
+  util::Outcome<std::vector<MountReport>> mounts_of(const std::string& reference) override {
+    if (reference == "B@D") return Failure{Fault::invalid, "not a reference"};
+    return reference == "r" ? mounts() : std::vector<MountReport>();
+  }
   std::vector<LayerReport> layers() override { return {}; }
   std::vector<PeerReport> peers() override {
     PeerReport good;
@@ -104,13 +110,23 @@ struct ApiTest : testing::Test {
 TEST_F(ApiTest, a_mount_order_arrives_whole) {
   const json made =
       call("POST", "/v1/mounts", {},
-           R"({"reference":"small","directory":"/mnt/a","pin":true,"platform":"linux/arm64"})");
+           R"({"reference":"small","directory":"/mnt/a","pin":true,"platform":"linux/arm64",
+               "options":"nosuid,noexec"})");
   EXPECT_EQ(answer.status, 202);
   EXPECT_EQ(made["job"], "j1");
   EXPECT_EQ(mediator.last.reference, "small");
   EXPECT_EQ(mediator.last.directory, "/mnt/a");
   EXPECT_EQ(mediator.last.platform, "linux/arm64");
   EXPECT_TRUE(mediator.last.pin);
+  EXPECT_EQ(mediator.last.options, "nosuid,noexec");
+}
+
+TEST_F(ApiTest, mounts_are_listed_all_or_of_one_reference) {
+  EXPECT_EQ(call("GET", "/v1/mounts")["mounts"][0]["options"], "nosuid");
+  EXPECT_EQ(call("GET", "/v1/mounts", {{"reference", "r"}})["mounts"].size(), 1u);
+  EXPECT_EQ(call("GET", "/v1/mounts", {{"reference", "other"}})["mounts"], json::array());
+  call("GET", "/v1/mounts", {{"reference", "B@D"}});
+  EXPECT_EQ(answer.status, 400);
 }
 
 TEST_F(ApiTest, a_job_can_be_given_up_and_a_bound_mount_be_confirmed) {

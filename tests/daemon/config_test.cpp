@@ -159,6 +159,24 @@ TEST(Config, errors_name_the_line_and_the_reason) {
       {"[cluster]\nmax_peer_requests = 0\n", "x.toml:2: expected a number from 1"},
       {"[cluster]\nsecret = \"x\"\n", "x.toml:2: unknown key 'secret' in [cluster]"},
       {"cluster = 3\n", "[cluster] must be a table"},
+      {"[metrics]\naddress = \"9753\"\n", "x.toml:2: '9753' is not like"},
+      {"[metrics]\naddress = \"127.0.0.1\"\n", "x.toml:2: '127.0.0.1' is not like"},
+      {"[metrics]\naddress = \"127.0.0.1:0\"\n", "is not like"},
+      {"[metrics]\naddress = \"127.0.0.1:65536\"\n", "is not like"},
+      {"[metrics]\naddress = \"localhost:9753\"\n", "is not like"},
+      {"[metrics]\naddress = \"::1:9753\"\n", "is not like"},
+      {"[[registry]]\nhost = \"https://a\"\n", "x.toml:2: 'https://a' is not a registry's host"},
+      {"[[registry]]\nhost = \"a/b\"\n", "x.toml:2: 'a/b' is not a registry's host"},
+      {"[[registry]]\nhost = \"a:port\"\n", "x.toml:2: 'a:port' is not a registry's host"},
+      {"[[registry]]\nhost = \"a b\"\n", "is not a registry's host"},
+      {"[[registry]]\nhost = \"\"\n", "is not a registry's host"},
+      {"[[registry]]\nhost = \"a\"\nmirrors = [\"b\",\n\"ftp://c\"]\n",
+       "x.toml:4: 'ftp://c' is not a mirror"},
+      {"[[registry]]\nhost = \"a\"\nmirrors = [\"https:///x\"]\n", "is not a mirror"},
+      {"[[registry]]\nhost = \"a\"\nmirrors = [\"b:0/x\"]\n", "is not a mirror"},
+      {"[[registry]]\nhost = \"a\"\nmirrors = [\"b/x?y\"]\n", "is not a mirror"},
+      {"[[registry]]\nhost = \"a\"\n[[registry]]\nhost = \"a\"\n",
+       "x.toml:3: registry 'a' is there twice"},
   };
   for (const auto& row : table) {
     try {
@@ -167,6 +185,57 @@ TEST(Config, errors_name_the_line_and_the_reason) {
     } catch (const BadConfig& bad) {
       EXPECT_NE(std::string(bad.what()).find(row.message), std::string::npos) << bad.what();
     }
+  }
+}
+
+TEST(Config, addresses_and_mirrors_of_every_kind) {
+  for (const char* address : {"", "0.0.0.0:1", "[::1]:9753", "[::]:65535"})
+    EXPECT_EQ(parse_config(std::string("[metrics]\naddress = \"") + address + "\"\n", "x.toml")
+                  .metrics_address,
+              address);
+  const auto config = parse_config(R"([[registry]]
+host = "[fd00::1]:5000"
+mirrors = ["b", "10.0.0.2:5000", "[::1]:5", "http://c:1", "https://d.example.com/hub/x/", "e/v2/p"]
+)",
+                                   "x.toml");
+  EXPECT_EQ(config.registries[0].mirrors.size(), 6u);
+}
+
+TEST(Config, paths_that_cannot_be_used_are_named) {
+  const support::TemporaryDirectory folder;
+  const std::string here = folder.path().string();
+  util::write_file_durably(here + "/file", util::as_bytes("secret\n"), 0600);
+  std::filesystem::create_directory(here + "/folder");
+  const std::string registry = "[[registry]]\nhost = \"a\"\n";
+  const std::pair<std::string, std::string> table[] = {
+      {"[cache]\ndirectory = \"HERE/file/x/y\"\n", "2: HERE/file/x/y cannot be a directory: "},
+      {"[cache]\ndirectory = \"HERE/file\"\n", "2: HERE/file cannot be a directory: "},
+      {"\n[mount]\npoint = \"HERE/file/x\"\n", "3: HERE/file/x cannot be a directory: "},
+      {registry + "ca_file = \"HERE/none\"\n", "3: HERE/none cannot be read: No such file"},
+      {registry + "ca_file = \"HERE/folder\"\n", "3: HERE/folder cannot be read: Is a directory"},
+      {registry + "username = \"u\"\npassword_file = \"HERE/none\"\n",
+       "4: HERE/none cannot be read"},
+      {registry + "cert_file = \"HERE/file\"\nkey_file = \"HERE/none\"\n",
+       "4: HERE/none cannot be"},
+      {registry + "username = \"u\"\npassword_file = \"HERE/file\"\n", ""},
+      {"[cache]\ndirectory = \"HERE/folder/new/one\"\n[mount]\npoint = \"HERE/folder\"\n", ""},
+  };
+  const auto with_folder = [&](std::string text) {
+    for (size_t at = text.find("HERE"); at != std::string::npos; at = text.find("HERE"))
+      text.replace(at, 4, here);
+    return text;
+  };
+  for (const auto& [text, message] : table) {
+    util::write_file_durably(here + "/c.toml", util::as_bytes(with_folder(text)));
+    std::string said;
+    try {
+      load_config(here + "/c.toml", false);
+    } catch (const BadConfig& bad) {
+      said = bad.what();
+    }
+    const auto wanted = message.empty() ? "" : here + "/c.toml:" + with_folder(message);
+    EXPECT_EQ(said.substr(0, wanted.size()), wanted) << text << said;
+    EXPECT_EQ(said.empty(), message.empty()) << text << said;
   }
 }
 

@@ -42,6 +42,16 @@ with tempfile.TemporaryDirectory() as folder:
     assert open(token).read().strip().split(":")[1] not in done.stdout, "the secret is shown"
     done = run(swarmfs, "cluster", "init", "--output", token)
     assert done.returncode == 1 and "exists" in done.stdout, done.stdout
+socket = "/nonexistent/socket"
+for words in (["--socket", socket, "status"], ["status", "--socket", socket], ["--json", "--socket", socket, "status"]):
+    done = subprocess.run([swarmfs, *words], stderr=subprocess.PIPE, text=True, env={"SWARMFS_SOCKET": "/elsewhere"})
+    assert done.returncode == 1 and f"on {socket}:" in done.stderr, (words, done)
+with tempfile.TemporaryDirectory() as folder:
+    helper = os.path.join(folder, "mount.swarmfs")
+    os.symlink(os.path.abspath(swarmfs), helper)
+    done = run(helper, "--help")
+    assert done.returncode == 0 and "/etc/fstab" in done.stdout and "nosuid" in done.stdout, done.stdout
+    assert run(helper, "one").returncode == 1
 assert run(swarmfs, "--version").stdout.startswith("swarmfs 0."), "version"
 assert run(swarmfs, "nonsense").returncode == 2
 done = run(swarmfs, "status", "--socket", "/nonexistent/socket")

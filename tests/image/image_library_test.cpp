@@ -139,7 +139,8 @@ class ImageLibraryTest : public testing::Test {
   }
   Job::View mount(const std::string& directory, bool pin = false,
                   const oci::Reference& reference = kApp, const oci::Platform& platform = kAmd) {
-    return images_->mount(reference, directory, pin, platform)->wait(std::chrono::seconds(20));
+    return images_->mount(reference, {directory, pin, ""}, platform)
+        ->wait(std::chrono::seconds(20));
   }
   /// directory → manifest.
   std::map<std::string, util::Digest> mounts() {
@@ -184,8 +185,8 @@ TEST_F(ImageLibraryTest, a_tag_that_moves_leaves_what_is_mounted_as_it_is) {
   EXPECT_EQ(mounts(), both);
   restart();
   std::map<std::string, std::string> shown;
-  images_->restore({{}, [&](const std::string& directory, const std::string& name) {
-                      shown[directory] = name;
+  images_->restore({{}, [&](const Mount& where, const std::string& name) {
+                      shown[where.directory] = name;
                       return true;
                     }});
   EXPECT_EQ(mounts(), both);
@@ -241,8 +242,8 @@ TEST_F(ImageLibraryTest, restore_does_not_wait_for_a_dead_registry_and_goes_on_t
   shelf_.dead = true;
   start();
   std::promise<std::string> shown;
-  images_->restore({{}, [&](const std::string& directory, const std::string&) {
-                      shown.set_value(directory);
+  images_->restore({{}, [&](const Mount& where, const std::string&) {
+                      shown.set_value(where.directory);
                       return true;
                     }});
   EXPECT_EQ(mounts().size(), 1u);
