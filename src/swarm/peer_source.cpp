@@ -67,19 +67,25 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   return made;
 }
 
+void PeerSource::State::later(util::Duration delay, std::function<void()> callback) {
+  timers.post(delay, [weak = weak_from_this(), callback = std::move(callback)] {
+    if (const auto self = weak.lock()) self->gate.run(callback);
+  });
+}
+
 PeerSource::PeerSource(PeerSourceOptions options, DemandClient& client, PeerTable& table,
                        LayerViews& views, util::Timers& timers, util::Metrics& metrics)
     : state_(std::make_shared<State>(std::move(options), client, table, views, timers, metrics)) {}
 
-PeerSource::~PeerSource() = default;
+PeerSource::~PeerSource() {
+  state_->gate.close();
+}
 
 std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRange range,
                                             const chunk::FetchContext& context) {
   if (context.for_peer || (!context.sealed && !state_->options.provisional)) return std::nullopt;
   if (state_->views.interest(layer, std::chrono::steady_clock::now()))
-    state_->timers.post({}, [weak = std::weak_ptr(state_), layer] {
-      if (const auto state = weak.lock()) state->options.on_fresh(layer);
-    });
+    state_->later({}, [state = state_.get(), layer] { state->options.on_fresh(layer); });
   const ByteRange part = in_chunk(layer, range);
   const auto route = state_->route(layer, part, context.cls);
   if (route.steps.empty()) return std::nullopt;

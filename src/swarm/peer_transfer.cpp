@@ -46,7 +46,7 @@ void PeerTransfer::start() {
     nobody = route_.steps.empty();
   }
   if (nobody || !ask(0))
-    source_->timers.post({}, [weak = weak_from_this()] {
+    source_->later({}, [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->ask_next();
     });
 }
@@ -167,7 +167,7 @@ void PeerTransfer::launch(const TryPtr& made) {
 
 void PeerTransfer::set_hedge(size_t step, util::Duration hedge) {
   if (hedge == util::Duration::max()) return;
-  source_->timers.post(hedge, [weak = weak_from_this(), step] {
+  source_->later(hedge, [weak = weak_from_this(), step] {
     const auto self = weak.lock();
     if (!self) return;
     {
@@ -189,7 +189,9 @@ bool PeerTransfer::on_headers(const TryPtr& one, const http::Response& response)
   const auto known = response.peer.substr(0, 12);
   const std::lock_guard hold(mutex_);
   one->supplier = fmt::format("{} (node {})", one->endpoint.to_string(), known);
-  return !ended_;
+  // The whole layer, or something endless: not what was asked for.
+  const bool other = response.status / 100 == 2 && response.status != 206;
+  return !ended_ && !other;
 }
 
 void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
@@ -199,17 +201,37 @@ void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
     if (ended_ || (winner_ && winner_ != one)) return;
     if (!winner_) {
       winner_ = one;
-      supplier_ = one->supplier;
       losers = drop_all_but(one);
+      if (delivered_ > 0 && supplier_ != one->supplier) seam_end_ = end_of_block();
     }
-    delivered_ += bytes.size();
   }
   losers.clear();
   one->attempt->arrived(bytes.size());
   source_->from_zone[one->same_zone]->add(static_cast<double>(bytes.size()));
   if (!one->same_zone)
     source_->cross_zone.lock()->take(bytes.size(), std::chrono::steady_clock::now());
-  gate_.run([&] { order_.on_data(bytes); });
+  while (!bytes.empty()) {
+    const auto piece = bytes.first(name_supplier(*one, bytes.size()));
+    bytes = bytes.subspan(piece.size());
+    gate_.run([&] { order_.on_data(piece); });
+  }
+}
+
+/// Where the block ends in which the next byte lies, as delivered_ counts.
+uint64_t PeerTransfer::end_of_block() const {
+  const uint64_t at = order_.range.offset + delivered_;
+  return (at + chunk::kBlockSize - 1) / chunk::kBlockSize * chunk::kBlockSize - order_.range.offset;
+}
+
+/// How many of the next `length` bytes have one supplier, who is named from here on. For a block
+/// that two gave neither can be blamed.
+size_t PeerTransfer::name_supplier(const Try& one, size_t length) {
+  const std::lock_guard hold(mutex_);
+  const bool mixed = delivered_ < seam_end_;
+  supplier_ = mixed ? std::string() : one.supplier;
+  if (mixed) length = std::min<uint64_t>(length, seam_end_ - delivered_);
+  delivered_ += length;
+  return length;
 }
 
 void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outcome) {
@@ -262,7 +284,7 @@ void PeerTransfer::ask_again(const TryPtr& one) {
     if (one->busy && !referred) pause = pause_when_busy(order_.context.cls, pauses_++);
   }
   if (!pause) return ask_next();
-  source_->timers.post(*pause, [weak = weak_from_this()] {
+  source_->later(*pause, [weak = weak_from_this()] {
     const auto self = weak.lock();
     if (!self) return;
     self->plan_again();

@@ -13,7 +13,7 @@
 namespace swarmfs::swarm {
 
 /// PeerSource's inside, shared with the transfers under way.
-struct PeerSource::State {
+struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
   struct Step {
     size_t peer = 0;  ///< index into Route::peers
     util::Duration hedge{};
@@ -29,12 +29,15 @@ struct PeerSource::State {
         util::Timers& timers, util::Metrics& metrics);
   [[nodiscard]] Route route(const chunk::LayerRef& layer, util::ByteRange range,
                             chunk::Class cls) const;
+  /// On the timer's thread, unless the source has died by then.
+  void later(util::Duration delay, std::function<void()> callback);
 
   const PeerSourceOptions options;
   DemandClient& client;
   PeerTable& table;
   LayerViews& views;
   util::Timers& timers;
+  util::CallbackGate gate;  ///< of what is called later: it uses the references above
   util::Sync<TokenBucket> cross_zone;
   std::array<util::Metrics::Counter*, 2> from_zone{};  ///< [same]
 };
@@ -98,6 +101,8 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   bool on_headers(const TryPtr& one, const http::Response& response);
   void on_data(const TryPtr& one, util::ByteView bytes);
   void on_done(const TryPtr& one, const util::Outcome<http::Response>& outcome);
+  [[nodiscard]] uint64_t end_of_block() const;
+  size_t name_supplier(const Try& one, size_t length);
   void judge(const TryPtr& one, const util::Outcome<http::Response>& outcome);
   void finish(util::Outcome<util::Done> outcome);
 
@@ -110,9 +115,10 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   unsigned pauses_ = 0;     ///< before a busy peer
   unsigned referrals_ = 0;  ///< by peers that know who has it
   uint64_t delivered_ = 0;
+  uint64_t seam_end_ = 0;  ///< up to here, of delivered_, two suppliers share a block
   std::list<TryPtr> live_;
   TryPtr winner_;
-  std::string supplier_;
+  std::string supplier_;  ///< of what came last; empty: of two
   bool paused_ = false;
   bool ended_ = false;
 };

@@ -61,7 +61,8 @@ struct Swarm::State {
         holdings(its_holdings),
         table(identity.current()->node_id(), clock),
         client(asker(), table),
-        source(source_options(), client, table, views, its_timers, metrics),
+        source(std::make_unique<PeerSource>(source_options(), client, table, views, its_timers,
+                                            metrics)),
         rounds(client, table, views, holdings, its_timers) {
     client.set_tls(material(*identity.current()));
     server = std::make_unique<DemandServer>(
@@ -81,6 +82,7 @@ struct Swarm::State {
         its_timers, metrics);
   }
   ~State() {
+    source.reset();
     changes.cancel();
     look_ups.lock()->clear();
     discovery.reset();
@@ -177,11 +179,11 @@ struct Swarm::State {
   cluster::IdentityKeeper& identity;
   Holdings& holdings;
   util::SteadyClock clock;
-  PeerTable table;      // needs clock
-  LayerViews views;     // needs nothing
-  DemandClient client;  // needs table
-  PeerSource source;    // needs client, table, views
-  NewsRounds rounds;    // needs client, table, views
+  PeerTable table;                     // needs clock
+  LayerViews views;                    // needs nothing
+  DemandClient client;                 // needs table
+  std::unique_ptr<PeerSource> source;  // needs client, table, views; calls look_for()
+  NewsRounds rounds;                   // needs client, table, views
   util::Sync<std::map<util::Digest, std::vector<util::Operation>>> look_ups;
   std::unique_ptr<DemandServer> server;  // needs table, views
   util::Operation changes;               // needs client, server
@@ -194,11 +196,11 @@ Swarm::Swarm(SwarmOptions options, cluster::IdentityKeeper& identity, Holdings& 
 Swarm::~Swarm() = default;
 
 chunk::Source& Swarm::source() {
-  return state_->source;
+  return *state_->source;
 }
 
 uint64_t Swarm::share_length(const chunk::LayerRef& layer, util::ByteRange range) const {
-  return state_->source.share_length(layer, range);
+  return state_->source->share_length(layer, range);
 }
 
 void Swarm::interest(const chunk::LayerRef& layer) {
