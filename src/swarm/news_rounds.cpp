@@ -69,10 +69,11 @@ std::vector<NewsRounds::Group> NewsRounds::groups() {
   for (const auto& layer : views_.interesting(std::chrono::steady_clock::now())) {
     const auto held = holdings_.held(layer.digest);
     if (held && held->complete) continue;
-    auto& group = made[repository_of(layer)];
-    group.repository = repository_of(layer);
-    if (group.layers.size() == kMostLayers) continue;
-    group.layers.push_back(layer.digest);
+    for (const auto& repository : repositories_of(layer)) {
+      auto& group = made[repository];
+      group.repository = repository;
+      if (group.layers.size() < kMostLayers) group.layers.push_back(layer.digest);
+    }
   }
   std::vector<Group> list;
   for (auto& [name, group] : made) list.push_back(std::move(group));
@@ -113,7 +114,7 @@ void NewsRounds::ask(const Endpoint& peer, const Group& group) {
   if (!attempt) return;
   auto asking = std::make_shared<Asking>();
   asking->peer = peer;
-  asking->layers = group.layers;
+  asking->group = group;
   asking->attempt = std::move(attempt);
   auto request = client_.request(
       peer, "/v1/layers", {{"repository", group.repository}, {"layers", join(group.layers)}});
@@ -150,14 +151,15 @@ void NewsRounds::take_in(const Asking& asking, const http::Response& response) {
   const bool fresh = client_.met(asking.peer, response);
   const auto now = std::chrono::steady_clock::now();
   if (response.status == 403 && fresh) return soon();
-  if (response.status != 200) return views_.heard(asking.peer, asking.layers, {}, now);
+  if (response.status != 200)
+    return views_.heard(asking.peer, asking.group.repository, asking.group.layers, {}, now);
   const auto news = News::parse(response.body);
   if (!news) {
     table_.ban(asking.peer, "it talks nonsense: " + news.failure().message);
     return views_.gone(asking.peer);
   }
   table_.met(asking.peer, response.peer, news->zone);
-  views_.heard(asking.peer, asking.layers, *news, now);
+  views_.heard(asking.peer, asking.group.repository, asking.group.layers, *news, now);
 }
 
 }  // namespace swarmfs::swarm

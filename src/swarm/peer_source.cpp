@@ -51,6 +51,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
     if (member == by_endpoint.end()) continue;
     if (member->second->holds) question.holders.push_back(made.peers.size());
     holds.push_back(member->second->holds);
+    made.repositories.push_back(member->second->repository);
     made.peers.push_back(std::move(candidate));
   }
   question.layer = layer.digest;
@@ -59,6 +60,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   question.self = options.node_id();
   question.zone = options.zone;
   question.peers = made.peers;
+  question.registry = table.registry();
   question.cross_zone = cross_zone.lock()->open(now);
   for (const auto& step : steps(question)) {
     if (!step.peer) break;
@@ -112,7 +114,7 @@ void PeerSource::blame(const chunk::LayerRef& layer, const std::string& supplier
   const auto endpoint = Endpoint::parse(supplier.substr(0, supplier.find(' ')));
   if (!endpoint) return;
   util::log::error("peer {} is banned: layer {}: {}", supplier, layer.digest.short_hex(), why);
-  state_->table.ban(*endpoint, why);
+  state_->table.ban(*endpoint, why, layer.digest);
   state_->views.gone(*endpoint);
 }
 

@@ -74,6 +74,8 @@ void PeerTransfer::pause(bool paused) {
   const std::lock_guard hold(mutex_);
   paused_ = paused;
   for (const auto& one : live_) {
+    one->began = one->last = std::chrono::steady_clock::now();
+    one->before = one->arrived;
     if (!one->exchange) continue;
     if (paused)
       one->exchange->pause();
@@ -113,14 +115,17 @@ bool PeerTransfer::ask(size_t index) {
     made->step = route_.steps[index];
     const auto& peer = route_.peers[made->step.peer];
     made->endpoint = peer.endpoint;
+    made->repository = route_.repositories[made->step.peer];
     made->same_zone = peer.zone == source_->options.zone;
     made->range = {order_.range.offset + delivered_, order_.range.length - delivered_};
   }
   made->attempt = source_->table.attempt(made->endpoint, made->range.length, made->step.holds);
   if (!made->attempt) return false;
+  made->expected = made->attempt->expected();
   {
     const std::lock_guard hold(mutex_);
     if (ended_) return true;
+    made->began = std::chrono::steady_clock::now();
     live_.push_back(made);
   }
   launch(made);
@@ -132,7 +137,7 @@ void PeerTransfer::launch(const TryPtr& made) {
   const auto& step = made->step;
   auto request =
       source_->client.request(made->endpoint, "/v1/layers/" + order_.layer.digest.hex() + "/bytes",
-                              {{"repository", repository_of(order_.layer)},
+                              {{"repository", made->repository},
                                {"class", chunk::to_string(order_.context.cls)},
                                {"fetch", step.holds ? "0" : "1"}});
   request.range = made->range;
@@ -181,6 +186,32 @@ void PeerTransfer::set_hedge(size_t step, util::Duration hedge) {
   });
 }
 
+void PeerTransfer::watch() {
+  const auto period =
+      std::chrono::milliseconds(order_.context.cls == chunk::Class::fault ? 25 : 500);
+  source_->later(period, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    bool late = false;
+    {
+      const std::lock_guard hold(self->mutex_);
+      if (self->ended_) return;
+      late = self->is_late();
+    }
+    if (late) self->ask_next();
+    self->watch();
+  });
+}
+
+/// Who gives the bytes lags, nobody else was asked to overtake it yet, and somebody can be.
+bool PeerTransfer::is_late() const {
+  if (!winner_ || paused_ || live_.size() > 1 || next_step_ == route_.steps.size()) return false;
+  const auto now = std::chrono::steady_clock::now();
+  return lags(order_.context.cls,
+              {winner_->range.length - winner_->before, winner_->arrived - winner_->before,
+               now - winner_->began, winner_->expected, now - winner_->last});
+}
+
 bool PeerTransfer::on_headers(const TryPtr& one, const http::Response& response) {
   const bool fresh = source_->client.met(one->endpoint, response);
   one->again = response.status == 403 && fresh;
@@ -196,10 +227,17 @@ bool PeerTransfer::on_headers(const TryPtr& one, const http::Response& response)
 
 void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
   Exchanges losers;
+  util::ByteView fresh;  ///< that nobody has given yet
+  bool first = false;
   {
     const std::lock_guard hold(mutex_);
-    if (ended_ || (winner_ && winner_ != one)) return;
-    if (!winner_) {
+    if (ended_ || std::find(live_.begin(), live_.end(), one) == live_.end()) return;
+    one->arrived += bytes.size();
+    one->last = std::chrono::steady_clock::now();
+    const uint64_t end = one->range.offset - order_.range.offset + one->arrived;
+    fresh = bytes.last(std::min(bytes.size(), end - std::min(end, delivered_)));
+    if (!fresh.empty() && winner_ != one) {
+      first = delivered_ == 0;
       winner_ = one;
       losers = drop_all_but(one);
       if (delivered_ > 0 && supplier_ != one->supplier) seam_end_ = end_of_block();
@@ -207,12 +245,13 @@ void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
   }
   losers.clear();
   one->attempt->arrived(bytes.size());
+  if (first) watch();
   source_->from_zone[one->same_zone]->add(static_cast<double>(bytes.size()));
   if (!one->same_zone)
     source_->cross_zone.lock()->take(bytes.size(), std::chrono::steady_clock::now());
-  while (!bytes.empty()) {
-    const auto piece = bytes.first(name_supplier(*one, bytes.size()));
-    bytes = bytes.subspan(piece.size());
+  while (!fresh.empty()) {
+    const auto piece = fresh.first(name_supplier(*one, fresh.size()));
+    fresh = fresh.subspan(piece.size());
     gate_.run([&] { order_.on_data(piece); });
   }
 }

@@ -22,6 +22,7 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
   /// Whom to ask, in this order, before the registry.
   struct Route {
     std::vector<Candidate> peers;
+    std::vector<std::string> repositories;  ///< that each of them knows the layer in
     std::vector<Step> steps;
   };
 
@@ -43,8 +44,8 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
 };
 
 /// One range from peers: step after step of its route, the next as well when a peer lets the hedge
-/// pass without a byte. The first that gives a byte goes on alone; when it breaks off, the next
-/// goes on where it stopped. Its lock is never held over a call out.
+/// pass without a byte, or lags later on. Who is ahead of all others goes on alone; when it breaks
+/// off, the next goes on where it stopped. Its lock is never held over a call out.
 class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
  public:
   struct Order {
@@ -76,8 +77,13 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   struct Try {
     Endpoint endpoint;
     PeerSource::State::Step step;
+    std::string repository;
     util::ByteRange range;
     std::optional<PeerTable::Attempt> attempt;
+    util::SteadyTime began, last;  ///< byte; began anew after a pause
+    util::Duration expected{};
+    uint64_t arrived = 0;  ///< bytes
+    uint64_t before = 0;   ///< of these: before it began
     std::unique_ptr<http::Exchange> exchange;
     std::string supplier;
     bool same_zone = true;
@@ -97,6 +103,8 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void plan_again();
   void launch(const TryPtr& made);
   void set_hedge(size_t step, util::Duration hedge);
+  void watch();
+  [[nodiscard]] bool is_late() const;
   Exchanges drop_all_but(const TryPtr& kept);
   bool on_headers(const TryPtr& one, const http::Response& response);
   void on_data(const TryPtr& one, util::ByteView bytes);
@@ -117,7 +125,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   uint64_t delivered_ = 0;
   uint64_t seam_end_ = 0;  ///< up to here, of delivered_, two suppliers share a block
   std::list<TryPtr> live_;
-  TryPtr winner_;
+  TryPtr winner_;         ///< who gave the last byte
   std::string supplier_;  ///< of what came last; empty: of two
   bool paused_ = false;
   bool ended_ = false;

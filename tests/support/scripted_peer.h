@@ -152,9 +152,18 @@ class ScriptedPeer {
     if (SSL_accept(ssl) == 1)
       while (answer_one(ssl)) {
       }
+    else
+      let_go(line);
     std::erase(seen_.lock()->lines, line);
     SSL_free(ssl);
     ::shutdown(line, SHUT_RDWR);
+  }
+  /// A socket closed over unread bytes would take back the alert.
+  static void let_go(int line) {
+    ::shutdown(line, SHUT_WR);
+    char waste[4096];
+    while (::recv(line, waste, sizeof waste, 0) > 0) {
+    }
   }
   bool answer_one(SSL* ssl) {
     Asked asked;

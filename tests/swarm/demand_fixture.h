@@ -74,7 +74,7 @@ class DemandTest : public testing::Test {
     views_.interest(layer_, std::chrono::steady_clock::now());
     table_.met(at(peer), name, zone);
     News said{zone, {{layer_.digest, news(holds)}}};
-    views_.heard(at(peer), {layer_.digest}, said, std::chrono::steady_clock::now());
+    views_.heard(at(peer), kRepository, {layer_.digest}, said, std::chrono::steady_clock::now());
   }
 
   const chunk::LayerRef layer_{

@@ -297,6 +297,42 @@ TEST_F(PeerSourceTest, overtakes_a_slow_peer_and_lets_it_go) {
   EXPECT_EQ(table_.find(at(slow))->failures, 0u) << "late is not dead";
 }
 
+TEST_F(PeerSourceTest, overtakes_a_peer_that_lags) {
+  // Whoever is asked first stops after a while.
+  std::atomic<int> asked_so_far{0};
+  const auto script = [&](auto& asked) {
+    auto whole = right(asked);
+    if (asked_so_far++ > 0) return whole;
+    return says(whole.text.substr(0, whole.text.size() - kRange.length + 50'000), Then::wait);
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  const auto got = fetch(kRange, Class::fault);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange)) << "each byte once";
+  Peer& slow = got->supplier() == name_of(peers_.front(), "a") ? peers_.back() : peers_.front();
+  EXPECT_EQ(range_of(slow.asked().front()), kRange);
+  EXPECT_TRUE(slow.wait_for_departures(1));
+  EXPECT_EQ(table_.find(at(slow))->failures, 0u) << "late is not dead";
+}
+
+TEST_F(PeerSourceTest, asks_each_peer_in_a_repository_that_it_knows_the_layer_in) {
+  Peer& other = peer("other", right);
+  know(other, "other");
+  auto elsewhere = layer_;
+  elsewhere.origins = {{"docker.io", "library/other"}};
+  views_.interest(elsewhere, clock_.now());
+  const News here{"here", {{layer_.digest, news(true)}}};
+  views_.heard(at(other), kRepository, {layer_.digest}, {}, clock_.now());
+  views_.heard(at(other), "docker.io/library/other", {layer_.digest}, here, clock_.now());
+  views_.heard(at(other), kRepository, {layer_.digest}, {}, clock_.now());
+  const auto got = fetch(kRange);
+  EXPECT_FALSE(got->fault());
+  EXPECT_NE(other.asked().front().target.find("repository=docker.io%2Flibrary%2Fother&"),
+            std::string::npos);
+  views_.heard(at(other), "docker.io/library/other", {layer_.digest}, {}, clock_.now());
+  EXPECT_FALSE(source_.plan(layer_, kRange, {})) << "gone where it was";
+}
+
 TEST_F(PeerSourceTest, stops_when_it_is_cancelled_in_flight) {
   for (const bool midway : {false, true}) {
     Peer& slow = peer("slow", [midway](auto& asked) {
