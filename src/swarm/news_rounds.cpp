@@ -32,15 +32,13 @@ NewsRounds::NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views
 }
 
 NewsRounds::~NewsRounds() {
+  state_.lock()->stopping = true;
   tick_.cancel();
   std::exchange(*soon_.lock(), {}).cancel();
   std::list<AskingPtr> asking;
-  {
-    auto state = state_.lock();
-    state->stopping = true;
-    asking.swap(state->asking);
-  }
-  asking.clear();
+  asking.swap(state_.lock()->asking);
+  for (const auto& one : asking) one->exchange.reset();  // waits for on_done()
+  std::exchange(*soon_.lock(), {}).cancel();             // which may have ordered a round
   changed_.notify_all();
 }
 
@@ -96,8 +94,9 @@ void NewsRounds::round() {
   std::set<Endpoint> peers;
   for (const auto& peer : table_.list())
     if (peers.size() < kMostPeers && peer.banned.empty()) peers.insert(peer.endpoint);
-  for (const auto& known : state_.lock()->known)
-    if (peers.size() < kMostPeers) peers.insert(known);
+  const auto known = state_.lock()->known;
+  for (const auto& peer : known)
+    if (peers.size() < kMostPeers) peers.insert(peer);
   for (const auto& topic : topics)
     for (const auto& layer : topic.layers) peers.merge(views_.candidates(layer));
   for (const auto& peer : peers) {
@@ -134,7 +133,6 @@ void NewsRounds::ask(const Endpoint& peer, const Group& group) {
 }
 
 void NewsRounds::on_done(const AskingPtr& asking, const util::Outcome<http::Response>& outcome) {
-  state_.lock()->asking.remove(asking);
   if (outcome) {
     asking->attempt->declined();
     take_in(*asking, *outcome);
@@ -143,7 +141,10 @@ void NewsRounds::on_done(const AskingPtr& asking, const util::Outcome<http::Resp
     views_.gone(asking->peer);
     util::log::debug("peer {}: {}", asking->peer.to_string(), outcome.failure().message);
   }
-  ++state_.lock()->answers;
+  // Last, and under the lock: once it is off the list nobody waits for this any more.
+  auto state = state_.lock();
+  state->asking.remove(asking);
+  ++state->answers;
   changed_.notify_all();
 }
 

@@ -58,6 +58,7 @@ void PeerTransfer::stop() {
   ended_ = true;
   winner_.reset();
   dropped = drop_all_but(nullptr);
+  for (const auto& one : ending_) dropped.push_back(std::move(one->exchange));
 }
 
 /// Takes the others' exchanges out; they must die without our lock.
@@ -112,6 +113,7 @@ bool PeerTransfer::ask(size_t index) {
     const std::lock_guard hold(mutex_);
     if (ended_ || next_step_ != index) return true;
     ++next_step_;
+    made->index = index;
     made->step = route_.steps[index];
     const auto& peer = route_.peers[made->step.peer];
     made->endpoint = peer.endpoint;
@@ -240,6 +242,7 @@ void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
       first = delivered_ == 0;
       winner_ = one;
       losers = drop_all_but(one);
+      next_step_ = one->index + 1;  // who is dropped for it may be asked again when it lags
       if (delivered_ > 0 && supplier_ != one->supplier) seam_end_ = end_of_block();
     }
   }
@@ -287,13 +290,25 @@ void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outco
                    order_.layer.digest.short_hex(), one->range.offset, outcome->status);
 }
 
+/// stop() waits for what comes after the end of one, too: it may ask the next.
 void PeerTransfer::on_done(const TryPtr& one, const Outcome<http::Response>& outcome) {
+  {
+    const std::lock_guard hold(mutex_);
+    if (ended_) return;
+    live_.remove(one);
+    ending_.push_back(one);
+  }
+  end(one, outcome);
+  const std::lock_guard hold(mutex_);
+  ending_.remove(one);
+}
+
+void PeerTransfer::end(const TryPtr& one, const Outcome<http::Response>& outcome) {
   judge(one, outcome);
   bool whole = false, first = false;
   {
     const std::lock_guard hold(mutex_);
     if (ended_) return;
-    live_.remove(one);
     if (winner_ == one) winner_.reset();
     whole = delivered_ == order_.range.length;
     if (!whole && winner_) return;

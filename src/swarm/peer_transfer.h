@@ -76,6 +76,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   /// One request to one peer.
   struct Try {
     Endpoint endpoint;
+    size_t index = 0;  ///< of its step
     PeerSource::State::Step step;
     std::string repository;
     util::ByteRange range;
@@ -111,6 +112,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void on_done(const TryPtr& one, const util::Outcome<http::Response>& outcome);
   [[nodiscard]] uint64_t end_of_block() const;
   size_t name_supplier(const Try& one, size_t length);
+  void end(const TryPtr& one, const util::Outcome<http::Response>& outcome);
   void judge(const TryPtr& one, const util::Outcome<http::Response>& outcome);
   void finish(util::Outcome<util::Done> outcome);
 
@@ -125,8 +127,9 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   uint64_t delivered_ = 0;
   uint64_t seam_end_ = 0;  ///< up to here, of delivered_, two suppliers share a block
   std::list<TryPtr> live_;
-  TryPtr winner_;         ///< who gave the last byte
-  std::string supplier_;  ///< of what came last; empty: of two
+  std::list<TryPtr> ending_;  ///< whose on_done() runs
+  TryPtr winner_;             ///< who gave the last byte
+  std::string supplier_;      ///< of what came last; empty: of two
   bool paused_ = false;
   bool ended_ = false;
 };

@@ -72,7 +72,10 @@ class ScriptedPeer {
   ~ScriptedPeer() {
     ::shutdown(listener_.get(), SHUT_RDWR);
     thread_.join();
-    for (const int line : seen_.lock()->lines) ::shutdown(line, SHUT_RDWR);
+    {
+      auto seen = seen_.lock();
+      for (const int line : seen->lines) ::shutdown(line, SHUT_RDWR);
+    }
     for (auto& one : connections_) one.join();
     SSL_CTX_free(context_);
   }

@@ -315,6 +315,27 @@ TEST_F(PeerSourceTest, overtakes_a_peer_that_lags) {
   EXPECT_EQ(table_.find(at(slow))->failures, 0u) << "late is not dead";
 }
 
+TEST_F(PeerSourceTest, asks_again_whom_it_dropped_for_a_peer_that_lags_now) {
+  // The first is late, so that the second is asked as well, and then stops midway.
+  std::atomic<int> asked_so_far{0};
+  std::promise<void> second_asked;
+  auto second = second_asked.get_future().share();
+  const auto script = [&](auto& asked) {
+    const auto whole = right(asked).text;
+    const int number = asked_so_far++;
+    if (number == 1) second_asked.set_value();
+    if (number == 1) return says("", Then::wait);
+    if (number == 2) return says(whole, Then::listen);
+    second.wait();
+    return says(whole.substr(0, whole.size() - kRange.length + 50'000), Then::wait);
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  const auto got = fetch(kRange, Class::fault);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange));
+  EXPECT_EQ(asked_so_far, 3);
+}
+
 TEST_F(PeerSourceTest, asks_each_peer_in_a_repository_that_it_knows_the_layer_in) {
   Peer& other = peer("other", right);
   know(other, "other");
