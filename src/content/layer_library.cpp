@@ -115,9 +115,10 @@ Standing::Document LayerLibrary::keep(fetch::Layer& layer, util::ByteView index,
 
 LayerLibrary::Opened LayerLibrary::build(const chunk::LayerRef& ref) {
   auto bytes = fetcher_.open(ref);
+  const bool inherited = bytes->stored().bytes_present() > 0;
   auto pass = pass_over(fetcher_, bytes, {});
-  if (pass && pass->digest != ref.digest && bytes->bytes_by_source()["peer"] > 0) {
-    // It may have been a peer.
+  if (pass && pass->digest != ref.digest && (inherited || bytes->bytes_by_source()["peer"] > 0)) {
+    // It may have been a peer, in this run or an earlier one, or the disk.
     bytes->discard(kMismatch);
     pass = pass_over(fetcher_, bytes, {.no_peers = true});
   }

@@ -70,6 +70,8 @@ void Catalog::resolved(const oci::Reference& reference, const oci::Platform& pla
     const bool changed = entry.repository.add(std::move(*manifest), reference.to_string(),
                                               platform.to_string(), hearsay_public.has_value());
     entry.dirty = entry.dirty || changed;
+    for (const auto& index : resolved.indexes)
+      entry.dirty = entry.repository.add_index(index) || entry.dirty;
     if (!hearsay_public) entry.word = Word::registry;
     if (hearsay_public == true) entry.word = std::max(entry.word, Word::member);
     entry.attended = clock_.now();
@@ -124,9 +126,12 @@ std::optional<swarm::HeldManifest> Catalog::manifest(const std::string& text,
   const auto found = entries->find(repository_name(*reference));
   if (found == entries->end() || !is_public(found->second)) return std::nullopt;
   const auto& repository = found->second.repository;
-  // A digest needs nobody's word for what it stands for.
-  const auto* manifest = reference->digest ? repository.find(*reference->digest) : nullptr;
-  if (!manifest) manifest = repository.find(reference->to_string(), platform);
+  // A digest needs nobody's word for what it stands for, and stands for nothing else.
+  if (reference->digest)
+    if (const auto index = repository.index(*reference->digest))
+      return swarm::HeldManifest{*reference->digest, *index};
+  const auto* manifest = reference->digest ? repository.find(*reference->digest)
+                                           : repository.find(reference->to_string(), platform);
   if (!manifest) return std::nullopt;
   return swarm::HeldManifest{manifest->digest, *manifest->bytes};
 }

@@ -53,7 +53,7 @@ std::optional<content::SealedLayer> ClusterNode::find(const chunk::LayerRef& lay
 
 void ClusterNode::blame(const std::string& claimant, const util::Digest& layer,
                         const std::string& why) {
-  swarm_.blame(claimant, "layer " + layer.short_hex() + ": " + why);
+  swarm_.blame(claimant, layer, why);
 }
 
 std::string ClusterNode::sign(const util::Digest& layer, uint64_t size, const util::Digest& root,

@@ -148,7 +148,9 @@ Daemon::~Daemon() {
 }
 
 void Daemon::connect_peers() {
-  if (node_) node_->holdings().connect({&cache_, &fetcher_, &library_, &catalog_});
+  if (!node_) return;
+  node_->holdings().connect({&cache_, &fetcher_, &library_, &catalog_});
+  for (const auto& layer : cache_.layers()) node_->swarm().announce(layer);
 }
 
 void Daemon::bring_back_mounts() {

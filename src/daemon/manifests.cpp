@@ -3,6 +3,7 @@
 
 #include "daemon/manifests.h"
 
+#include "daemon/follow_indexes.h"
 #include "util/log.h"
 
 namespace swarmfs::daemon {
@@ -48,10 +49,15 @@ Outcome<image::Resolved> Manifests::resolve(const oci::Reference& reference,
 
 std::optional<image::Resolved> Manifests::ask_members(const oci::Reference& reference,
                                                       const oci::Platform& platform) {
-  auto given =
-      node_->swarm().find_manifest(reference.to_string(), reference.digest, platform.to_string());
-  if (!given) return std::nullopt;
-  return image::Resolved{given->digest, std::move(given->bytes)};
+  auto found =
+      follow_indexes(reference, platform, [&](const oci::Reference& target) -> Outcome<Document> {
+        auto given =
+            node_->swarm().find_manifest(target.to_string(), target.digest, platform.to_string());
+        if (!given) return util::Failure{Fault::not_found, "no member knows " + target.to_string()};
+        return Document{given->digest, std::move(given->bytes)};
+      });
+  if (!found) return std::nullopt;
+  return std::move(*found);
 }
 
 void Manifests::take_in(const oci::Reference& reference, const image::Resolved& resolved) {

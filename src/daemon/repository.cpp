@@ -91,6 +91,22 @@ void Repository::trim() {
   drop_oldest(references_, kReferences);
 }
 
+bool Repository::add_index(util::ByteView bytes) {
+  const auto parsed = oci::parse_manifest(bytes);
+  if (!parsed || !std::holds_alternative<oci::Index>(*parsed)) return false;
+  const auto digest = util::Sha256::of(bytes);
+  if (index(digest)) return false;
+  indexes_.push_back({digest, std::make_shared<const util::Bytes>(bytes.begin(), bytes.end())});
+  if (indexes_.size() > kIndexes) indexes_.erase(indexes_.begin());
+  return true;
+}
+
+std::shared_ptr<const util::Bytes> Repository::index(const util::Digest& digest) const {
+  for (const auto& known : indexes_)
+    if (known.digest == digest) return known.bytes;
+  return nullptr;
+}
+
 void Repository::set_secret(const util::Digest& digest, const util::Digest& secret) {
   for (auto& manifest : manifests_)
     if (manifest.digest == digest) manifest.secret = secret;
@@ -136,7 +152,9 @@ std::string Repository::to_json() const {
   json made = {{"version", kVersion},
                {"repository", name_},
                {"manifests", json::array()},
-               {"references", json::array()}};
+               {"references", json::array()},
+               {"indexes", json::array()}};
+  for (const auto& index : indexes_) made["indexes"].push_back(util::as_text(*index.bytes));
   if (verdict_) made["public"] = {{"is", verdict_->open}, {"found_at", seconds_of(verdict_->at)}};
   for (const auto& manifest : manifests_) {
     json one = {{"digest", manifest.digest.to_string()},
@@ -173,6 +191,8 @@ std::optional<Repository> Repository::parse(std::string_view text) {
       if (const auto digest = util::Digest::parse(one.at("digest").get<std::string>()))
         made.references_.push_back(
             {one.at("reference"), one.at("platform"), *digest, one.at("hearsay")});
+    for (const auto& one : saved.value("indexes", json::array()))
+      made.add_index(util::as_bytes(one.get_ref<const std::string&>()));
     made.trim();
     return made;
   } catch (const json::exception&) {

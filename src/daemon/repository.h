@@ -31,6 +31,7 @@ class Repository {
  public:
   static constexpr size_t kManifests = 64;
   static constexpr size_t kReferences = 256;
+  static constexpr size_t kIndexes = 16;
   using WallTime = std::chrono::system_clock::time_point;
 
   struct Manifest {
@@ -54,6 +55,8 @@ class Repository {
   /// `hearsay`: by the word of a member, not of the registry. True: something changed.
   bool add(Manifest manifest, const std::string& reference, const std::string& platform,
            bool hearsay);
+  /// True: something changed.
+  bool add_index(util::ByteView bytes);
   void set_secret(const util::Digest& manifest, const util::Digest& secret);
   void set_verdict(Verdict verdict) { verdict_ = verdict; }
 
@@ -72,6 +75,8 @@ class Repository {
                                      const std::string& platform) const;
   /// Null: no such manifest is known of this repository.
   [[nodiscard]] const Manifest* find(const util::Digest& digest) const;
+  /// An index that led to one of the manifests; null: not known.
+  [[nodiscard]] std::shared_ptr<const util::Bytes> index(const util::Digest& digest) const;
   /// How a registry is asked for one of the manifests.
   [[nodiscard]] oci::Reference reference_to(const util::Digest& manifest) const;
 
@@ -88,6 +93,10 @@ class Repository {
     bool hearsay = false;
     bool operator==(const Named&) const = default;
   };
+  struct Index {
+    util::Digest digest;
+    std::shared_ptr<const util::Bytes> bytes;
+  };
   bool put_last(Manifest manifest);
   void trim();
 
@@ -95,6 +104,7 @@ class Repository {
   std::optional<Verdict> verdict_;
   std::vector<Manifest> manifests_;
   std::vector<Named> references_;  ///< oldest first
+  std::vector<Index> indexes_;     ///< oldest first
   std::set<util::Digest> layers_;  ///< of all manifests
 };
 

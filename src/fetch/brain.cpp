@@ -48,6 +48,7 @@ std::shared_ptr<Layer> Brain::open(const chunk::LayerRef& ref, chunk::Form form)
   }
   auto layer = std::make_shared<Layer>(ref, store.open(ref.digest, ref.size, form),
                                        std::make_shared<LayerState>(ref.size), weak_from_this());
+  if (layer->stored().bytes_present() > 0) layer->state_->provenance.inherit();
   known = layer;
   return layer;
 }

@@ -39,7 +39,12 @@ std::vector<Supplier> Provenance::suppliers() const {
   return found;
 }
 
+bool Provenance::is_alone(const Supplier& supplier) const {
+  return !inherited_ && lately_.size() == 1 && **lately_.begin() == supplier;
+}
+
 void Provenance::discarded() {
+  inherited_ = false;
   lately_.clear();
   std::fill(unproven_.begin(), unproven_.end(), false);
 }

@@ -36,12 +36,16 @@ class Provenance {
   /// `leaf`: SHA-256 of the block as it came from a peer.
   void came_from_peer(uint64_t block, const Supplier& supplier, const util::Digest& leaf);
   void came_from_registry(uint64_t block) { unproven_[block] = true; }
+  /// There are bytes of an earlier run, whose suppliers nobody remembers.
+  void inherit() { inherited_ = true; }
   /// All blocks of peers, also those that are gone, that the tree contradicts.
   [[nodiscard]] std::vector<Lie> lies(const chunk::HashTree& tree) const;
   /// Blocks that nobody has checked: those of the registry.
   [[nodiscard]] std::vector<chunk::BlockRange> unproven() const;
   /// The peers that gave something since discarded(), each once.
   [[nodiscard]] std::vector<Supplier> suppliers() const;
+  /// Bytes that are wrong as a whole can only have come from this one, or the registry.
+  [[nodiscard]] bool is_alone(const Supplier& supplier) const;
   /// The layer's bytes are gone; who gave which is kept for a tree to come.
   void discarded();
   /// The layer is sealed: nothing is provisional any more.
@@ -52,6 +56,7 @@ class Provenance {
   std::set<const Supplier*> lately_;  ///< into known_, as are those of
   std::map<std::pair<uint64_t, const Supplier*>, util::Digest> from_peers_;
   std::vector<bool> unproven_;
+  bool inherited_ = false;
 };
 
 }  // namespace swarmfs::fetch

@@ -99,7 +99,7 @@ void Brain::discard(Layer& layer, const std::string& why) {
     layer.stored().trust(nullptr);
     const auto suppliers = state.provenance.suppliers();
     for (const auto& supplier : suppliers)
-      accuse(layer.ref(), supplier, why, suppliers.size() == 1, actions);
+      accuse(layer.ref(), supplier, why, state.provenance.is_alone(supplier), actions);
     state.peers_barred |= !suppliers.empty();
     state.provenance.discarded();
     dropped = flights_of(state);

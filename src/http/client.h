@@ -74,8 +74,8 @@ class Exchange {
 
 /// HTTP(S) requests on curl's multi interface, one loop thread, which runs all handlers.
 /// Redirects are not followed. An answer of any status is a Response; only what prevented one is a
-/// Failure (unavailable, timed_out, invalid; denied where certificates disagree). Any thread may
-/// call.
+/// Failure (unavailable, timed_out, invalid; denied where one side rejects the other's
+/// certificate). Any thread may call.
 class Client {
  public:
   explicit Client(unsigned max_connections_per_host = 16);

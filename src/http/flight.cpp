@@ -202,6 +202,12 @@ Outcome<Response> Flight::outcome(CURLcode code) {
   return std::move(response);
 }
 
+/// A member that has seen our certificate and wants none of it says so in an alert, after the
+/// handshake is over for us.
+bool Flight::is_rejected() const {
+  return request.tls.cluster && std::string_view(error.data()).find(" alert ") != std::string::npos;
+}
+
 Failure Flight::explain(CURLcode code) const {
   const auto url = Url::parse(request.url);
   const std::string where = !request.unix_socket.empty() ? request.unix_socket
@@ -213,10 +219,15 @@ Failure Flight::explain(CURLcode code) const {
     return {Fault::unavailable, where + " answers another range than the one asked for"};
   if (refused) return {Fault::cancelled, where + ": answer refused"};
   if (code == CURLE_OPERATION_TIMEDOUT) return {Fault::timed_out, where + ": " + why};
+  if (is_rejected())
+    return {Fault::denied, where + " rejects our certificate: " + why +
+                               " (are the clocks of both nodes right, is our token or CA that of "
+                               "the cluster?)"};
   if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
       code == CURLE_SSL_CERTPROBLEM)
     return {Fault::denied, where + ": " + why +
-                               (request.tls.cluster ? " (is it of our cluster?)"
+                               (request.tls.cluster ? " (are the clocks of both nodes right, is "
+                                                      "its token or CA that of the cluster?)"
                                                     : " (see ca_file, cert_file and key_file)")};
   if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT)
     return {Fault::invalid, request.url + " is no URL that can be asked"};

@@ -60,6 +60,7 @@ struct Flight {
   void take_header(std::string_view line);
   bool end_headers();
   void note_connection();
+  [[nodiscard]] bool is_rejected() const;
   [[nodiscard]] bool streams() const { return handlers.on_data && response.status / 100 == 2; }
 };
 

@@ -21,6 +21,7 @@ namespace swarmfs::image {
 struct Resolved {
   util::Digest digest;  ///< of the image manifest (not of an index)
   util::Bytes manifest;
+  std::vector<util::Bytes> indexes{};  ///< that led to it, the outermost first
 };
 
 struct Mount {

@@ -40,9 +40,9 @@ std::string BlockSet::to_base64() const {
 }
 
 std::optional<BlockSet> BlockSet::parse(std::string_view base64, uint64_t block_count) {
-  BlockSet made(block_count);
   const auto raw = util::from_base64(base64);
-  if (!raw || raw->size() != made.bytes_.size()) return std::nullopt;
+  if (!raw || raw->size() != (block_count + 7) / 8) return std::nullopt;
+  BlockSet made(block_count);
   std::copy(raw->begin(), raw->end(), made.bytes_.begin());
   if (block_count % 8 && made.bytes_.back() >> (block_count % 8)) return std::nullopt;
   return made;

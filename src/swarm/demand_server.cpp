@@ -306,8 +306,10 @@ struct DemandServer::State {
     context.for_peer = true;
     auto operation = holdings.read(
         range.layer, range.bytes, range.fetch, context,
-        [this, range, respond, ended, number = *number](const Outcome<SharedBytes>& bytes) {
+        [this, range, respond, ended, how, number = *number,
+         began = std::chrono::steady_clock::now()](const Outcome<SharedBytes>& bytes) {
           *ended = true;
+          if (how == Serve::relay && bytes) table.fetched(std::chrono::steady_clock::now() - began);
           leave(range, number);
           respond(bytes ? partial(range, *bytes)
                         : refusal(status_of(bytes.failure().fault), bytes.failure().message));

@@ -11,19 +11,27 @@ namespace {
 
 constexpr std::chrono::minutes kInteresting{1};
 constexpr size_t kMostPeers = 256;  ///< of one layer
+constexpr size_t kMostOrigins = 8;
 
 }  // namespace
 
-std::string repository_of(const chunk::LayerRef& layer) {
-  if (layer.origins.empty()) return {};
-  return layer.origins.front().registry + "/" + layer.origins.front().repository;
+std::vector<std::string> repositories_of(const chunk::LayerRef& layer) {
+  std::vector<std::string> made;
+  for (const auto& origin : layer.origins)
+    made.push_back(origin.registry + "/" + origin.repository);
+  return made;
 }
 
 bool LayerViews::interest(const chunk::LayerRef& layer, util::SteadyTime now) {
   auto views = views_.lock();
   const auto [place, fresh] = views->try_emplace(layer.digest);
   auto& view = place->second;
-  if (fresh || !layer.origins.empty()) view.ref = layer;
+  if (fresh) view.ref = layer;
+  auto& origins = view.ref.origins;
+  for (const auto& origin : layer.origins)
+    if (std::find(origins.begin(), origins.end(), origin) == origins.end() &&
+        origins.size() < kMostOrigins)
+      origins.push_back(origin);
   view.until = now + kInteresting;
   return fresh;
 }
@@ -35,8 +43,9 @@ void LayerViews::may_have(const util::Digest& layer, const Endpoint& peer) {
     view->second.candidates.insert(peer);
 }
 
-void LayerViews::heard(const Endpoint& peer, const std::vector<util::Digest>& asked,
-                       const News& news, util::SteadyTime now) {
+void LayerViews::heard(const Endpoint& peer, const std::string& repository,
+                       const std::vector<util::Digest>& asked, const News& news,
+                       util::SteadyTime now) {
   auto views = views_.lock();
   for (const auto& digest : asked) {
     const auto view = views->find(digest);
@@ -46,6 +55,10 @@ void LayerViews::heard(const Endpoint& peer, const std::vector<util::Digest>& as
     auto& said = peers[peer];
     const auto layer = news.layers.find(digest);
     const bool fits = layer != news.layers.end() && layer->second.size == view->second.ref.size;
+    const bool known_elsewhere =
+        said.news.size > 0 && said.repository != repository && said.heard + kBelieved >= now;
+    if (!fits && known_elsewhere) continue;
+    said.repository = repository;
     said.news = fits ? layer->second : LayerNews{};
     said.wants = fits && layer->second.wants;
     said.heard = now;
@@ -97,11 +110,14 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
   auto views = views_.lock();
   const auto view = views->find(layer);
   if (view == views->end()) return found;
+  const auto repositories = repositories_of(view->second.ref);
+  const std::string usual = repositories.empty() ? std::string() : repositories.front();
   for (const auto& [endpoint, peer] : view->second.peers) {
     if (std::max(peer.heard, peer.asked) + kBelieved < now) continue;
     const uint64_t count = peer.news.blocks.count();
     if (!peer.wants && !peer.news.sealed && count == 0) continue;
-    found.push_back({endpoint, peer.news.blocks.has(blocks), peer.wants, peer.news.sealed, count});
+    found.push_back({endpoint, peer.news.blocks.has(blocks), peer.wants, peer.news.sealed, count,
+                     peer.news.size > 0 ? peer.repository : usual});
   }
   return found;
 }

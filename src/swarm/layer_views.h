@@ -17,8 +17,8 @@
 
 namespace swarmfs::swarm {
 
-/// The repository that a layer is asked for in: "registry/name"; empty where it has no origin.
-std::string repository_of(const chunk::LayerRef& layer);
+/// The repositories that a layer can be asked for in: "registry/name".
+std::vector<std::string> repositories_of(const chunk::LayerRef& layer);
 
 /// What this node knows of who has and who wants the layers that it is interested in. Any thread; a
 /// leaf: calls nobody.
@@ -33,19 +33,21 @@ class LayerViews {
     bool holds = false;  ///< all of the blocks in question
     bool wants = false;
     bool sealed = false;
-    uint64_t blocks = 0;  ///< that it has
+    uint64_t blocks = 0;       ///< that it has
+    std::string repository{};  ///< that it knows the layer in
     /// It takes part in the exchange of bytes.
     [[nodiscard]] bool exchanges() const { return wants || blocks > 0; }
   };
 
   /// From now on the layer counts as interesting, for at least a minute. True: it did not before.
+  /// Its origins are added to those that are known.
   bool interest(const chunk::LayerRef& layer, util::SteadyTime now);
   /// A peer that may have the layer (from the DHT): asked although it said nothing yet.
   void may_have(const util::Digest& layer, const Endpoint& peer);
 
-  /// The peer's answer: what it does not mention of `asked` it has not.
-  void heard(const Endpoint& peer, const std::vector<util::Digest>& asked, const News& news,
-             util::SteadyTime now);
+  /// The peer's answer in a repository: what it does not mention of `asked` it has not there.
+  void heard(const Endpoint& peer, const std::string& repository,
+             const std::vector<util::Digest>& asked, const News& news, util::SteadyTime now);
   /// The peer asked us for news of the layer, and wants it.
   void wanted_by(const Endpoint& peer, const util::Digest& layer, util::SteadyTime now);
   /// Another peer says that this one has these blocks.
@@ -69,6 +71,7 @@ class LayerViews {
  private:
   struct PeerView {
     LayerNews news;
+    std::string repository;  ///< of the news
     bool wants = false;
     util::SteadyTime heard;  ///< its news
     util::SteadyTime asked;  ///< it asked us

@@ -32,15 +32,13 @@ NewsRounds::NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views
 }
 
 NewsRounds::~NewsRounds() {
+  state_.lock()->stopping = true;
   tick_.cancel();
   std::exchange(*soon_.lock(), {}).cancel();
   std::list<AskingPtr> asking;
-  {
-    auto state = state_.lock();
-    state->stopping = true;
-    asking.swap(state->asking);
-  }
-  asking.clear();
+  asking.swap(state_.lock()->asking);
+  for (const auto& one : asking) one->exchange.reset();  // waits for on_done()
+  std::exchange(*soon_.lock(), {}).cancel();             // which may have ordered a round
   changed_.notify_all();
 }
 
@@ -69,10 +67,11 @@ std::vector<NewsRounds::Group> NewsRounds::groups() {
   for (const auto& layer : views_.interesting(std::chrono::steady_clock::now())) {
     const auto held = holdings_.held(layer.digest);
     if (held && held->complete) continue;
-    auto& group = made[repository_of(layer)];
-    group.repository = repository_of(layer);
-    if (group.layers.size() == kMostLayers) continue;
-    group.layers.push_back(layer.digest);
+    for (const auto& repository : repositories_of(layer)) {
+      auto& group = made[repository];
+      group.repository = repository;
+      if (group.layers.size() < kMostLayers) group.layers.push_back(layer.digest);
+    }
   }
   std::vector<Group> list;
   for (auto& [name, group] : made) list.push_back(std::move(group));
@@ -95,8 +94,9 @@ void NewsRounds::round() {
   std::set<Endpoint> peers;
   for (const auto& peer : table_.list())
     if (peers.size() < kMostPeers && peer.banned.empty()) peers.insert(peer.endpoint);
-  for (const auto& known : state_.lock()->known)
-    if (peers.size() < kMostPeers) peers.insert(known);
+  const auto known = state_.lock()->known;
+  for (const auto& peer : known)
+    if (peers.size() < kMostPeers) peers.insert(peer);
   for (const auto& topic : topics)
     for (const auto& layer : topic.layers) peers.merge(views_.candidates(layer));
   for (const auto& peer : peers) {
@@ -113,7 +113,7 @@ void NewsRounds::ask(const Endpoint& peer, const Group& group) {
   if (!attempt) return;
   auto asking = std::make_shared<Asking>();
   asking->peer = peer;
-  asking->layers = group.layers;
+  asking->group = group;
   asking->attempt = std::move(attempt);
   auto request = client_.request(
       peer, "/v1/layers", {{"repository", group.repository}, {"layers", join(group.layers)}});
@@ -133,7 +133,6 @@ void NewsRounds::ask(const Endpoint& peer, const Group& group) {
 }
 
 void NewsRounds::on_done(const AskingPtr& asking, const util::Outcome<http::Response>& outcome) {
-  state_.lock()->asking.remove(asking);
   if (outcome) {
     asking->attempt->declined();
     take_in(*asking, *outcome);
@@ -142,7 +141,10 @@ void NewsRounds::on_done(const AskingPtr& asking, const util::Outcome<http::Resp
     views_.gone(asking->peer);
     util::log::debug("peer {}: {}", asking->peer.to_string(), outcome.failure().message);
   }
-  ++state_.lock()->answers;
+  // Last, and under the lock: once it is off the list nobody waits for this any more.
+  auto state = state_.lock();
+  state->asking.remove(asking);
+  ++state->answers;
   changed_.notify_all();
 }
 
@@ -150,14 +152,15 @@ void NewsRounds::take_in(const Asking& asking, const http::Response& response) {
   const bool fresh = client_.met(asking.peer, response);
   const auto now = std::chrono::steady_clock::now();
   if (response.status == 403 && fresh) return soon();
-  if (response.status != 200) return views_.heard(asking.peer, asking.layers, {}, now);
+  if (response.status != 200)
+    return views_.heard(asking.peer, asking.group.repository, asking.group.layers, {}, now);
   const auto news = News::parse(response.body);
   if (!news) {
     table_.ban(asking.peer, "it talks nonsense: " + news.failure().message);
     return views_.gone(asking.peer);
   }
   table_.met(asking.peer, response.peer, news->zone);
-  views_.heard(asking.peer, asking.layers, *news, now);
+  views_.heard(asking.peer, asking.group.repository, asking.group.layers, *news, now);
 }
 
 }  // namespace swarmfs::swarm

@@ -44,7 +44,7 @@ class NewsRounds {
   };
   struct Asking {
     Endpoint peer;
-    std::vector<util::Digest> layers;
+    Group group;
     std::optional<PeerTable::Attempt> attempt;
     std::unique_ptr<http::Exchange> exchange;
   };

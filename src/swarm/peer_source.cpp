@@ -51,6 +51,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
     if (member == by_endpoint.end()) continue;
     if (member->second->holds) question.holders.push_back(made.peers.size());
     holds.push_back(member->second->holds);
+    made.repositories.push_back(member->second->repository);
     made.peers.push_back(std::move(candidate));
   }
   question.layer = layer.digest;
@@ -59,6 +60,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   question.self = options.node_id();
   question.zone = options.zone;
   question.peers = made.peers;
+  question.registry = table.registry();
   question.cross_zone = cross_zone.lock()->open(now);
   for (const auto& step : steps(question)) {
     if (!step.peer) break;
@@ -67,19 +69,25 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   return made;
 }
 
+void PeerSource::State::later(util::Duration delay, std::function<void()> callback) {
+  timers.post(delay, [weak = weak_from_this(), callback = std::move(callback)] {
+    if (const auto self = weak.lock()) self->gate.run(callback);
+  });
+}
+
 PeerSource::PeerSource(PeerSourceOptions options, DemandClient& client, PeerTable& table,
                        LayerViews& views, util::Timers& timers, util::Metrics& metrics)
     : state_(std::make_shared<State>(std::move(options), client, table, views, timers, metrics)) {}
 
-PeerSource::~PeerSource() = default;
+PeerSource::~PeerSource() {
+  state_->gate.close();
+}
 
 std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRange range,
                                             const chunk::FetchContext& context) {
   if (context.for_peer || (!context.sealed && !state_->options.provisional)) return std::nullopt;
   if (state_->views.interest(layer, std::chrono::steady_clock::now()))
-    state_->timers.post({}, [weak = std::weak_ptr(state_), layer] {
-      if (const auto state = weak.lock()) state->options.on_fresh(layer);
-    });
+    state_->later({}, [state = state_.get(), layer] { state->options.on_fresh(layer); });
   const ByteRange part = in_chunk(layer, range);
   const auto route = state_->route(layer, part, context.cls);
   if (route.steps.empty()) return std::nullopt;
@@ -106,7 +114,7 @@ void PeerSource::blame(const chunk::LayerRef& layer, const std::string& supplier
   const auto endpoint = Endpoint::parse(supplier.substr(0, supplier.find(' ')));
   if (!endpoint) return;
   util::log::error("peer {} is banned: layer {}: {}", supplier, layer.digest.short_hex(), why);
-  state_->table.ban(*endpoint, why);
+  state_->table.ban(*endpoint, why, layer.digest);
   state_->views.gone(*endpoint);
 }
 

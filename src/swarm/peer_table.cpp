@@ -41,8 +41,14 @@ Duration time_for(uint64_t bytes, double rate) {
       std::chrono::duration<double>(static_cast<double>(bytes) / rate));
 }
 
+struct Ban {
+  std::string reason;
+  std::optional<util::Digest> layer;  ///< for the bytes of this one alone
+};
+
 struct Entry {
   Peer peer;
+  std::optional<util::Digest> ban_layer;
   std::array<Latency, 2> first_bytes;  ///< of small and of large requests
   Latency relays;                      ///< first bytes that had to come from the registry
   SteadyTime measured;
@@ -83,6 +89,15 @@ struct Entry {
     measured = now;
   }
 
+  /// A second ban for something else is beyond pardon.
+  void ban(const Ban& ban) {
+    if (peer.banned.empty())
+      ban_layer = ban.layer;
+    else if (ban_layer != ban.layer)
+      ban_layer.reset();
+    if (peer.banned.empty()) peer.banned = ban.reason;
+  }
+
   void alive() {
     peer.failures = 0;
     peer.silent_until = {};
@@ -92,7 +107,9 @@ struct Entry {
 
 struct Known {
   std::unordered_map<Endpoint, Entry> peers;
-  std::map<std::string, std::string> banned_nodes;  ///< node id to reason
+  std::map<std::string, Ban> banned_nodes;  ///< by node id
+  Latency registry;
+  SteadyTime fetched;
 
   Entry* find(const Endpoint& endpoint) {
     const auto found = peers.find(endpoint);
@@ -223,6 +240,7 @@ void PeerTable::Attempt::failed(const std::string& why) {
 Duration PeerTable::Attempt::expected() const {
   return data_->expected;
 }
+
 SteadyTime PeerTable::Attempt::began() const {
   return data_->began;
 }
@@ -249,7 +267,7 @@ void PeerTable::met(const Endpoint& endpoint, const std::string& node_id, const 
   entry->peer.node_id = node_id;
   entry->peer.zone = zone;
   const auto ban = known->banned_nodes.find(node_id);
-  if (ban != known->banned_nodes.end()) entry->peer.banned = ban->second;
+  if (ban != known->banned_nodes.end()) entry->ban(ban->second);
 }
 
 std::optional<PeerTable::Attempt> PeerTable::attempt(const Endpoint& endpoint, uint64_t length,
@@ -270,27 +288,51 @@ std::optional<PeerTable::Attempt> PeerTable::attempt(const Endpoint& endpoint, u
   return Attempt(std::move(data));
 }
 
-void PeerTable::ban(const Endpoint& endpoint, const std::string& reason) {
+void PeerTable::ban(const Endpoint& endpoint, const std::string& reason,
+                    const std::optional<util::Digest>& layer) {
   std::string node_id;
   {
     auto known = state_->known.lock();
     Entry* entry = known->add(endpoint);
     if (!entry) return;
-    entry->peer.banned = reason;
     node_id = entry->peer.node_id;
+    if (node_id.empty()) entry->ban({reason, layer});
   }
-  if (!node_id.empty()) ban_node(node_id, reason);
+  if (!node_id.empty()) ban_node(node_id, reason, layer);
 }
 
-void PeerTable::ban_node(const std::string& node_id, const std::string& reason) {
+void PeerTable::ban_node(const std::string& node_id, const std::string& reason,
+                         const std::optional<util::Digest>& layer) {
   auto known = state_->known.lock();
-  known->banned_nodes.emplace(node_id, reason);
+  const auto [node, fresh] = known->banned_nodes.try_emplace(node_id, Ban{reason, layer});
+  if (!fresh && node->second.layer != layer) node->second.layer.reset();
   for (auto& [endpoint, entry] : known->peers)
-    if (entry.peer.node_id == node_id && entry.peer.banned.empty()) entry.peer.banned = reason;
+    if (entry.peer.node_id == node_id) entry.ban({reason, layer});
+}
+
+void PeerTable::pardon(const util::Digest& layer) {
+  auto known = state_->known.lock();
+  std::erase_if(known->banned_nodes, [&](const auto& ban) { return ban.second.layer == layer; });
+  for (auto& [endpoint, entry] : known->peers)
+    if (entry.ban_layer == layer) {
+      entry.ban_layer.reset();
+      entry.peer.banned.clear();
+    }
 }
 
 bool PeerTable::banned(const std::string& node_id) const {
   return state_->known.lock()->banned_nodes.contains(node_id);
+}
+
+void PeerTable::fetched(Duration took) {
+  auto known = state_->known.lock();
+  known->registry.add(took);
+  known->fetched = state_->clock.now();
+}
+
+Duration PeerTable::registry() const {
+  auto known = state_->known.lock();
+  return state_->clock.now() - known->fetched < kStale ? known->registry.mean() : Duration();
 }
 
 std::vector<Candidate> PeerTable::candidates(uint64_t length) const {

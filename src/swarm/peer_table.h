@@ -11,6 +11,7 @@
 #include "swarm/endpoint.h"
 #include "swarm/policy.h"
 #include "util/clock.h"
+#include "util/digest.h"
 
 namespace swarmfs::swarm {
 
@@ -79,10 +80,21 @@ class PeerTable {
   [[nodiscard]] std::optional<Attempt> attempt(const Endpoint& endpoint, uint64_t length,
                                                bool has_it = true);
 
-  /// For as long as the process lives. By node id also at endpoints that are met later.
-  void ban(const Endpoint& endpoint, const std::string& reason);
-  void ban_node(const std::string& node_id, const std::string& reason);
+  /// For as long as the process lives, or until pardon(). By node id also at endpoints that are met
+  /// later. `layer`: because of its bytes, as they were judged by what somebody claims of it.
+  void ban(const Endpoint& endpoint, const std::string& reason,
+           const std::optional<util::Digest>& layer = {});
+  void ban_node(const std::string& node_id, const std::string& reason,
+                const std::optional<util::Digest>& layer = {});
+  /// What was claimed of the layer is false: those that are banned for its bytes alone are not any
+  /// longer.
+  void pardon(const util::Digest& layer);
   [[nodiscard]] bool banned(const std::string& node_id) const;
+
+  /// What we needed to bring a range from the registry for somebody else.
+  void fetched(util::Duration took);
+  /// Smoothed; zero: nothing was fetched for a minute.
+  [[nodiscard]] util::Duration registry() const;
 
   /// Peers that may be asked now, with what is expected of a request of `length` bytes.
   [[nodiscard]] std::vector<Candidate> candidates(uint64_t length) const;

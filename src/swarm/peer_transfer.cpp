@@ -46,7 +46,7 @@ void PeerTransfer::start() {
     nobody = route_.steps.empty();
   }
   if (nobody || !ask(0))
-    source_->timers.post({}, [weak = weak_from_this()] {
+    source_->later({}, [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->ask_next();
     });
 }
@@ -58,6 +58,7 @@ void PeerTransfer::stop() {
   ended_ = true;
   winner_.reset();
   dropped = drop_all_but(nullptr);
+  for (const auto& one : ending_) dropped.push_back(std::move(one->exchange));
 }
 
 /// Takes the others' exchanges out; they must die without our lock.
@@ -74,6 +75,8 @@ void PeerTransfer::pause(bool paused) {
   const std::lock_guard hold(mutex_);
   paused_ = paused;
   for (const auto& one : live_) {
+    one->began = one->last = std::chrono::steady_clock::now();
+    one->before = one->arrived;
     if (!one->exchange) continue;
     if (paused)
       one->exchange->pause();
@@ -110,17 +113,21 @@ bool PeerTransfer::ask(size_t index) {
     const std::lock_guard hold(mutex_);
     if (ended_ || next_step_ != index) return true;
     ++next_step_;
+    made->index = index;
     made->step = route_.steps[index];
     const auto& peer = route_.peers[made->step.peer];
     made->endpoint = peer.endpoint;
+    made->repository = route_.repositories[made->step.peer];
     made->same_zone = peer.zone == source_->options.zone;
     made->range = {order_.range.offset + delivered_, order_.range.length - delivered_};
   }
   made->attempt = source_->table.attempt(made->endpoint, made->range.length, made->step.holds);
   if (!made->attempt) return false;
+  made->expected = made->attempt->expected();
   {
     const std::lock_guard hold(mutex_);
     if (ended_) return true;
+    made->began = std::chrono::steady_clock::now();
     live_.push_back(made);
   }
   launch(made);
@@ -132,7 +139,7 @@ void PeerTransfer::launch(const TryPtr& made) {
   const auto& step = made->step;
   auto request =
       source_->client.request(made->endpoint, "/v1/layers/" + order_.layer.digest.hex() + "/bytes",
-                              {{"repository", repository_of(order_.layer)},
+                              {{"repository", made->repository},
                                {"class", chunk::to_string(order_.context.cls)},
                                {"fetch", step.holds ? "0" : "1"}});
   request.range = made->range;
@@ -169,7 +176,7 @@ void PeerTransfer::launch(const TryPtr& made) {
 
 void PeerTransfer::set_hedge(size_t step, util::Duration hedge) {
   if (hedge == util::Duration::max()) return;
-  source_->timers.post(hedge, [weak = weak_from_this(), step] {
+  source_->later(hedge, [weak = weak_from_this(), step] {
     const auto self = weak.lock();
     if (!self) return;
     {
@@ -183,6 +190,32 @@ void PeerTransfer::set_hedge(size_t step, util::Duration hedge) {
   });
 }
 
+void PeerTransfer::watch() {
+  const auto period =
+      std::chrono::milliseconds(order_.context.cls == chunk::Class::fault ? 25 : 500);
+  source_->later(period, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    bool late = false;
+    {
+      const std::lock_guard hold(self->mutex_);
+      if (self->ended_) return;
+      late = self->is_late();
+    }
+    if (late) self->ask_next();
+    self->watch();
+  });
+}
+
+/// Who gives the bytes lags, nobody else was asked to overtake it yet, and somebody can be.
+bool PeerTransfer::is_late() const {
+  if (!winner_ || paused_ || live_.size() > 1 || next_step_ == route_.steps.size()) return false;
+  const auto now = std::chrono::steady_clock::now();
+  return lags(order_.context.cls,
+              {winner_->range.length - winner_->before, winner_->arrived - winner_->before,
+               now - winner_->began, winner_->expected, now - winner_->last});
+}
+
 bool PeerTransfer::on_headers(const TryPtr& one, const http::Response& response) {
   const bool fresh = source_->client.met(one->endpoint, response);
   one->again = response.status == 403 && fresh;
@@ -191,27 +224,58 @@ bool PeerTransfer::on_headers(const TryPtr& one, const http::Response& response)
   const auto known = response.peer.substr(0, 12);
   const std::lock_guard hold(mutex_);
   one->supplier = fmt::format("{} (node {})", one->endpoint.to_string(), known);
-  return !ended_;
+  // The whole layer, or something endless: not what was asked for.
+  const bool other = response.status / 100 == 2 && response.status != 206;
+  return !ended_ && !other;
 }
 
 void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
   Exchanges losers;
+  util::ByteView fresh;  ///< that nobody has given yet
+  bool first = false;
   {
     const std::lock_guard hold(mutex_);
-    if (ended_ || (winner_ && winner_ != one)) return;
-    if (!winner_) {
+    if (ended_ || std::find(live_.begin(), live_.end(), one) == live_.end()) return;
+    one->arrived += bytes.size();
+    one->last = std::chrono::steady_clock::now();
+    const uint64_t end = one->range.offset - order_.range.offset + one->arrived;
+    fresh = bytes.last(std::min(bytes.size(), end - std::min(end, delivered_)));
+    if (!fresh.empty() && winner_ != one) {
+      first = delivered_ == 0;
       winner_ = one;
-      supplier_ = one->supplier;
       losers = drop_all_but(one);
+      next_step_ = one->index + 1;  // who is dropped for it may be asked again when it lags
+      if (delivered_ > 0 && supplier_ != one->supplier) seam_end_ = end_of_block();
     }
-    delivered_ += bytes.size();
   }
   losers.clear();
   one->attempt->arrived(bytes.size());
+  if (first) watch();
   source_->from_zone[one->same_zone]->add(static_cast<double>(bytes.size()));
   if (!one->same_zone)
     source_->cross_zone.lock()->take(bytes.size(), std::chrono::steady_clock::now());
-  gate_.run([&] { order_.on_data(bytes); });
+  while (!fresh.empty()) {
+    const auto piece = fresh.first(name_supplier(*one, fresh.size()));
+    fresh = fresh.subspan(piece.size());
+    gate_.run([&] { order_.on_data(piece); });
+  }
+}
+
+/// Where the block ends in which the next byte lies, as delivered_ counts.
+uint64_t PeerTransfer::end_of_block() const {
+  const uint64_t at = order_.range.offset + delivered_;
+  return (at + chunk::kBlockSize - 1) / chunk::kBlockSize * chunk::kBlockSize - order_.range.offset;
+}
+
+/// How many of the next `length` bytes have one supplier, who is named from here on. For a block
+/// that two gave neither can be blamed.
+size_t PeerTransfer::name_supplier(const Try& one, size_t length) {
+  const std::lock_guard hold(mutex_);
+  const bool mixed = delivered_ < seam_end_;
+  supplier_ = mixed ? std::string() : one.supplier;
+  if (mixed) length = std::min<uint64_t>(length, seam_end_ - delivered_);
+  delivered_ += length;
+  return length;
 }
 
 void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outcome) {
@@ -228,13 +292,25 @@ void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outco
                    order_.layer.digest.short_hex(), one->range.offset, outcome->status);
 }
 
+/// stop() waits for what comes after the end of one, too: it may ask the next.
 void PeerTransfer::on_done(const TryPtr& one, const Outcome<http::Response>& outcome) {
+  {
+    const std::lock_guard hold(mutex_);
+    if (ended_) return;
+    live_.remove(one);
+    ending_.push_back(one);
+  }
+  end(one, outcome);
+  const std::lock_guard hold(mutex_);
+  ending_.remove(one);
+}
+
+void PeerTransfer::end(const TryPtr& one, const Outcome<http::Response>& outcome) {
   judge(one, outcome);
   bool whole = false, first = false;
   {
     const std::lock_guard hold(mutex_);
     if (ended_) return;
-    live_.remove(one);
     if (winner_ == one) winner_.reset();
     whole = delivered_ == order_.range.length;
     if (!whole && winner_) return;
@@ -264,7 +340,7 @@ void PeerTransfer::ask_again(const TryPtr& one) {
     if (one->busy && !referred) pause = pause_when_busy(order_.context.cls, pauses_++);
   }
   if (!pause) return ask_next();
-  source_->timers.post(*pause, [weak = weak_from_this()] {
+  source_->later(*pause, [weak = weak_from_this()] {
     const auto self = weak.lock();
     if (!self) return;
     self->plan_again();

@@ -13,7 +13,7 @@
 namespace swarmfs::swarm {
 
 /// PeerSource's inside, shared with the transfers under way.
-struct PeerSource::State {
+struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
   struct Step {
     size_t peer = 0;  ///< index into Route::peers
     util::Duration hedge{};
@@ -22,6 +22,7 @@ struct PeerSource::State {
   /// Whom to ask, in this order, before the registry.
   struct Route {
     std::vector<Candidate> peers;
+    std::vector<std::string> repositories;  ///< that each of them knows the layer in
     std::vector<Step> steps;
   };
 
@@ -29,19 +30,22 @@ struct PeerSource::State {
         util::Timers& timers, util::Metrics& metrics);
   [[nodiscard]] Route route(const chunk::LayerRef& layer, util::ByteRange range,
                             chunk::Class cls) const;
+  /// On the timer's thread, unless the source has died by then.
+  void later(util::Duration delay, std::function<void()> callback);
 
   const PeerSourceOptions options;
   DemandClient& client;
   PeerTable& table;
   LayerViews& views;
   util::Timers& timers;
+  util::CallbackGate gate;  ///< of what is called later: it uses the references above
   util::Sync<TokenBucket> cross_zone;
   std::array<util::Metrics::Counter*, 2> from_zone{};  ///< [same]
 };
 
 /// One range from peers: step after step of its route, the next as well when a peer lets the hedge
-/// pass without a byte. The first that gives a byte goes on alone; when it breaks off, the next
-/// goes on where it stopped. Its lock is never held over a call out.
+/// pass without a byte, or lags later on. Who is ahead of all others goes on alone; when it breaks
+/// off, the next goes on where it stopped. Its lock is never held over a call out.
 class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
  public:
   struct Order {
@@ -72,9 +76,15 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   /// One request to one peer.
   struct Try {
     Endpoint endpoint;
+    size_t index = 0;  ///< of its step
     PeerSource::State::Step step;
+    std::string repository;
     util::ByteRange range;
     std::optional<PeerTable::Attempt> attempt;
+    util::SteadyTime began, last;  ///< byte; began anew after a pause
+    util::Duration expected{};
+    uint64_t arrived = 0;  ///< bytes
+    uint64_t before = 0;   ///< of these: before it began
     std::shared_ptr<http::Exchange> exchange;
     std::string supplier;
     bool same_zone = true;
@@ -94,10 +104,15 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void plan_again();
   void launch(const TryPtr& made);
   void set_hedge(size_t step, util::Duration hedge);
+  void watch();
+  [[nodiscard]] bool is_late() const;
   Exchanges drop_all_but(const TryPtr& kept);
   bool on_headers(const TryPtr& one, const http::Response& response);
   void on_data(const TryPtr& one, util::ByteView bytes);
   void on_done(const TryPtr& one, const util::Outcome<http::Response>& outcome);
+  [[nodiscard]] uint64_t end_of_block() const;
+  size_t name_supplier(const Try& one, size_t length);
+  void end(const TryPtr& one, const util::Outcome<http::Response>& outcome);
   void judge(const TryPtr& one, const util::Outcome<http::Response>& outcome);
   void finish(util::Outcome<util::Done> outcome);
 
@@ -110,9 +125,11 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   unsigned pauses_ = 0;     ///< before a busy peer
   unsigned referrals_ = 0;  ///< by peers that know who has it
   uint64_t delivered_ = 0;
+  uint64_t seam_end_ = 0;  ///< up to here, of delivered_, two suppliers share a block
   std::list<TryPtr> live_;
-  TryPtr winner_;
-  std::string supplier_;
+  std::list<TryPtr> ending_;  ///< whose on_done() runs
+  TryPtr winner_;             ///< who gave the last byte
+  std::string supplier_;      ///< of what came last; empty: of two
   bool paused_ = false;
   bool ended_ = false;
 };

@@ -66,7 +66,8 @@ struct Question {
   /// Peers that may be asked: members of the layer's swarm (they have or want it).
   std::span<const Candidate> peers;
   std::vector<size_t> holders;  ///< indices into peers: known to have the chunk, or to have it soon
-  /// What such a request takes from the registry by ourselves, smoothed; zero: not measured.
+  /// What such a request takes from the registry by ourselves, smoothed; zero: not measured
+  /// (PeerTable::registry).
   util::Duration registry{};
   bool cross_zone = true;  ///< false: the budget for other zones is used up
 };

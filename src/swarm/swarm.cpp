@@ -4,6 +4,8 @@
 #include "swarm/swarm.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "cluster/claim.h"
 #include "swarm/demand_client.h"
@@ -61,17 +63,14 @@ struct Swarm::State {
         holdings(its_holdings),
         table(identity.current()->node_id(), clock),
         client(asker(), table),
-        source(source_options(), client, table, views, its_timers, metrics),
+        source(std::make_unique<PeerSource>(source_options(), client, table, views, its_timers,
+                                            metrics)),
         rounds(client, table, views, holdings, its_timers) {
     client.set_tls(material(*identity.current()));
     server = std::make_unique<DemandServer>(
         DemandServerOptions{texts(options.listen), options.zone, limits(options.max_requests),
                             node_id()},
         material(*identity.current()), holdings, table, views, metrics);
-    changes = identity.on_change([this](const std::shared_ptr<const cluster::Identity>& fresh) {
-      client.set_tls(material(*fresh));
-      server->set_tls(material(*fresh));
-    });
     discovery = std::make_unique<Discovery>(
         discovery_options(options),
         [this](const std::vector<Endpoint>& peers) {
@@ -79,8 +78,15 @@ struct Swarm::State {
           rounds.set_known(peers);
         },
         its_timers, metrics);
+    changes = identity.on_change([this](const std::shared_ptr<const cluster::Identity>& fresh) {
+      client.set_tls(material(*fresh));
+      server->set_tls(material(*fresh));
+      auto all = announced.lock();
+      for (auto& [layer, keys] : *all) renew(keys, layer);
+    });
   }
   ~State() {
+    source.reset();
     changes.cancel();
     look_ups.lock()->clear();
     discovery.reset();
@@ -101,11 +107,25 @@ struct Swarm::State {
             [this](const chunk::LayerRef& layer) { look_for(layer); }};
   }
 
+  /// Under every secret that somebody may look with: during a rotation not all have the new one.
+  void announce(const util::Digest& layer) {
+    auto keys = announced.lock();
+    renew((*keys)[layer], layer);
+  }
+  void renew(std::set<DhtKey>& keys, const util::Digest& layer) {
+    std::set<DhtKey> fresh;
+    for (const auto& secret : identity.current()->secrets()) fresh.insert(dht_key(secret, layer));
+    for (const auto& key : keys)
+      if (!fresh.contains(key)) discovery->withdraw(key);
+    for (const auto& key : fresh) discovery->announce(key, options.listen.front().port);
+    keys = std::move(fresh);
+  }
+
   void look_for(const chunk::LayerRef& layer) {
     rounds.soon();
     const auto digest = layer.digest;
+    announce(digest);
     const auto secrets = identity.current()->secrets();
-    discovery->announce(dht_key(secrets.front(), digest), options.listen.front().port);
     std::vector<util::Operation> started;
     for (const auto& secret : secrets)
       started.push_back(discovery->look_up(dht_key(secret, digest), kLookUp,
@@ -130,13 +150,13 @@ struct Swarm::State {
     return made;
   }
 
-  std::vector<Endpoint> sealed_members(const util::Digest& layer) const {
-    std::vector<Endpoint> made;
+  std::vector<LayerViews::Member> sealed_members(const util::Digest& layer) const {
+    std::vector<LayerViews::Member> made;
     const auto members = views.members(layer, {}, std::chrono::steady_clock::now());
     for (const auto& endpoint : askable())
       for (const auto& member : members)
         if (member.endpoint == endpoint && member.sealed && made.size() < kAsked)
-          made.push_back(endpoint);
+          made.push_back(member);
     return made;
   }
 
@@ -147,9 +167,11 @@ struct Swarm::State {
     return std::nullopt;
   }
 
-  std::optional<ClaimedLayer> claimed_by(const Endpoint& peer, const chunk::LayerRef& layer) {
+  std::optional<ClaimedLayer> claimed_by(const LayerViews::Member& member,
+                                         const chunk::LayerRef& layer) {
+    const Endpoint& peer = member.endpoint;
     const std::string path = "/v1/layers/" + layer.digest.hex();
-    const DemandClient::Query query{{"repository", repository_of(layer)}};
+    const DemandClient::Query query{{"repository", member.repository}};
     const auto text = client.get(peer, path + "/claim", query, kDocument);
     if (!text) return std::nullopt;
     const auto claim = cluster::Claim::parse(*text);
@@ -177,15 +199,16 @@ struct Swarm::State {
   cluster::IdentityKeeper& identity;
   Holdings& holdings;
   util::SteadyClock clock;
-  PeerTable table;      // needs clock
-  LayerViews views;     // needs nothing
-  DemandClient client;  // needs table
-  PeerSource source;    // needs client, table, views
-  NewsRounds rounds;    // needs client, table, views
+  PeerTable table;                     // needs clock
+  LayerViews views;                    // needs nothing
+  DemandClient client;                 // needs table
+  std::unique_ptr<PeerSource> source;  // needs client, table, views; calls look_for()
+  NewsRounds rounds;                   // needs client, table, views
   util::Sync<std::map<util::Digest, std::vector<util::Operation>>> look_ups;
   std::unique_ptr<DemandServer> server;  // needs table, views
-  util::Operation changes;               // needs client, server
+  util::Sync<std::map<util::Digest, std::set<DhtKey>>> announced;
   std::unique_ptr<Discovery> discovery;  // needs table, rounds
+  util::Operation changes;               // needs client, server, discovery
 };
 
 Swarm::Swarm(SwarmOptions options, cluster::IdentityKeeper& identity, Holdings& holdings,
@@ -194,11 +217,11 @@ Swarm::Swarm(SwarmOptions options, cluster::IdentityKeeper& identity, Holdings& 
 Swarm::~Swarm() = default;
 
 chunk::Source& Swarm::source() {
-  return state_->source;
+  return *state_->source;
 }
 
 uint64_t Swarm::share_length(const chunk::LayerRef& layer, util::ByteRange range) const {
-  return state_->source.share_length(layer, range);
+  return state_->source->share_length(layer, range);
 }
 
 void Swarm::interest(const chunk::LayerRef& layer) {
@@ -212,9 +235,13 @@ std::optional<ClaimedLayer> Swarm::find_claim(const chunk::LayerRef& layer) {
   while (state_->sealed_members(layer.digest).empty() && std::chrono::steady_clock::now() < until &&
          state_->rounds.wait_for_news(until)) {
   }
-  for (const auto& peer : state_->sealed_members(layer.digest))
-    if (auto found = state_->claimed_by(peer, layer)) return found;
+  for (const auto& member : state_->sealed_members(layer.digest))
+    if (auto found = state_->claimed_by(member, layer)) return found;
   return std::nullopt;
+}
+
+void Swarm::announce(const util::Digest& layer) {
+  state_->announce(layer);
 }
 
 std::string Swarm::sign(const util::Digest& layer, uint64_t size, const util::Digest& root,
@@ -222,9 +249,11 @@ std::string Swarm::sign(const util::Digest& layer, uint64_t size, const util::Di
   return cluster::make_claim(*state_->identity.current(), layer, size, root, index).to_json();
 }
 
-void Swarm::blame(const std::string& node_id, const std::string& why) {
-  util::log::error("node {} is banned: {}", node_id, why);
-  state_->table.ban_node(node_id, why);
+void Swarm::blame(const std::string& node_id, const util::Digest& layer, const std::string& why) {
+  const std::string reason = "layer " + layer.short_hex() + ": " + why;
+  util::log::error("node {} is banned: {}", node_id, reason);
+  state_->table.pardon(layer);
+  state_->table.ban_node(node_id, reason);
 }
 
 std::optional<GivenManifest> Swarm::find_manifest(const std::string& reference,

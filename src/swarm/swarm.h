@@ -61,14 +61,18 @@ class Swarm {
   /// The layer will be wanted: looks for who has it, and tells others.
   void interest(const chunk::LayerRef& layer);
 
+  /// Something of the layer is here: tells the DHT, and nobody is asked.
+  void announce(const util::Digest& layer);
+
   /// Blocks, some hundred milliseconds where nobody has it. Checked: the claim is a member's, the
   /// tree makes its root, the index has its hash.
   std::optional<ClaimedLayer> find_claim(const chunk::LayerRef& layer);
   /// Our own claim of a layer that we hashed as a whole.
   std::string sign(const util::Digest& layer, uint64_t size, const util::Digest& root,
                    const util::Digest& index);
-  /// A node claimed what is not so: it is banned.
-  void blame(const std::string& node_id, const std::string& why);
+  /// A node claimed of the layer what is not so: it is banned. Who was banned because its bytes did
+  /// not fit what was claimed is not any longer.
+  void blame(const std::string& node_id, const util::Digest& layer, const std::string& why);
 
   /// Blocks. What a member last resolved `reference` to, newest views win nothing: the first
   /// answer.

@@ -381,6 +381,25 @@ TEST_F(ContentTest, what_the_disk_lost_of_a_claimed_layer_is_not_the_claimants_f
   expect_true_bytes(content);
 }
 
+TEST_F(ContentTest, bytes_of_an_earlier_run_that_are_wrong_are_fetched_again) {
+  start(layer_);
+  {
+    util::Bytes wrong(chunk::kBlockSize, std::byte('!'));
+    std::promise<void> written;
+    cache_->open(ref_.digest, ref_.size, chunk::Form::bytes)
+        ->write(chunk::BlockIndex{1}, util::SharedBytes::of(std::move(wrong)), chunk::Class::pull,
+                [&](const Outcome<util::Done>& outcome) {
+                  EXPECT_TRUE(outcome);
+                  written.set_value();
+                });
+    written.get_future().wait();
+  }
+  start(layer_);
+  const auto content = open();
+  ASSERT_TRUE(content);
+  expect_true_bytes(content);
+}
+
 TEST_F(ContentTest, all_who_open_a_layer_share_it) {
   start(layer_);
   const auto content = open();

@@ -9,6 +9,8 @@
 #include <set>
 #include <stdexcept>
 
+#include "daemon/follow_indexes.h"
+
 namespace swarmfs::daemon {
 namespace {
 
@@ -308,6 +310,86 @@ TEST_F(CatalogTest, a_reference_stands_for_what_the_registry_said_last) {
   resolve("one", true);
   EXPECT_FALSE(catalog_->manifest("reg.example.com/team/app:v1", "linux/amd64"))
       << "what a member said is not passed on";
+}
+
+/// An index with the image "one" for our platform, and another for another one.
+util::Bytes index_text() {
+  const auto entry = [](const std::string& image, const std::string& architecture) {
+    return R"({"mediaType":"application/vnd.oci.image.manifest.v1+json","size":9,"digest":")" +
+           image_of(image).digest.to_string() + R"(","platform":{"os":"linux","architecture":")" +
+           architecture + "\"}}";
+  };
+  return bytes_of(R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json",)"
+                  R"("manifests":[)" +
+                  entry("other", "arm64") + "," + entry("one", "amd64") + "]}");
+}
+
+TEST_F(CatalogTest, an_index_is_given_by_its_digest_and_nothing_else_is) {
+  const auto digest = util::Sha256::of(index_text());
+  const std::string name = kName + "@" + digest.to_string();
+  start();
+  resolve("one");
+  EXPECT_FALSE(catalog_->manifest(name, "linux/amd64"));
+  auto resolved = image_of("one");
+  resolved.indexes.push_back(index_text());
+  catalog_->resolved(at(name), kPlatform, resolved);
+  settle();
+  for (int i = 0; i < 2; ++i) {
+    const auto given = catalog_->manifest(name, "linux/amd64");
+    ASSERT_TRUE(given);
+    EXPECT_EQ(given->digest, digest);
+    EXPECT_EQ(given->bytes, index_text());
+    EXPECT_EQ(catalog_->manifest(kName + "@" + resolved.digest.to_string(), "linux/amd64")->bytes,
+              resolved.manifest);
+    EXPECT_FALSE(catalog_->manifest(kName + "@" + digest_of("unknown").to_string(), "linux/amd64"));
+    start();  // from the disk
+  }
+}
+
+TEST_F(CatalogTest, keeps_the_newest_indexes) {
+  start();
+  std::vector<util::Digest> digests;
+  auto resolved = image_of("one");
+  for (size_t i = 0; i <= Repository::kIndexes; ++i) {
+    auto index = index_text();
+    index.insert(index.end(), i, std::byte(' '));
+    digests.push_back(util::Sha256::of(index));
+    resolved.indexes = {index};
+    catalog_->resolved(at(kName + ":v1"), kPlatform, resolved);
+  }
+  settle();
+  const auto knows = [&](const util::Digest& digest) {
+    return catalog_->manifest(kName + "@" + digest.to_string(), "linux/amd64").has_value();
+  };
+  EXPECT_FALSE(knows(digests[0]));
+  for (size_t i = 1; i < digests.size(); ++i) EXPECT_TRUE(knows(digests[i])) << i;
+}
+
+TEST(FollowIndexes, leads_from_an_index_to_the_manifest_of_a_platform) {
+  const auto index = index_text();
+  std::vector<std::string> asked;
+  const auto fetch = [&](const oci::Reference& reference) -> util::Outcome<Document> {
+    asked.push_back(reference.to_string());
+    if (asked.size() == 1) return Document{util::Sha256::of(index), index};
+    return Document{image_of("one").digest, image_of("one").manifest};
+  };
+  const auto found = follow_indexes(at(kName + ":v1"), kPlatform, fetch);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->digest, image_of("one").digest);
+  EXPECT_EQ(found->manifest, image_of("one").manifest);
+  EXPECT_EQ(found->indexes, std::vector<util::Bytes>{index});
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_NE(asked[1].find(image_of("one").digest.to_string()), std::string::npos);
+  asked.clear();
+  const auto none = follow_indexes(at(kName + ":v1"), {"windows", "amd64", ""}, fetch);
+  EXPECT_EQ(none.failure().fault, Fault::not_found);
+}
+
+TEST(FollowIndexes, ends_with_indexes_that_lead_nowhere) {
+  const auto fetch = [](const oci::Reference&) -> util::Outcome<Document> {
+    return Document{util::Sha256::of(index_text()), index_text()};
+  };
+  EXPECT_EQ(follow_indexes(at(kName + ":v1"), kPlatform, fetch).failure().fault, Fault::invalid);
 }
 
 TEST_F(CatalogTest, a_manifest_of_a_closed_repository_is_not_given) {

@@ -86,12 +86,27 @@ TEST(Provenance, convicts_the_liars_and_nobody_else) {
   const std::vector<Provenance::Lie> lies{{1, liar}, {3, liar}};
   EXPECT_EQ(provenance.lies(tree), lies);
 
+  EXPECT_FALSE(provenance.is_alone(honest));
   provenance.discarded();
   EXPECT_TRUE(provenance.suppliers().empty());
   EXPECT_TRUE(provenance.unproven().empty());
   EXPECT_EQ(provenance.lies(tree), lies);
   provenance.clear();
   EXPECT_TRUE(provenance.lies(tree).empty());
+}
+
+TEST(Provenance, is_sure_of_one_supplier_only_where_nothing_is_of_an_earlier_run) {
+  const Supplier one{0, "one"};
+  const util::Digest leaf = util::Sha256::of(util::as_bytes("leaf"));
+  Provenance provenance(4);
+  provenance.came_from_peer(0, one, leaf);
+  EXPECT_TRUE(provenance.is_alone(one));
+  EXPECT_FALSE(provenance.is_alone({0, "another"}));
+  provenance.inherit();
+  EXPECT_FALSE(provenance.is_alone(one));
+  provenance.discarded();
+  provenance.came_from_peer(0, one, leaf);
+  EXPECT_TRUE(provenance.is_alone(one));
 }
 
 }  // namespace

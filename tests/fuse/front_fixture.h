@@ -131,7 +131,7 @@ class FrontTest : public testing::Test {
     options.fault_timeout = kForever;
     fetcher_.emplace(*cache_, std::vector<chunk::Source*>{&source_}, options, timers_, metrics_);
     contents_.emplace(*fetcher_, *cache_, metrics_);
-    reader_.emplace(*fetcher_, *contents_, workers_, 1 << 20);
+    reader_.emplace(*fetcher_, *contents_, workers_, timers_, 1 << 20);
     images_.emplace(*contents_, *fetcher_, *cache_, manifests_, timers_,
                     image::ImageLibrary::Options{/*backfill=*/false});
   }

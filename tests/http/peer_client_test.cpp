@@ -115,6 +115,26 @@ TEST_F(PeerClientTest, gets_nothing_where_it_is_no_member) {
   EXPECT_EQ(handled_, 0);
 }
 
+TEST_F(PeerClientTest, says_who_rejects_its_certificate_and_what_to_look_at) {
+  serve(echo);
+  const Authority other("cluster");
+  for (const auto& certificate : {other.issue("client node"), ca_.issue("client node", -60),
+                                  ca_.issue("client node", 3600, "serverAuth")}) {
+    ours_ = std::make_shared<const TlsMaterial>(material(certificate, ca_));
+    for (int i = 0; i < 20; ++i) {
+      const auto answer = ask();
+      ASSERT_FALSE(answer);
+      EXPECT_EQ(answer.failure().fault, Fault::denied) << answer.failure().message;
+      for (const std::string& part :
+           {"127.0.0.1:" + std::to_string(server_->port()), std::string("rejects our certificate"),
+            std::string("clock"), std::string("token")})
+        EXPECT_NE(answer.failure().message.find(part), std::string::npos)
+            << answer.failure().message;
+    }
+  }
+  EXPECT_EQ(handled_, 0);
+}
+
 TEST_F(PeerClientTest, asks_peers_by_TLS_alone_and_without_a_proxy) {
   serve(echo);
   ::setenv("https_proxy", "http://127.0.0.1:1", 1);

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "http/peer_fixture.h"
+#include "support/mutator.h"
 #include "util/sync.h"
 
 namespace swarmfs::http {
@@ -327,6 +328,27 @@ TEST_F(PeerHostileTest, hears_no_more_of_a_member_whose_certificate_has_expired)
   for (; client.say(kGet) && !client.hear_answer().empty(); ++answers)
     ASSERT_LT(std::chrono::steady_clock::now() - begin, 5s);
   EXPECT_GT(answers, 0);
+}
+
+TEST_F(PeerHostileTest, goes_on_after_damaged_requests) {
+  serve(echo);
+  support::Mutator mutator(1);
+  const std::vector<std::string> seeds{
+      kGet, "HEAD /v1/layers?repository=a%2Fb&layers=1,2 HTTP/1.1\r\nHost: x\r\n\r\n",
+      "GET /v1/layers/abc/bytes HTTP/1.1\r\nHost: x\r\nRange: bytes=0-16383\r\n\r\n"};
+  int answered = 0;
+  for (int i = 0; i < 300; ++i) {
+    const auto client = member();
+    client->say(mutator(seeds));
+    client->half_close();
+    const std::string answer = client->hear_all();
+    if (answer.empty()) continue;
+    ++answered;
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 ")) << answer;
+  }
+  EXPECT_GT(answered, 30) << "most are answered, if only with a refusal";
+  EXPECT_GT(handled_, 10);
+  expect_service();
 }
 
 }  // namespace

@@ -102,6 +102,14 @@ TEST_F(PeerTableTest, a_way_to_the_registry_is_not_held_against_the_peers_own_sp
   EXPECT_GT(table_.attempt(a_, 16'384, false)->expected(), milliseconds(301));
 }
 
+TEST_F(PeerTableTest, what_the_registry_takes_us_is_remembered_for_a_minute) {
+  EXPECT_EQ(table_.registry(), util::Duration());
+  table_.fetched(milliseconds(300));
+  EXPECT_EQ(table_.registry(), milliseconds(300));
+  hands_.turn(seconds(61));
+  EXPECT_EQ(table_.registry(), util::Duration());
+}
+
 TEST_F(PeerTableTest, giving_up_on_a_late_answer_is_a_measurement) {
   answer(a_, 16'384, milliseconds(2), milliseconds(0));
   {
@@ -180,6 +188,31 @@ TEST_F(PeerTableTest, a_banned_peer_stays_banned_wherever_it_shows) {
   EXPECT_FALSE(table_.attempt(c, 1));
   hands_.turn(std::chrono::hours(24));
   EXPECT_FALSE(candidate(a_));
+}
+
+TEST_F(PeerTableTest, who_was_banned_by_a_false_claim_is_pardoned_and_nobody_else) {
+  const auto layer = util::Sha256::of(util::as_bytes("layer"));
+  const auto other = util::Sha256::of(util::as_bytes("another"));
+  const auto at = [](uint16_t port) { return Endpoint{"10.0.0.9", port}; };
+  const std::vector<std::string> nodes{"honest", "liar", "twice", "claimant"};
+  for (uint16_t i = 0; i < nodes.size(); ++i) table_.met(at(i + 1), nodes[i], "");
+  for (uint16_t i = 0; i < 3; ++i) table_.ban(at(i + 1), "block 7 is wrong", layer);
+  table_.ban(at(1), "block 8 is wrong", layer);
+  table_.ban(at(3), "block 9 is wrong", other);
+  table_.ban(at(5), "block 10 is wrong", layer);  // never met
+  table_.ban(at(2), "its claim is no claim");
+  table_.ban_node("claimant", "the layer has another root");
+  table_.pardon(other);
+  EXPECT_FALSE(candidate(at(1)));
+  EXPECT_TRUE(table_.banned("twice"));
+  table_.pardon(layer);
+  EXPECT_FALSE(table_.banned("honest"));
+  EXPECT_TRUE(candidate(at(1)));
+  EXPECT_TRUE(candidate(at(5)));
+  for (uint16_t i = 1; i < nodes.size(); ++i) {
+    EXPECT_TRUE(table_.banned(nodes[i])) << nodes[i];
+    EXPECT_FALSE(candidate(at(i + 1))) << nodes[i];
+  }
 }
 
 TEST_F(PeerTableTest, another_node_at_a_known_endpoint_starts_afresh) {

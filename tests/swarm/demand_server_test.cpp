@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/demand_server.h"
+
+#include <atomic>
+#include <future>
+
+#include "swarm/demand_fixture.h"
+#include "swarm/fake_holdings.h"
+#include "swarm/proof.h"
+
+namespace swarmfs::swarm {
+namespace {
+
+using util::Failure;
+using util::Fault;
+
+/// A node that serves, and "me", who asks.
+class DemandServerTest : public DemandTest {
+ protected:
+  DemandServerTest() {
+    holdings_.layer_ = layer_.digest;
+    holdings_.content_ = content();
+    holdings_.repository_ = kRepository;
+    holdings_.access_.known_public = true;
+    holdings_.held_ = HeldLayer{kSize, true, true, {{0, chunk::block_count(kSize)}}};
+    table_.met(server_at_, "server", "");
+    serve({});
+  }
+  ~DemandServerTest() override { server_.reset(); }
+
+  void serve(ServeLimits limits) {
+    server_.reset();
+    const auto own = ca_.issue("server");
+    server_ = std::make_unique<DemandServer>(
+        DemandServerOptions{
+            {server_at_.to_string()}, "there", limits, [] { return std::string("server"); }},
+        http::TlsMaterial{own.certificate_pem, own.key_pem, ca_.pem()}, holdings_, their_table_,
+        their_views_, metrics_);
+  }
+  std::string path(const std::string& what) const {
+    return "/v1/layers/" + layer_.digest.hex() + what;
+  }
+  http::Response ask(const std::string& path, DemandClient::Query query,
+                     std::optional<util::ByteRange> range = {}) {
+    auto request = client_.request(server_at_, path, std::move(query));
+    request.range = range;
+    return perform(std::move(request));
+  }
+  http::Response perform(http::Request request) {
+    std::promise<util::Outcome<http::Response>> done;
+    http::Handlers handlers;
+    handlers.on_done = [&](auto outcome) { done.set_value(std::move(outcome)); };
+    const auto exchange = client_.start(std::move(request), std::move(handlers));
+    auto outcome = done.get_future().get();
+    if (outcome) return std::move(*outcome);
+    ADD_FAILURE() << outcome.failure().message;
+    return {};
+  }
+  http::Response ask_bytes(util::ByteRange range, const std::string& cls = "pull",
+                           bool fetch = false) {
+    return ask(path("/bytes"),
+               {{"repository", kRepository}, {"class", cls}, {"fetch", fetch ? "1" : "0"}}, range);
+  }
+  std::shared_ptr<http::Exchange> start_bytes(util::ByteRange range, const std::string& cls,
+                                              std::function<void(int)> on_status) {
+    auto request = client_.request(server_at_, path("/bytes"),
+                                   {{"repository", kRepository}, {"class", cls}, {"fetch", "1"}});
+    request.range = range;
+    request.bulk = cls != "fault";
+    http::Handlers handlers;
+    handlers.on_done = [on_status](const util::Outcome<http::Response>& outcome) {
+      on_status(outcome ? outcome->status : 0);
+    };
+    return client_.start(std::move(request), std::move(handlers));
+  }
+  std::shared_ptr<Gate> hold_first_read() { return holdings_.gate_ = std::make_shared<Gate>(); }
+
+  FakeHoldings holdings_;
+  PeerTable their_table_{"server", clock_};
+  LayerViews their_views_;
+  const Endpoint server_at_{"127.0.0.1", free_port()};
+  std::unique_ptr<DemandServer> server_;
+  static constexpr util::ByteRange kRange{16 * 1024, 40'000};
+};
+
+TEST_F(DemandServerTest, gives_the_bytes_of_a_range_up_to_the_layers_end) {
+  for (const util::ByteRange range :
+       {kRange, util::ByteRange{0, 1}, util::ByteRange{kSize - 1, 1}, util::ByteRange{0, kSize}}) {
+    const auto answer = ask_bytes(range);
+    EXPECT_EQ(answer.status, 206);
+    EXPECT_TRUE(answer.body == part(range)) << range.offset;
+    EXPECT_EQ(answer.header("Content-Range"), "bytes " + std::to_string(range.offset) + "-" +
+                                                  std::to_string(range.end() - 1) + "/" +
+                                                  std::to_string(kSize));
+  }
+  const auto asker = their_table_.find({"127.0.0.1", 4711});
+  ASSERT_TRUE(asker) << "who asks is a peer from now on";
+  EXPECT_EQ(asker->node_id, "me");
+  EXPECT_EQ(asker->zone, "here");
+}
+
+TEST_F(DemandServerTest, gives_nothing_outside_the_layer_and_never_too_much) {
+  for (const util::ByteRange range :
+       {util::ByteRange{kSize, 1}, util::ByteRange{kSize - 1, 2}, util::ByteRange{kSize + 1, 1},
+        util::ByteRange{1ull << 62, 7}, util::ByteRange{0, kSize + 1}})
+    EXPECT_EQ(ask_bytes(range).status, 416) << range.offset;
+  const util::ByteRange most{0, 4 << 20};
+  holdings_.content_.resize(most.length + 1);
+  holdings_.held_->size = most.length + 1;
+  holdings_.held_->presence = {{0, chunk::block_count(most.length + 1)}};
+  EXPECT_EQ(ask_bytes(most).body.size(), most.length);
+  EXPECT_EQ(ask_bytes({0, most.length + 1}).status, 416);
+}
+
+TEST_F(DemandServerTest, refuses_requests_that_make_no_sense) {
+  const DemandClient::Query good{{"repository", kRepository}, {"class", "pull"}};
+  EXPECT_EQ(ask(path("/bytes"), good).status, 416) << "no range";
+  for (const char* range : {"bytes=5-4", "bytes=0-", "bytes=-5", "bytes=0-1,3-4", "lines=0-1"}) {
+    auto request = client_.request(server_at_, path("/bytes"), good);
+    request.headers.emplace_back("Range", range);
+    EXPECT_EQ(perform(request).status, 416) << range;
+  }
+  EXPECT_EQ(ask_bytes(kRange, "urgent").status, 416);
+  EXPECT_EQ(ask(path("/cake"), good).status, 404);
+  EXPECT_EQ(ask("/v1/layers/abc/bytes", good).status, 400);
+  EXPECT_EQ(ask("/v1/profiles/abc", good).status, 400);
+  EXPECT_EQ(ask("/v2/", {}).status, 404);
+  auto post = client_.request(server_at_, path("/bytes"), good);
+  post.method = "DELETE";
+  EXPECT_EQ(perform(post).status, 405);
+}
+
+TEST_F(DemandServerTest, knows_a_layer_only_in_its_repository) {
+  const std::string other = "docker.io/library/other";
+  EXPECT_EQ(ask(path("/bytes"), {{"repository", other}, {"class", "pull"}}, kRange).status, 404);
+  EXPECT_EQ(ask(path("/bytes"), {{"class", "pull"}}, kRange).status, 404);
+  const std::string unknown = "/v1/layers/" + util::Sha256::of({}).hex() + "/bytes";
+  EXPECT_EQ(ask(unknown, {{"repository", kRepository}, {"class", "pull"}}, kRange).status, 404);
+  const auto news =
+      News::parse(ask("/v1/layers", {{"repository", other}, {"layers", layer_.digest.hex()}}).body);
+  ASSERT_TRUE(news);
+  EXPECT_TRUE(news->layers.empty());
+  holdings_.held_.reset();
+  EXPECT_EQ(ask_bytes(kRange).status, 404);
+}
+
+TEST_F(DemandServerTest, gives_a_private_repository_to_who_can_pull_it) {
+  holdings_.access_.known_public = false;
+  const auto manifest = util::Sha256::of(util::as_bytes("manifest"));
+  holdings_.access_.secrets[manifest] = util::Sha256::of(util::as_bytes("secret"));
+  holdings_.published_ = PublishedLayer{{}, {}, "{}"};
+  holdings_.profile_ = "[]";
+  const DemandClient::Query query{{"repository", kRepository}, {"layers", layer_.digest.hex()}};
+  const auto all = [&](int status) {
+    EXPECT_EQ(ask_bytes(kRange).status, status == 200 ? 206 : status);
+    EXPECT_EQ(ask("/v1/layers", query).status, status);
+    EXPECT_EQ(ask(path("/claim"), query).status, status);
+    EXPECT_EQ(ask("/v1/profiles/" + manifest.hex(), query).status, status);
+  };
+  all(403);
+  access_.secrets[manifest] = util::Sha256::of(util::as_bytes("another secret"));
+  all(403);
+  access_ = holdings_.access_;
+  all(200);
+  table_.met(server_at_, "another server", "");
+  all(403);  // the proof names the server
+}
+
+TEST_F(DemandServerTest, tells_what_it_has) {
+  holdings_.held_ = HeldLayer{kSize, false, false, {{2, 3}, {7, 1}}};
+  their_views_.interest(layer_, clock_.now());
+  const auto answer =
+      ask("/v1/layers", {{"repository", kRepository}, {"layers", layer_.digest.hex() + ",x,,"}});
+  const auto news = News::parse(answer.body);
+  ASSERT_TRUE(news);
+  EXPECT_EQ(news->zone, "there");
+  ASSERT_TRUE(news->layers.contains(layer_.digest));
+  const auto& told = news->layers.at(layer_.digest);
+  EXPECT_TRUE(told.wants);
+  EXPECT_EQ(told.size, kSize);
+  EXPECT_EQ(told.blocks.count(), 4u);
+  EXPECT_TRUE(told.blocks.has({2, 3}) && told.blocks.has({7, 1}));
+  const auto members = their_views_.members(layer_.digest, {}, clock_.now());
+  ASSERT_EQ(members.size(), 1u);
+  EXPECT_EQ(members[0].endpoint, (Endpoint{"127.0.0.1", 4711}));
+  EXPECT_TRUE(members[0].wants) << "who asks wants";
+}
+
+TEST_F(DemandServerTest, gives_claim_tree_and_index_of_a_sealed_layer) {
+  const DemandClient::Query query{{"repository", kRepository}};
+  EXPECT_EQ(ask(path("/claim"), query).status, 404);
+  const auto bytes = [](std::string_view text) {
+    const auto view = util::as_bytes(text);
+    return util::Bytes(view.begin(), view.end());
+  };
+  holdings_.published_ = PublishedLayer{bytes("index"), bytes("leaves"), "claim"};
+  EXPECT_EQ(ask(path("/claim"), query).body, "claim");
+  EXPECT_EQ(ask(path("/tree"), query).body, "leaves");
+  EXPECT_EQ(ask(path("/index"), query).body, "index");
+}
+
+TEST_F(DemandServerTest, gives_manifests_and_profiles) {
+  const util::Bytes manifest(3, std::byte('m'));
+  holdings_.manifest_ = HeldManifest{util::Sha256::of(manifest), manifest};
+  const auto answer = ask(
+      "/v1/manifests", {{"reference", "docker.io/library/nginx:1"}, {"platform", "linux/amd64"}});
+  EXPECT_EQ(answer.body, "mmm");
+  EXPECT_EQ(answer.header("Swarmfs-Digest"), util::Sha256::of(manifest).to_string());
+  EXPECT_EQ(ask("/v1/manifests", {{"reference", "x"}}).status, 404);
+  const std::string profile = "/v1/profiles/" + layer_.digest.hex();
+  EXPECT_EQ(ask(profile, {{"repository", kRepository}}).status, 404);
+  holdings_.profile_ = R"([["a",1]])";
+  EXPECT_EQ(ask(profile, {{"repository", kRepository}}).body, *holdings_.profile_);
+}
+
+TEST_F(DemandServerTest, turns_away_whom_it_banned) {
+  their_table_.ban_node("me", "it lied");
+  EXPECT_EQ(ask_bytes(kRange).status, 403);
+  EXPECT_EQ(ask("/v1/layers", {}).status, 403);
+}
+
+TEST_F(DemandServerTest, names_others_when_it_is_busy_and_whoever_has_what_it_lacks) {
+  const Endpoint holder{"10.0.0.9", 7946}, asker{"127.0.0.1", 4711};
+  their_views_.interest(layer_, clock_.now());
+  for (const auto& endpoint : {holder, asker})
+    their_views_.heard(endpoint, kRepository, {layer_.digest}, {"", {{layer_.digest, news(true)}}},
+                       clock_.now());
+  holdings_.held_->presence = {};
+  holdings_.held_->complete = false;
+  const auto referred = ask_bytes(kRange, "fault", true);
+  EXPECT_EQ(referred.status, 503);
+  EXPECT_EQ(referred.header("Swarmfs-Others"), holder.to_string()) << "not the asker itself";
+  EXPECT_EQ(holdings_.fetches_, 0);
+
+  ServeLimits none;
+  none.requests = 0;
+  serve(none);
+  holdings_.held_->presence = {{0, chunk::block_count(kSize)}};
+  const auto busy = ask_bytes(kRange);
+  EXPECT_EQ(busy.status, 503);
+  EXPECT_EQ(busy.header("Swarmfs-Others"), holder.to_string());
+}
+
+TEST_F(DemandServerTest, keeps_room_for_faults_and_gives_it_back) {
+  ServeLimits limits;
+  limits.bulk_requests = 1;
+  limits.requests = 2;
+  serve(limits);
+  const auto gate = hold_first_read();
+  std::promise<int> first;
+  const auto slow = start_bytes(kRange, "pull", [&](int status) { first.set_value(status); });
+  gate->begun.get_future().wait();
+  EXPECT_EQ(ask_bytes(kRange, "backfill").status, 503);
+  EXPECT_EQ(ask_bytes(kRange, "fault").status, 206);
+  gate->on_read(Failure{Fault::timed_out, "the registry is slow"});
+  EXPECT_EQ(first.get_future().get(), 504);
+  EXPECT_EQ(ask_bytes(kRange, "backfill").status, 206);
+}
+
+TEST_F(DemandServerTest, answers_with_how_a_read_failed) {
+  const std::map<Fault, int> statuses{{Fault::not_found, 404}, {Fault::denied, 403},
+                                      {Fault::timed_out, 504}, {Fault::unavailable, 503},
+                                      {Fault::corrupt, 503},   {Fault::no_space, 503}};
+  for (const auto& [fault, status] : statuses) {
+    holdings_.fault_ = fault;
+    EXPECT_EQ(ask_bytes(kRange).status, status) << to_string(fault);
+  }
+}
+
+TEST_F(DemandServerTest, may_die_with_reads_under_way) {
+  const auto gate = hold_first_read();
+  std::promise<int> ended;
+  const auto exchange = start_bytes(kRange, "fault", [&](int status) { ended.set_value(status); });
+  gate->begun.get_future().wait();
+  server_.reset();
+  EXPECT_NE(ended.get_future().get(), 206);
+  EXPECT_TRUE(gate->cancelled);
+}
+
+}  // namespace
+}  // namespace swarmfs::swarm

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "swarm/holdings.h"
+#include "util/unique_fd.h"
+
+namespace swarmfs::swarm {
+
+/// The first read waits here.
+struct Gate {
+  std::atomic<bool> used{false};
+  std::promise<void> begun;
+  Holdings::OnRead on_read;
+  std::atomic<bool> cancelled{false};
+};
+
+/// What a test wants a node to have.
+class FakeHoldings final : public Holdings {
+ public:
+  bool belongs(const util::Digest& layer, const std::string& repository) override {
+    return repository == repository_ && held_ && layer == layer_;
+  }
+  Access access(const std::string&) override { return access_; }
+  std::optional<HeldLayer> held(const util::Digest& layer) override {
+    return layer == layer_ ? held_ : std::nullopt;
+  }
+  util::Operation read(const util::Digest&, util::ByteRange range, bool fetch,
+                       const chunk::FetchContext& context, OnRead on_read) override {
+    EXPECT_TRUE(context.for_peer) << "a peer's request is never handed to a peer";
+    fetches_ += fetch;
+    if (gate_ && !gate_->used.exchange(true)) {
+      gate_->on_read = std::move(on_read);
+      gate_->begun.set_value();
+      return util::Operation([gate = gate_] { gate->cancelled = true; });
+    }
+    if (fault_) {
+      on_read(util::Failure{*fault_, "no"});
+      return {};
+    }
+    const auto bytes = util::as_bytes(content_).subspan(range.offset, range.length);
+    on_read(util::SharedBytes::of({bytes.begin(), bytes.end()}));
+    return {};
+  }
+  void published(const util::Digest&,
+                 std::function<void(std::optional<PublishedLayer>)> callback) override {
+    callback(published_);
+  }
+  void manifest(const std::string& reference, const std::string& platform,
+                std::function<void(std::optional<HeldManifest>)> callback) override {
+    const bool known = reference == "docker.io/library/nginx:1" && platform == "linux/amd64";
+    callback(known ? manifest_ : std::nullopt);
+  }
+  void profile(const util::Digest&,
+               std::function<void(std::optional<std::string>)> callback) override {
+    callback(profile_);
+  }
+
+  util::Digest layer_;
+  std::string content_, repository_;
+  Access access_;
+  std::optional<HeldLayer> held_;
+  std::optional<PublishedLayer> published_;
+  std::optional<HeldManifest> manifest_;
+  std::optional<std::string> profile_;
+  std::atomic<int> fetches_{0};
+  std::shared_ptr<Gate> gate_;
+  std::optional<util::Fault> fault_;
+};
+
+/// Of TCP, on loopback.
+inline uint16_t free_port() {
+  const util::UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  ::bind(probe.get(), reinterpret_cast<sockaddr*>(&address), length);
+  ::getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &length);
+  return ntohs(address.sin_port);
+}
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/news_rounds.h"
+
+#include "swarm/demand_fixture.h"
+#include "swarm/fake_holdings.h"
+#include "swarm/proof.h"
+
+namespace swarmfs::swarm {
+namespace {
+
+using namespace std::chrono_literals;
+using util::Fault;
+
+class NewsRoundsTest : public DemandTest {
+ protected:
+  std::string told(bool all) const {
+    return News{"there", {{layer_.digest, news(all, true)}}}.to_json();
+  }
+  void start(const std::vector<Endpoint>& peers) {
+    rounds_ = std::make_unique<NewsRounds>(client_, table_, views_, holdings_, timers_);
+    rounds_->set_known(peers);
+  }
+  template <class Ready>
+  bool eventually(Ready ready) {
+    const auto until = clock_.now() + 10s;
+    while (!ready() && clock_.now() < until) rounds_->wait_for_news(clock_.now() + 100ms);
+    return ready();
+  }
+  std::vector<LayerViews::Member> members() {
+    return views_.members(layer_.digest, {0, 1}, clock_.now());
+  }
+
+  FakeHoldings holdings_;
+  std::unique_ptr<NewsRounds> rounds_;
+};
+
+TEST_F(NewsRoundsTest, hears_who_has_a_layer_that_is_wanted) {
+  Peer& holder = peer("a", [&](auto&) { return Peer::answer(200, told(true)); });
+  views_.interest(layer_, clock_.now());
+  start({at(holder)});
+  ASSERT_TRUE(eventually([&] { return !members().empty(); }));
+  EXPECT_TRUE(members()[0].holds && members()[0].sealed);
+  EXPECT_EQ(members()[0].endpoint, at(holder));
+  EXPECT_EQ(members()[0].repository, kRepository);
+  EXPECT_EQ(table_.find(at(holder))->node_id, "a");
+  EXPECT_EQ(table_.find(at(holder))->zone, "there");
+  const auto target = holder.asked().front().target;
+  EXPECT_TRUE(target.starts_with("/v1/layers?layers=" + layer_.digest.hex() + "&port=4711"));
+}
+
+TEST_F(NewsRoundsTest, asks_in_every_repository_of_a_layer) {
+  Peer& holder = peer("a", [&](auto& asked) {
+    return asked.target.find("other") == std::string::npos ? Peer::answer(403, "no\n")
+                                                           : Peer::answer(200, told(true));
+  });
+  auto twice = layer_;
+  twice.origins.push_back({"docker.io", "library/other"});
+  views_.interest(twice, clock_.now());
+  start({at(holder)});
+  ASSERT_TRUE(eventually([&] { return !members().empty(); }));
+  EXPECT_EQ(members()[0].repository, "docker.io/library/other");
+}
+
+TEST_F(NewsRoundsTest, greets_who_is_there_without_a_topic) {
+  Peer& other = peer("a", [](auto&) { return Peer::answer(200, News{}.to_json()); });
+  start({at(other)});
+  EXPECT_TRUE(other.wait_for_requests(1));
+  EXPECT_TRUE(eventually([&] {
+    const auto known = table_.find(at(other));
+    return known && known->node_id == "a";
+  }));
+}
+
+TEST_F(NewsRoundsTest, bans_who_talks_nonsense) {
+  Peer& odd = peer("odd", [](auto&) { return Peer::answer(200, "{\"zone\":1}"); });
+  views_.interest(layer_, clock_.now());
+  start({at(odd)});
+  EXPECT_TRUE(eventually([&] { return table_.banned("odd"); }));
+  EXPECT_EQ(odd.asked().size(), 1u);
+}
+
+TEST_F(NewsRoundsTest, lets_who_is_away_or_never_ends_be_silent) {
+  for (const auto then : {Then::hang_up, Then::overflow}) {
+    const auto text = then == Then::hang_up ? "" : "HTTP/1.1 200 x\r\n\r\n";
+    Peer& away = peer("away", [=](auto&) { return says(text, then); });
+    views_.interest(layer_, clock_.now());
+    start({at(away)});
+    EXPECT_TRUE(eventually([&] {
+      const auto known = table_.find(at(away));
+      return known && known->failures > 0;
+    }));
+    EXPECT_TRUE(members().empty());
+  }
+}
+
+TEST_F(NewsRoundsTest, shows_its_proof_once_it_knows_whom_it_asks) {
+  const auto manifest = util::Sha256::of(util::as_bytes("manifest"));
+  access_.secrets[manifest] = util::Sha256::of(util::as_bytes("secret"));
+  Peer& strict = peer("strict", [&](auto& asked) {
+    return asked.header("Swarmfs-Proof").empty() ? Peer::answer(403, "show it\n")
+                                                 : Peer::answer(200, told(true));
+  });
+  views_.interest(layer_, clock_.now());
+  start({at(strict)});
+  EXPECT_TRUE(eventually([&] { return !members().empty(); }));
+  EXPECT_EQ(strict.asked().at(1).header("Swarmfs-Proof"),
+            make_proof(access_, "strict", "me", kRepository));
+}
+
+TEST_F(NewsRoundsTest, may_die_while_somebody_is_asked) {
+  Peer& slow = peer("slow", [](auto&) { return says("", Then::wait); });
+  views_.interest(layer_, clock_.now());
+  start({at(slow)});
+  EXPECT_TRUE(slow.wait_for_requests(1));
+  rounds_.reset();
+  EXPECT_TRUE(slow.wait_for_departures(1));
+  EXPECT_EQ(table_.find(at(slow))->in_flight, 0u);
+}
+
+class DemandClientTest : public DemandTest {
+ protected:
+  util::Outcome<std::string> get(const Peer& peer, std::chrono::milliseconds patience = 10s) {
+    return client_.get(at(peer), "/v1/x", {{"repository", kRepository}}, patience, 1'000);
+  }
+};
+
+TEST_F(DemandClientTest, gets_a_document_or_says_what_became_of_it) {
+  EXPECT_EQ(*get(peer("a", [](auto&) { return Peer::answer(200, "document"); })), "document");
+  const std::vector<std::pair<Peer::Answer, Fault>> answers{
+      {Peer::answer(404, ""), Fault::not_found},
+      {Peer::answer(403, ""), Fault::denied},
+      {Peer::answer(500, ""), Fault::unavailable},
+      {Peer::answer(200, std::string(1'001, 'x')), Fault::invalid},
+      {says("HTTP/1.1 200 x\r\n\r\n", Then::overflow), Fault::invalid},
+      {says("HTTP/1.1 200 x\r\nContent-Length: 9\r\n\r\nshort", Then::hang_up),
+       Fault::unavailable}};
+  for (size_t i = 0; i < answers.size(); ++i) {
+    Peer& one = peer("b", [&](auto&) { return answers[i].first; });
+    table_.met(at(one), "b", "");
+    EXPECT_EQ(get(one).failure().fault, answers[i].second) << i;
+    EXPECT_EQ(one.asked().size(), 1u) << i;
+    EXPECT_EQ(table_.find(at(one))->in_flight, 0u) << i;
+  }
+  Peer& mute = peer("mute", [](auto&) { return says("", Then::wait); });
+  EXPECT_EQ(get(mute, 100ms).failure().fault, Fault::timed_out);
+  EXPECT_EQ(get(mute).failure().fault, Fault::unavailable) << "it is silent for a second";
+  EXPECT_EQ(mute.asked().size(), 1u);
+}
+
+TEST_F(DemandClientTest, is_denied_by_who_does_not_trust_its_certificate) {
+  const support::Authority other("cluster");
+  Peer& stranger = peers_.emplace_back(ca_.issue("a"), other.pem(),
+                                       [](auto&) { return Peer::answer(200, "document"); });
+  const auto answer = get(stranger);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.failure().fault, Fault::denied) << answer.failure().message;
+  EXPECT_NE(table_.find(at(stranger))->failure.find("rejects our certificate"), std::string::npos);
+  EXPECT_TRUE(stranger.asked().empty());
+}
+
+}  // namespace
+}  // namespace swarmfs::swarm

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/peer_source.h"
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <mutex>
+
+#include "swarm/demand_fixture.h"
+#include "swarm/policy.h"
+#include "swarm/proof.h"
+
+namespace swarmfs::swarm {
+namespace {
+
+using chunk::Class;
+using util::ByteRange;
+using util::Fault;
+
+class PeerSourceTest : public DemandTest {
+ protected:
+  /// A transfer, and what came of it.
+  class Fetch {
+   public:
+    Fetch(chunk::Source& source, const chunk::LayerRef& layer, ByteRange range, Class cls,
+          std::function<void(Fetch&)> on_data = {}) {
+      chunk::FetchContext context;
+      context.cls = cls;
+      auto made = source.fetch(
+          layer, range, context,
+          [this, on_data](util::ByteView bytes) {
+            seen_.lock()->bytes += util::as_text(bytes);
+            if (on_data) on_data(*this);
+          },
+          [this](util::Outcome<util::Done> outcome) {
+            seen_.lock()->outcomes.push_back(std::move(outcome));
+            changed_.notify_all();
+          });
+      *transfer_.lock() = std::move(made);
+    }
+    /// How it ended; the failure's fault where it did not end well.
+    std::optional<Fault> fault() {
+      auto seen = seen_.lock();
+      const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      if (!seen.wait_until(changed_, until, [&] { return !seen->outcomes.empty(); })) {
+        ADD_FAILURE() << "it never ends";
+        return {};
+      }
+      const auto& outcome = seen->outcomes.front();
+      return outcome ? std::nullopt : std::optional(outcome.failure().fault);
+    }
+    void cancel() {
+      auto gone = std::move(*transfer_.lock());
+      gone.reset();
+    }
+    std::string bytes() { return seen_.lock()->bytes; }
+    size_t ends() { return seen_.lock()->outcomes.size(); }
+    std::string supplier() { return (*transfer_.lock())->supplier(); }
+
+   private:
+    struct Seen {
+      std::string bytes;
+      std::vector<util::Outcome<util::Done>> outcomes;
+    };
+    util::Sync<Seen> seen_;
+    std::condition_variable changed_;
+    util::Sync<std::unique_ptr<chunk::Transfer>> transfer_;
+  };
+
+  std::unique_ptr<Fetch> fetch(ByteRange range, Class cls = Class::pull,
+                               std::function<void(Fetch&)> on_data = {}) {
+    return std::make_unique<Fetch>(source_, layer_, range, cls, std::move(on_data));
+  }
+  static std::string name_of(const Peer& peer, const std::string& node) {
+    return at(peer).to_string() + " (node " + node + ")";
+  }
+  PeerSource source_{
+      {"here", [] { return std::string("me"); }, true, 0, [](const chunk::LayerRef&) {}},
+      client_,
+      table_,
+      views_,
+      timers_,
+      metrics_};
+  static constexpr ByteRange kRange{256 * 1024, 128 * 1024};
+};
+
+TEST_F(PeerSourceTest, gives_what_a_holder_has) {
+  Peer& holder = peer("a", right);
+  know(holder, "a");
+  const auto got = fetch(kRange);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange));
+  EXPECT_EQ(got->supplier(), name_of(holder, "a"));
+  EXPECT_EQ(table_.find(at(holder))->bytes_given, kRange.length);
+  EXPECT_EQ(table_.find(at(holder))->in_flight, 0u);
+  ASSERT_EQ(holder.asked().size(), 1u);
+  const auto asked = holder.asked().front();
+  EXPECT_EQ(asked.target, "/v1/layers/" + layer_.digest.hex() +
+                              "/bytes?class=pull&fetch=0&port=4711&repository=docker.io%2Flibrary"
+                              "%2Fnginx&zone=here");
+  EXPECT_EQ(range_of(asked), kRange);
+}
+
+TEST_F(PeerSourceTest, asks_an_owner_that_has_it_not_to_fetch_it) {
+  std::string name = "a";  // of a node that owns the first chunk, and not we
+  while (owners(layer_.digest, 0, std::vector<std::string>{"me", name}, 1).front() == 0)
+    name += "a";
+  Peer& owner = peer(name, right);
+  know(owner, name, false);
+  const ByteRange range{0, 4096};
+  const auto got = fetch(range);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(range));
+  EXPECT_NE(owner.asked().front().target.find("&fetch=1&"), std::string::npos);
+}
+
+TEST_F(PeerSourceTest, gives_the_short_end_of_a_layer) {
+  know(peer("a", right), "a");
+  const ByteRange end{kSize - 777, 777};
+  const auto got = fetch(end, Class::fault);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(end));
+}
+
+TEST_F(PeerSourceTest, ends_at_the_end_of_a_chunk) {
+  know(peer("a", right), "a");
+  const auto plan = source_.plan(layer_, {240 * 1024, 64 * 1024}, {});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->length, 16u * 1024);
+}
+
+TEST_F(PeerSourceTest, has_no_plan_where_nobody_has_the_layer_or_a_peer_asks) {
+  EXPECT_FALSE(source_.plan(layer_, kRange, {}));
+  know(peer("a", right), "a");
+  EXPECT_TRUE(source_.plan(layer_, kRange, {}));
+  chunk::FetchContext context;
+  context.for_peer = true;
+  EXPECT_FALSE(source_.plan(layer_, kRange, context));
+}
+
+TEST_F(PeerSourceTest, fails_where_nobody_is_left_to_ask) {
+  EXPECT_EQ(fetch(kRange)->fault(), Fault::unavailable);
+  Peer& without = peer("a", [](auto&) { return Peer::answer(404, "not here\n"); });
+  know(without, "a");
+  const auto got = fetch(kRange);
+  EXPECT_EQ(got->fault(), Fault::unavailable);
+  EXPECT_EQ(got->bytes().size(), 0u);
+  const auto blocks = chunk::blocks_covering(kRange);
+  for (const auto& member : views_.members(layer_.digest, blocks, clock_.now()))
+    EXPECT_FALSE(member.holds) << "it said so";
+  EXPECT_EQ(table_.find(at(without))->failures, 0u) << "whoever declines is alive";
+}
+
+TEST_F(PeerSourceTest, never_asks_again_whom_it_banned_for_wrong_bytes) {
+  Peer& liar = peer("liar", [](auto& asked) {
+    return partial(range_of(asked), std::string(range_of(asked).length, '!'));
+  });
+  know(liar, "liar");
+  const auto got = fetch(kRange);
+  EXPECT_FALSE(got->fault()) << "what came is for others to check";
+  EXPECT_TRUE(got->bytes() == std::string(kRange.length, '!'));
+  source_.blame(layer_, got->supplier(), "block 16 is wrong");
+  EXPECT_TRUE(table_.banned("liar"));
+  EXPECT_EQ(table_.find(at(liar))->banned, "block 16 is wrong");
+  EXPECT_FALSE(source_.plan(layer_, kRange, {}));
+  EXPECT_EQ(fetch(kRange)->fault(), Fault::unavailable);
+  EXPECT_EQ(liar.asked().size(), 1u);
+}
+
+TEST_F(PeerSourceTest, goes_on_elsewhere_where_a_peer_hangs_up) {
+  Peer& weak = peer("weak", [](auto& asked) {
+    const auto whole = partial(range_of(asked), part(range_of(asked))).text;
+    return says(whole.substr(0, whole.size() - range_of(asked).length + 50'000), Then::hang_up);
+  });
+  know(weak, "weak");
+  const auto alone = fetch(kRange);
+  EXPECT_EQ(alone->fault(), Fault::unavailable);
+  EXPECT_TRUE(alone->bytes() == part({kRange.offset, 50'000})) << "what came is right";
+  EXPECT_EQ(table_.find(at(weak))->failures, 1u);
+}
+
+TEST_F(PeerSourceTest, continues_with_the_next_where_the_first_stopped) {
+  // Whoever is asked first hangs up.
+  std::atomic<int> asked_so_far{0};
+  const auto script = [&](auto& asked) {
+    auto whole = right(asked);
+    if (asked_so_far++ > 0) return whole;
+    return says(whole.text.substr(0, whole.text.size() - kRange.length + 50'000), Then::hang_up);
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  const auto got = fetch(kRange);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange)) << "each byte once";
+  EXPECT_EQ(peers_.front().asked().size(), 1u);
+  EXPECT_EQ(peers_.back().asked().size(), 1u);
+  auto ranges =
+      std::vector{range_of(peers_.front().asked()[0]), range_of(peers_.back().asked()[0])};
+  std::sort(ranges.begin(), ranges.end(), [](auto& a, auto& b) { return a.offset < b.offset; });
+  EXPECT_EQ(ranges[0], kRange);
+  EXPECT_EQ(ranges[1], (ByteRange{kRange.offset + 50'000, kRange.length - 50'000}));
+}
+
+TEST_F(PeerSourceTest, blames_nobody_for_a_block_that_two_peers_gave) {
+  std::atomic<int> asked_so_far{0};
+  const auto script = [&](auto& asked) {
+    auto whole = right(asked);
+    if (asked_so_far++ > 0) return whole;
+    return says(whole.text.substr(0, whole.text.size() - kRange.length + 50'000), Then::hang_up);
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  std::mutex mutex;
+  std::vector<std::pair<size_t, std::string>> came;  ///< up to here, from whom
+  const auto got = fetch(kRange, Class::pull, [&](Fetch& self) {
+    const std::lock_guard hold(mutex);
+    came.emplace_back(self.bytes().size(), self.supplier());
+  });
+  EXPECT_FALSE(got->fault());
+  const bool a_first = range_of(peers_.front().asked().front()) == kRange;
+  const auto first = name_of(a_first ? peers_.front() : peers_.back(), a_first ? "a" : "b");
+  const auto second = name_of(a_first ? peers_.back() : peers_.front(), a_first ? "b" : "a");
+  for (const auto& [end, supplier] : came)
+    EXPECT_EQ(supplier, end <= 50'000 ? first : end <= 65'536 ? "peers" : second) << end;
+  const auto at_seam = [](const auto& one) { return one.first == 65'536; };
+  EXPECT_EQ(std::count_if(came.begin(), came.end(), at_seam), 1) << "a piece ends with that block";
+}
+
+TEST_F(PeerSourceTest, takes_nothing_beyond_the_range) {
+  const std::vector<Peer::Script> scripts{
+      [](auto& asked) {
+        auto made = right(asked);
+        made.text.replace(made.text.find("Content-Length"), 14, "X-Not-A-Length");
+        return says(made.text, Then::overflow);
+      },
+      [](auto& asked) {
+        const auto range = range_of(asked);
+        return partial({range.offset, range.length + 1}, part({range.offset, range.length + 1}));
+      }};
+  for (const auto& script : scripts) {
+    Peer& endless = peer("endless", script);
+    know(endless, "endless");
+    const auto got = fetch(kRange);
+    EXPECT_FALSE(got->fault()) << "all that was wanted came";
+    EXPECT_TRUE(got->bytes() == part(kRange));
+    EXPECT_EQ(table_.find(at(endless))->failures, 1u);
+    views_.gone(at(endless));
+  }
+}
+
+TEST_F(PeerSourceTest, takes_nothing_from_who_answers_with_the_whole_or_with_another_range) {
+  const std::vector<Peer::Script> scripts{
+      [](auto&) { return Peer::answer(200, content()); },
+      [](auto&) { return says("HTTP/1.1 200 OK\r\n\r\n", Then::overflow); },
+      [](auto& asked) { return Peer::answer(203, part(range_of(asked))); },
+      [](auto& asked) {
+        auto range = range_of(asked);
+        return partial({range.offset + 1, range.length}, part({range.offset + 1, range.length}));
+      },
+      [](auto& asked) { return Peer::answer(206, part(range_of(asked))); },
+      [](auto&) { return says("HTTP/1.1 206 x\r\nX: ", Then::overflow); },
+      [](auto&) { return says("nonsense\r\n\r\n", Then::hang_up); }};
+  for (size_t i = 0; i < scripts.size(); ++i) {
+    Peer& odd = peer("odd", scripts[i]);
+    know(odd, "odd");
+    const auto got = fetch(kRange);
+    EXPECT_EQ(got->fault(), Fault::unavailable) << i;
+    EXPECT_EQ(got->bytes().size(), 0u) << i;
+    EXPECT_EQ(table_.find(at(odd))->bytes_given, 0u) << i;
+    EXPECT_EQ(table_.find(at(odd))->failures, 1u) << i;
+    views_.gone(at(odd));
+  }
+}
+
+TEST_F(PeerSourceTest, gives_up_on_who_says_nothing) {
+  Peer& mute = peer("mute", [](auto&) { return says("", Then::wait); });
+  know(mute, "mute");
+  EXPECT_EQ(fetch(kRange, Class::fault)->fault(), Fault::unavailable);
+  EXPECT_TRUE(mute.wait_for_departures(1));
+  EXPECT_EQ(table_.find(at(mute))->failures, 1u);
+  EXPECT_FALSE(source_.plan(layer_, kRange, {})) << "it is silent now, and no member";
+}
+
+TEST_F(PeerSourceTest, overtakes_a_slow_peer_and_lets_it_go) {
+  // Whoever is asked first says nothing.
+  std::atomic<int> asked_so_far{0};
+  const auto script = [&](auto& asked) {
+    return asked_so_far++ == 0 ? says("", Then::wait) : right(asked);
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  const auto got = fetch(kRange, Class::fault);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange));
+  Peer& slow = got->supplier() == name_of(peers_.front(), "a") ? peers_.back() : peers_.front();
+  EXPECT_TRUE(slow.wait_for_departures(1));
+  EXPECT_EQ(table_.find(at(slow))->in_flight, 0u);
+  EXPECT_EQ(table_.find(at(slow))->failures, 0u) << "late is not dead";
+}
+
+TEST_F(PeerSourceTest, overtakes_a_peer_that_lags) {
+  // Whoever is asked first stops after a while.
+  std::atomic<int> asked_so_far{0};
+  const auto script = [&](auto& asked) {
+    auto whole = right(asked);
+    if (asked_so_far++ > 0) return whole;
+    return says(whole.text.substr(0, whole.text.size() - kRange.length + 50'000), Then::wait);
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  const auto got = fetch(kRange, Class::fault);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange)) << "each byte once";
+  Peer& slow = got->supplier() == name_of(peers_.front(), "a") ? peers_.back() : peers_.front();
+  EXPECT_EQ(range_of(slow.asked().front()), kRange);
+  EXPECT_TRUE(slow.wait_for_departures(1));
+  EXPECT_EQ(table_.find(at(slow))->failures, 0u) << "late is not dead";
+}
+
+TEST_F(PeerSourceTest, asks_again_whom_it_dropped_for_a_peer_that_lags_now) {
+  // The first is late, so that the second is asked as well, and then stops midway.
+  std::atomic<int> asked_so_far{0};
+  std::promise<void> second_asked;
+  auto second = second_asked.get_future().share();
+  const auto script = [&](auto& asked) {
+    const auto whole = right(asked).text;
+    const int number = asked_so_far++;
+    if (number == 1) second_asked.set_value();
+    if (number == 1) return says("", Then::wait);
+    if (number == 2) return says(whole, Then::listen);
+    second.wait();
+    return says(whole.substr(0, whole.size() - kRange.length + 50'000), Then::wait);
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  const auto got = fetch(kRange, Class::fault);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange));
+  EXPECT_EQ(asked_so_far, 3);
+}
+
+TEST_F(PeerSourceTest, asks_each_peer_in_a_repository_that_it_knows_the_layer_in) {
+  Peer& other = peer("other", right);
+  know(other, "other");
+  auto elsewhere = layer_;
+  elsewhere.origins = {{"docker.io", "library/other"}};
+  views_.interest(elsewhere, clock_.now());
+  const News here{"here", {{layer_.digest, news(true)}}};
+  views_.heard(at(other), kRepository, {layer_.digest}, {}, clock_.now());
+  views_.heard(at(other), "docker.io/library/other", {layer_.digest}, here, clock_.now());
+  views_.heard(at(other), kRepository, {layer_.digest}, {}, clock_.now());
+  const auto got = fetch(kRange);
+  EXPECT_FALSE(got->fault());
+  EXPECT_NE(other.asked().front().target.find("repository=docker.io%2Flibrary%2Fother&"),
+            std::string::npos);
+  views_.heard(at(other), "docker.io/library/other", {layer_.digest}, {}, clock_.now());
+  EXPECT_FALSE(source_.plan(layer_, kRange, {})) << "gone where it was";
+}
+
+TEST_F(PeerSourceTest, stops_when_it_is_cancelled_in_flight) {
+  for (const bool midway : {false, true}) {
+    Peer& slow = peer("slow", [midway](auto& asked) {
+      const auto whole = right(asked).text;
+      return says(midway ? whole.substr(0, whole.size() - 1) : "", Then::wait);
+    });
+    know(slow, "slow");
+    const auto got = fetch(kRange);
+    EXPECT_TRUE(slow.wait_for_requests(1));
+    got->cancel();
+    EXPECT_TRUE(slow.wait_for_departures(1));
+    EXPECT_EQ(table_.find(at(slow))->in_flight, 0u);
+    EXPECT_EQ(got->ends(), 0u) << "nobody is told";
+    views_.gone(at(slow));
+  }
+}
+
+TEST_F(PeerSourceTest, may_be_cancelled_in_its_own_callback_and_while_it_waits_for_a_busy_peer) {
+  Peer& giver = peer("a", right);
+  know(giver, "a");
+  std::promise<void> first;
+  std::atomic<bool> gone{false};
+  auto got = fetch(kRange, Class::pull, [&](Fetch& self) {
+    if (gone.exchange(true)) return;
+    self.cancel();
+    first.set_value();
+  });
+  first.get_future().wait();
+  EXPECT_EQ(got->ends(), 0u);
+  views_.gone(at(giver));
+
+  Peer& busy = peer("b", [](auto&) { return Peer::answer(503, "later\n"); });
+  know(busy, "b");
+  got = fetch(kRange);
+  EXPECT_TRUE(busy.wait_for_requests(2)) << "bulk asks again";
+  got->cancel();
+  EXPECT_EQ(got->ends(), 0u);
+}
+
+TEST_F(PeerSourceTest, may_die_with_transfers_under_way) {
+  Peer& slow = peer("slow", [](auto&) { return says("", Then::wait); });
+  know(slow, "slow");
+  auto source = std::make_unique<PeerSource>(
+      PeerSourceOptions{"here", [] { return std::string("me"); }, true, 0, {}}, client_, table_,
+      views_, timers_, metrics_);
+  Fetch got(*source, layer_, kRange, Class::pull);
+  EXPECT_TRUE(slow.wait_for_requests(1));
+  source.reset();
+  got.cancel();
+  EXPECT_TRUE(slow.wait_for_departures(1));
+}
+
+TEST_F(PeerSourceTest, goes_where_a_busy_peer_sends_it) {
+  Peer& knows_it = peer("c", right);
+  know(knows_it, "c", false);
+  const auto script = [&](auto&) {
+    return Peer::answer(503, "not by this node, now\n",
+                        "Swarmfs-Others: " + at(knows_it).to_string() + ",,nonsense,1.2.3.4\r\n");
+  };
+  Peer& busy = peer("a", script);
+  know(busy, "a");
+  const auto got = fetch(kRange, Class::fault);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange));
+  EXPECT_EQ(got->supplier(), name_of(knows_it, "c"));
+  EXPECT_NE(knows_it.asked().front().target.find("&fetch=0&"), std::string::npos);
+}
+
+TEST_F(PeerSourceTest, believes_no_hearsay_of_strangers) {
+  Peer& stranger = peer("stranger", right);
+  Peer& busy = peer("a", [&](auto&) {
+    return Peer::answer(503, "", "Swarmfs-Others: " + at(stranger).to_string() + "\r\n");
+  });
+  know(busy, "a");
+  EXPECT_EQ(fetch(kRange, Class::fault)->fault(), Fault::unavailable);
+  EXPECT_TRUE(stranger.asked().empty());
+}
+
+TEST_F(PeerSourceTest, ends_with_peers_that_send_it_to_and_fro) {
+  Peer *a = nullptr, *b = nullptr;
+  const auto to = [](Peer*& other) {
+    return [&other](auto&) {
+      return Peer::answer(503, "", "Swarmfs-Others: " + at(*other).to_string() + "\r\n");
+    };
+  };
+  a = &peer("a", to(b));
+  b = &peer("b", to(a));
+  know(*a, "a");
+  know(*b, "b");
+  EXPECT_EQ(fetch(kRange, Class::fault)->fault(), Fault::unavailable);
+  EXPECT_LE(a->asked().size() + b->asked().size(), 2u * (kMostReferrals + 1));
+}
+
+TEST_F(PeerSourceTest, shows_that_it_may_pull_once_it_knows_whom_it_asks) {
+  const auto manifest = util::Sha256::of(util::as_bytes("manifest"));
+  access_.secrets[manifest] = util::Sha256::of(util::as_bytes("secret"));
+  Peer& strict = peer("strict", [](auto& asked) {
+    return asked.header("Swarmfs-Proof").empty() ? Peer::answer(403, "show it\n") : right(asked);
+  });
+  know(strict, "");  // heard of, never met
+  const auto got = fetch(kRange);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange));
+  ASSERT_EQ(strict.asked().size(), 2u);
+  EXPECT_EQ(strict.asked().back().header("Swarmfs-Proof"),
+            make_proof(access_, "strict", "me", kRepository));
+}
+
+TEST_F(PeerSourceTest, takes_a_refusal_for_an_answer) {
+  Peer& strict = peer("strict", [](auto&) { return Peer::answer(403, "you may not\n"); });
+  know(strict, "strict");
+  EXPECT_EQ(fetch(kRange)->fault(), Fault::unavailable);
+  EXPECT_EQ(strict.asked().size(), 1u);
+}
+
+TEST_F(PeerSourceTest, takes_no_provisional_bytes_where_it_must_not) {
+  PeerSource strict({"here", [] { return std::string("me"); }, false, 0, {}}, client_, table_,
+                    views_, timers_, metrics_);
+  know(peer("a", right), "a");
+  chunk::FetchContext context;
+  EXPECT_FALSE(strict.plan(layer_, kRange, context));
+  context.sealed = true;
+  EXPECT_TRUE(strict.plan(layer_, kRange, context));
+}
+
+}  // namespace
+}  // namespace swarmfs::swarm
