@@ -16,8 +16,8 @@ namespace {
 class BackfillRun : public std::enable_shared_from_this<BackfillRun> {
  public:
   BackfillRun(fetch::Fetcher& fetcher, util::Timers& timers,
-      std::vector<std::shared_ptr<fetch::Layer>> layers, BackfillHooks hooks,
-      util::BackoffPolicy pauses)
+              std::vector<std::shared_ptr<fetch::Layer>> layers, BackfillHooks hooks,
+              util::BackoffPolicy pauses)
       : fetcher_(fetcher),
         timers_(timers),
         layers_(std::move(layers)),
@@ -131,7 +131,8 @@ class BackfillRun : public std::enable_shared_from_this<BackfillRun> {
 util::Operation backfill(fetch::Fetcher& fetcher, util::Timers& timers,
                          std::vector<std::shared_ptr<fetch::Layer>> layers, BackfillHooks hooks,
                          util::BackoffPolicy pauses) {
-  auto run = std::make_shared<BackfillRun>(fetcher, timers, std::move(layers), std::move(hooks), pauses);
+  auto run =
+      std::make_shared<BackfillRun>(fetcher, timers, std::move(layers), std::move(hooks), pauses);
   run->next();
   return util::Operation([run] { run->stop(); });
 }
