@@ -18,7 +18,7 @@ using util::Fault;
 
 namespace {
 
-constexpr uint64_t kPage = io::BufferPool::kAlignment;
+constexpr uint64_t kSector = io::BufferPool::kAlignment;
 
 }  // namespace
 
@@ -60,7 +60,7 @@ void CachedLayer::write(chunk::BlockIndex first, util::SharedBytes bytes, chunk:
 
 void CachedLayer::start_write(std::shared_ptr<Write> write) {
   const size_t piece = std::min(write->bytes.size() - write->done, io::BufferPool::kBufferSize);
-  const size_t whole = (piece + kPage - 1) / kPage * kPage;
+  const size_t whole = (piece + kSector - 1) / kSector * kSector;
   auto buffer = queue_.buffers().take(whole);
   std::memcpy(buffer->data, write->bytes.data() + write->done, piece);
   std::memset(buffer->data + piece, 0, whole - piece);

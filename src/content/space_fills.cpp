@@ -25,7 +25,7 @@ using util::SharedBytes;
 
 namespace {
 
-constexpr size_t kPiece = 1 << 20;  ///< of a write
+constexpr size_t kWrite = 1 << 20;
 
 /// One read that waits. All but the gate is guarded by the core's lock.
 struct Waiter {
@@ -207,7 +207,7 @@ void SpaceFills::Core::feed(const FillPtr& fill, ByteView bytes) {
     });
   }
   for (const auto& waiter : served) answer(waiter, SharedBytes(waiter->out, *waiter->out));
-  if (fill->tail.size() >= kPiece)
+  if (fill->tail.size() >= kWrite)
     write(fill, fill->tail.size() / chunk::kBlockSize * chunk::kBlockSize);
 }
 

@@ -164,12 +164,10 @@ void PeerTransfer::launch(const TryPtr& made) {
   handlers.on_done = [guarded](const Outcome<http::Response>& outcome) {
     guarded([&](PeerTransfer& self, const TryPtr& one) { self.on_done(one, outcome); });
   };
-  std::shared_ptr<http::Exchange> exchange =
-      source_->client.start(std::move(request), std::move(handlers));
+  auto exchange = source_->client.start(std::move(request), std::move(handlers));
   const std::lock_guard hold(mutex_);
-  const bool wanted = std::find(live_.begin(), live_.end(), made) != live_.end();
-  // It ended meanwhile. Its death waits for its callback, and that may wait for Source::fetch().
-  if (!wanted) return source_->timers.post({}, [dead = std::move(exchange)] {});
+  // Also where it has ended meanwhile. Its death waits for its callback, which may wait for the end
+  // of Source::fetch(): it must not come here. While the callback runs, it holds `made`.
   if (paused_) exchange->pause();
   made->exchange = std::move(exchange);
 }

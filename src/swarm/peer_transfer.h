@@ -85,7 +85,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
     util::Duration expected{};
     uint64_t arrived = 0;  ///< bytes
     uint64_t before = 0;   ///< of these: before it began
-    std::shared_ptr<http::Exchange> exchange;
+    std::unique_ptr<http::Exchange> exchange;
     std::string supplier;
     bool same_zone = true;
     bool again = false;            ///< the peer told who it is: worth asking again, with a proof
@@ -93,7 +93,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
     std::vector<Endpoint> others;  ///< who has it, says a peer that sends us away
   };
   using TryPtr = std::shared_ptr<Try>;
-  using Exchanges = std::vector<std::shared_ptr<http::Exchange>>;
+  using Exchanges = std::vector<std::unique_ptr<http::Exchange>>;
 
   void stop();
   void pause(bool paused);

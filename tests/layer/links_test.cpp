@@ -40,13 +40,13 @@ std::string listing(const FileTable& files, InodeIndex at = 0, const std::string
   return made;
 }
 
-struct Case {
+struct Layout {
   const char* name;
   TarMaker tar;
   const char* listing;  ///< what containerd 1.6.20 unpacks
 };
 
-std::vector<Case> cases() {
+std::vector<Layout> layouts() {
   return {
       {"a relative link", TarMaker().symlink("bin", "usr/bin").file("bin/tool", "1"),
        "bin>usr/bin usr/ usr/bin/ usr/bin/tool=1 "},
@@ -101,7 +101,7 @@ std::vector<Case> cases() {
 }
 
 TEST(Links, are_followed_as_containerd_does) {
-  for (const auto& one : cases()) EXPECT_EQ(listing(files_of(one.tar)), one.listing) << one.name;
+  for (const auto& one : layouts()) EXPECT_EQ(listing(files_of(one.tar)), one.listing) << one.name;
 }
 
 TarMaker chain(int links) {
