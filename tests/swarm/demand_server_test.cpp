@@ -8,6 +8,7 @@
 
 #include "swarm/demand_fixture.h"
 #include "swarm/fake_holdings.h"
+#include "swarm/free_port.h"
 #include "swarm/proof.h"
 
 namespace swarmfs::swarm {

@@ -17,6 +17,7 @@
 #include "swarm/announcements.h"
 #include "swarm/dht.h"
 #include "swarm/discovery.h"
+#include "swarm/free_port.h"
 #include "util/error.h"
 #include "util/unique_fd.h"
 
@@ -32,24 +33,6 @@ DhtKey key_of(const std::string& name) {
 
 std::string loopback(unsigned host) {
   return "127.0.0." + std::to_string(host);
-}
-
-bool is_free(uint16_t port, int type) {
-  const util::UniqueFd fd(socket(AF_INET, type, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  return bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
-}
-
-/// Of a demand lane: the DHT's port after it is free on all addresses. Each call another one.
-uint16_t free_port() {
-  static std::atomic<unsigned> calls{static_cast<unsigned>(getpid()) * 16};
-  for (unsigned tries = 0; tries < 4'000; ++tries) {
-    const auto port = static_cast<uint16_t>(20'000 + calls++ % 4'000 * 2);
-    if (is_free(port + 1, SOCK_STREAM) && is_free(port + 1, SOCK_DGRAM)) return port;
-  }
-  throw util::Error("no free port");
 }
 
 /// What came, and a wait for it that ends with the deadline.

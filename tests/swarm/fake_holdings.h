@@ -4,8 +4,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <atomic>
 #include <future>
@@ -14,7 +12,6 @@
 #include <string>
 
 #include "swarm/holdings.h"
-#include "util/unique_fd.h"
 
 namespace swarmfs::swarm {
 
@@ -78,17 +75,5 @@ class FakeHoldings final : public Holdings {
   std::shared_ptr<Gate> gate_;
   std::optional<util::Fault> fault_;
 };
-
-/// Of TCP, on loopback.
-inline uint16_t free_port() {
-  const util::UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  ::bind(probe.get(), reinterpret_cast<sockaddr*>(&address), length);
-  ::getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &length);
-  return ntohs(address.sin_port);
-}
 
 }  // namespace swarmfs::swarm

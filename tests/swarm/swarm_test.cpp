@@ -9,6 +9,7 @@
 #include "swarm/demand_fixture.h"
 #include "swarm/discovery.h"
 #include "swarm/fake_holdings.h"
+#include "swarm/free_port.h"
 #include "util/file.h"
 
 namespace swarmfs::swarm {
