@@ -107,6 +107,7 @@ Failure LayerLibrary::refute(const Content& content, const std::string& why) {
   content.standing->set_document(nullptr);
   content.standing->refute();
   content.bytes->seal(nullptr);
+  trees_.lock()->erase(digest);
   store_.remove_document(tree_name(digest));
   store_.remove_document(index_name(digest));
   if (document && document->claimed()) blame(document->claimant, digest, why);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "util/digest.h"
 
@@ -15,8 +16,9 @@ inline std::string index_name(const util::Digest& layer) {
   return "index/" + layer.hex();
 }
 /// A TreeDocument.
+inline constexpr std::string_view kTrees = "tree/";
 inline std::string tree_name(const util::Digest& layer) {
-  return "tree/" + layer.hex();
+  return std::string(kTrees) + layer.hex();
 }
 
 }  // namespace swarmfs::content

@@ -28,7 +28,16 @@ LayerLibrary::LayerLibrary(fetch::Fetcher& fetcher, chunk::Store& store, util::M
       store_(store),
       claims_(claims),
       mismatches_(metrics.counter(kFailures, kFailuresHelp, {{"source", "registry"}})),
-      lies_(metrics.counter(kFailures, kFailuresHelp, {{"source", "peer"}})) {}
+      lies_(metrics.counter(kFailures, kFailuresHelp, {{"source", "peer"}})) {
+  auto trees = trees_.lock();
+  for (const auto& name : store.documents(std::string(kTrees)))
+    if (const auto layer = util::Digest::parse("sha256:" + name.substr(kTrees.size())))
+      trees->insert(*layer);
+}
+
+bool LayerLibrary::may_publish(const util::Digest& digest) const {
+  return claims_ && trees_.lock()->contains(digest);
+}
 
 std::shared_ptr<Content> LayerLibrary::known(const util::Digest& digest) {
   auto known = known_.lock();
@@ -109,6 +118,7 @@ Standing::Document LayerLibrary::keep(fetch::Layer& layer, util::ByteView index,
   document.index = util::Sha256::of(index);
   store_.save_document(index_name(layer.ref().digest), index);
   store_.save_document(tree_name(layer.ref().digest), document.serialize());
+  trees_.lock()->insert(layer.ref().digest);
   layer.seal(document.tree);
   return std::make_shared<const TreeDocument>(std::move(document));
 }

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "chunk/store.h"
@@ -62,6 +63,8 @@ class LayerLibrary {
                                            SpaceFills::OnRead on_read);
   /// Empty: no cluster, no hash tree, or a claim in dispute.
   std::optional<Published> published(const util::Digest& digest);
+  /// Whether published() is worth asking. Never blocks.
+  [[nodiscard]] bool may_publish(const util::Digest& digest) const;
 
  private:
   using Opened = util::Outcome<std::shared_ptr<Content>>;
@@ -92,6 +95,7 @@ class LayerLibrary {
   util::Metrics::Counter& lies_;
   std::atomic<uint64_t> generations_{0};
   util::Sync<std::map<util::Digest, std::weak_ptr<Content>>> known_;
+  mutable util::Sync<std::set<util::Digest>> trees_;  ///< of layers whose hash tree is stored
   Once<std::shared_ptr<Content>> building_;
   Once<util::Done> settling_;
   SpaceFills fills_;  ///< last: its fills use the others

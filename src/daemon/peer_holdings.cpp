@@ -16,8 +16,6 @@ using Using = std::shared_lock<std::shared_mutex>;
 
 namespace {
 
-constexpr std::chrono::seconds kLookAgain{1};
-
 std::vector<BlockRange> without(uint64_t count, const std::vector<BlockRange>& missing) {
   std::vector<BlockRange> made;
   uint64_t at = 0;
@@ -73,27 +71,6 @@ std::shared_ptr<fetch::Layer> PeerHoldings::open(const util::Digest& layer) {
   return ref.size == 0 ? nullptr : parts_.fetcher->open(ref);
 }
 
-bool PeerHoldings::sealed(const util::Digest& layer) {
-  const auto now = std::chrono::steady_clock::now();
-  auto all = sealed_.lock();
-  auto& known = (*all)[layer];
-  if (known.is || known.looking || now - known.looked < kLookAgain) return known.is;
-  known.looking = true;
-  workers_.post(util::Workers::Urgency::normal, [this, layer] {
-    bool is = false;
-    {
-      const Using held(connection_);
-      try {
-        is = parts_.library && parts_.library->published(layer).has_value();
-      } catch (const std::exception& error) {
-        util::log::warning("layer {}: {}", layer.short_hex(), error.what());
-      }
-    }
-    (*sealed_.lock())[layer] = {is, false, std::chrono::steady_clock::now()};
-  });
-  return false;
-}
-
 std::optional<swarm::HeldLayer> PeerHoldings::held(const util::Digest& digest) {
   const Using held(connection_);
   const auto layer = parts_.store ? open(digest) : nullptr;
@@ -105,7 +82,7 @@ std::optional<swarm::HeldLayer> PeerHoldings::held(const util::Digest& digest) {
   made.complete = missing.empty();
   made.presence = without(count, missing);
   for (const auto& blocks : parts_.fetcher->coming(*layer)) made.presence.push_back(blocks);
-  made.sealed = layer->sealed() || sealed(digest);
+  made.sealed = layer->sealed() || (parts_.library && parts_.library->may_publish(digest));
   return made;
 }
 

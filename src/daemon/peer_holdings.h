@@ -47,20 +47,12 @@ class PeerHoldings final : public swarm::Holdings {
                std::function<void(std::optional<std::string>)> callback) override;
 
  private:
-  /// Whether a layer is sealed is told by its documents, which are on the disk: looked at beside.
-  struct Sealed {
-    bool is = false;
-    bool looking = false;
-    std::chrono::steady_clock::time_point looked;
-  };
   [[nodiscard]] std::shared_ptr<fetch::Layer> open(const util::Digest& layer);
-  [[nodiscard]] bool sealed(const util::Digest& layer);
 
   util::Workers& workers_;
   std::shared_mutex connection_;  ///< shared while a call uses parts_
   Parts parts_;
   util::Sync<std::map<util::Digest, chunk::LayerRef>> refs_;
-  util::Sync<std::map<util::Digest, Sealed>> sealed_;
 };
 
 }  // namespace swarmfs::daemon

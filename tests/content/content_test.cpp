@@ -18,7 +18,9 @@ using util::Outcome;
 TEST_F(ContentTest, a_layer_that_was_built_is_sealed_and_can_be_published) {
   start(layer_);
   EXPECT_FALSE(library_->published(ref_.digest));
+  EXPECT_FALSE(library_->may_publish(ref_.digest));
   const auto content = open();
+  EXPECT_TRUE(library_->may_publish(ref_.digest));
   ASSERT_TRUE(content->bytes->sealed());
   EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
   const auto published = library_->published(ref_.digest);
@@ -35,6 +37,7 @@ TEST_F(ContentTest, a_sealed_layer_is_sealed_after_a_restart_and_nothing_is_hash
   start(layer_);
   open();
   start("");
+  EXPECT_TRUE(library_->may_publish(ref_.digest)) << "before anybody opened it";
   const auto content = library_->open_known(ref_);
   ASSERT_TRUE(content);
   ASSERT_TRUE(content->bytes->sealed());
@@ -196,6 +199,7 @@ TEST_F(ContentTest, bytes_that_fit_a_lying_root_do_not_pass_the_digest) {
   EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
   EXPECT_EQ(content->bytes->stored().bytes_present(), 0u);
   EXPECT_FALSE(library_->published(ref_.digest));
+  EXPECT_FALSE(library_->may_publish(ref_.digest));
   EXPECT_FALSE(library_->open_known(ref_));
   EXPECT_EQ(read(content, "big", {0, 10}).failure().fault, Fault::corrupt);
 
