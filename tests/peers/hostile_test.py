@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Members that lie, and strangers: no wrong byte is read, the liar is named and banned, the stranger learns nothing."""
+"""A cluster by certificate files: a member that lies is named and banned, a stranger learns nothing, private stays private.
+(lies_test.py and strangers_test.py have more of both, in a cluster by token.)"""
 import os
 import subprocess
 import sys
@@ -23,27 +24,26 @@ def wrong(node):
     return node.metrics().get('swarmfs_verification_failures_total{source="peer"}', 0)
 
 
-def lied_to(authority, registry, folder, expected, lie, sealed):
+def lied_to(authority, registry, folder, expected, sealed):
     """A node whose only peer lies; `sealed`: it knows the hash trees, but has no bytes any more."""
     port, liar_port = free_port(), free_port()
-    node = Node(config=authority.section(f"victim-{lie}-{sealed}", f"127.0.0.1:{port}", [f"127.0.0.1:{liar_port}"]))
+    node = Node(config=authority.section(f"victim-{sealed}", f"127.0.0.1:{port}", [f"127.0.0.1:{liar_port}"]))
     node.start()
     reference = f"{registry.host}/{IMAGE}:v1"
     if sealed:
         node.run("pull", reference)
         node.run("evict")
-    liar = Liar(liar_port, authority, f"liar-{lie}-{sealed}", lambda digest: blob_path(folder, digest), lie)
+    liar = Liar(liar_port, authority, f"liar-{sealed}", lambda digest: blob_path(folder, digest))
     time.sleep(3)  # the node knocked before anybody was there, and is silent for a while
     found = differences(walk(node.mount(reference)), expected)
-    assert not found, (lie, sealed, found[:10])
+    assert not found, (sealed, found[:10])
     wait_for("all layers", lambda: all(layer["bytes_present"] == layer["size"] for layer in
                                        node.json("explain", reference)["layers"]), 90)
-    print(f"{lie}, {'sealed' if sealed else 'provisional'}: {liar.served} lies told, {wrong(node):.0f} found", flush=True)
+    print(f"garbage, {'sealed' if sealed else 'provisional'}: {liar.served} lies told, {wrong(node):.0f} found", flush=True)
     assert liar.served > 0, "nobody asked the liar"
-    if lie in ("flip", "garbage"):
-        log = open(node.log, errors="replace").read()
-        assert f"127.0.0.1:{liar_port}" in log and "is banned" in log, log[-3000:]
-        assert wrong(node) > 0
+    log = open(node.log, errors="replace").read()
+    assert f"127.0.0.1:{liar_port}" in log and "is banned" in log, log[-3000:]
+    assert wrong(node) > 0
     liar.close()
     node.close()
 
@@ -124,9 +124,8 @@ def main():
     expected = walk(plain.mount(f"{registry.host}/{IMAGE}:v1"))
     strangers(authority, registry, work)
     private(authority, folder, work)
-    for lie in ("flip", "garbage", "short", "endless", "stall"):
-        for sealed in (True, False):
-            lied_to(authority, registry, folder, expected, lie, sealed)
+    for sealed in (True, False):
+        lied_to(authority, registry, folder, expected, sealed)
     registry.stop()
     subprocess.run(["rm", "-rf", work], check=True)
 

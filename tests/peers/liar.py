@@ -1,11 +1,10 @@
-"""A member of the cluster that speaks the demand lane and lies: it has every layer, and gives what `lie` makes of it."""
+"""A member of a cluster by certificate files that says it has every layer, and gives garbage."""
 import base64
 import json
 import os
 import re
 import ssl
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlparse
 
@@ -13,10 +12,10 @@ BLOCK = 16384
 
 
 class Liar:
-    """`blob_path`: of a blob, by its hex digest. lie: "flip", "garbage", "short", "endless" or "stall"."""
+    """`blob_path`: of a blob, by its hex digest. `served`: how many ranges it gave."""
 
-    def __init__(self, port, authority, name, blob_path, lie):
-        self.lie, self.blob_path, self.served = lie, blob_path, 0
+    def __init__(self, port, authority, name, blob_path):
+        self.blob_path, self.served = blob_path, 0
         liar = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -60,28 +59,14 @@ class Liar:
         return {"size": os.path.getsize(self.blob_path(digest)), "wants": False, "sealed": False,
                 "blocks": base64.b64encode(bytes(bits)).decode()}
 
-    def give(self, request, path, first, end):
-        with open(path, "rb") as f:
-            f.seek(first)
-            body = bytearray(f.read(end - first))
-        if self.lie == "flip":
-            for at in range(0, len(body), BLOCK * 3):
-                body[at] ^= 1
-        if self.lie == "garbage":
-            body = bytearray(os.urandom(len(body)))
+    @staticmethod
+    def give(request, path, first, end):
         request.send_response(206)
         request.send_header("Content-Range", f"bytes {first}-{end - 1}/{os.path.getsize(path)}")
-        request.send_header("Content-Length", str(end - first + (1 << 40 if self.lie == "endless" else 0)))
+        request.send_header("Content-Length", str(end - first))
         request.end_headers()
         try:
-            if self.lie in ("short", "stall"):
-                request.wfile.write(bytes(body[:len(body) // 2]))
-                time.sleep(60 if self.lie == "stall" else 0)
-                request.close_connection = True
-                return
-            request.wfile.write(bytes(body))
-            while self.lie == "endless":
-                request.wfile.write(b"x" * 65536)
+            request.wfile.write(os.urandom(end - first))
         except OSError:
             request.close_connection = True
 
