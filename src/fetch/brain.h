@@ -73,6 +73,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::vector<Part> retire(const FlightPtr& flight, Actions& actions);
   void end_flight(const FlightPtr& flight, Actions& actions);
   void set_hedge(const FlightPtr& flight, util::Duration hedge);
+  void look_after(const FlightPtr& flight, util::Duration pause);
   void look_at_hedge(const FlightPtr& flight, unsigned look);
   /// A fault waits for bulk now: it is hedged as a fault's.
   void hurry(const FlightPtr& flight, chunk::FetchContext context);

@@ -22,6 +22,8 @@ using util::Outcome;
 
 namespace {
 
+constexpr std::chrono::milliseconds kLookAgain{100};  ///< where nobody else could be asked
+
 /// What a plan of `length` bytes covers of `rest` bytes: whole blocks, at least one.
 uint64_t whole_blocks(uint64_t length, uint64_t rest) {
   if (length >= rest) return rest;
@@ -204,13 +206,19 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
 
 void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge) {
   flight->hedge = hedge;
-  const unsigned look = ++flight->look;
   const auto now = std::chrono::steady_clock::now();
   const auto due = hedge_due(now, flight->progress, hedge, flight->paused);
-  if (due == util::SteadyTime::max()) return;
+  if (due == util::SteadyTime::max())
+    ++flight->look;
+  else
+    look_after(flight, due - now);
+}
+
+void Brain::look_after(const FlightPtr& flight, util::Duration pause) {
+  const unsigned look = ++flight->look;
   // No operation that whoever ends the flight would have to wait for: the look may drop a transfer
   // and wait for its callback, and that may be who ends the flight.
-  timers.post(due - now, [weak = weak_from_this(), late = std::weak_ptr<Flight>(flight), look] {
+  timers.post(pause, [weak = weak_from_this(), late = std::weak_ptr<Flight>(flight), look] {
     const auto self = weak.lock();
     const auto found = late.lock();
     if (self && found) self->looks.run([&] { self->look_at_hedge(found, look); });
@@ -229,6 +237,8 @@ void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
       end_flight(flight, actions);  // it gave all and does not come to an end
     else if (const auto choice = choose(*flight))
       ask(flight, *choice, actions);
+    else  // who can help may come yet
+      look_after(flight, std::max<util::Duration>(flight->hedge, kLookAgain));
   }
   run(actions);
 }

@@ -23,8 +23,10 @@ class RegistrySource final : public chunk::Source {
   chunk::SourceKind kind() const override { return chunk::SourceKind::registry; }
   std::string name() const override { return "registry"; }
   std::optional<chunk::Plan> plan(const chunk::LayerRef& layer, util::ByteRange range,
-                                  const chunk::FetchContext&) override {
+                                  const chunk::FetchContext& context) override {
     chunk::Plan plan{share_ ? share_(layer, range) : range.length};
+    // A reader does not wait for a dead registry while others have come by the bytes.
+    if (context.cls == chunk::Class::fault) plan.hedge = kFaultHedge;
     plan.front_to_back = !client_.serves_ranges(layer.origins);
     return plan;
   }
@@ -33,6 +35,8 @@ class RegistrySource final : public chunk::Source {
                                          OnDone on_done) override;
 
  private:
+  static constexpr std::chrono::seconds kFaultHedge{1};
+
   RegistryClient& client_;
   const Share share_;
   WholeStreams streams_;

@@ -157,6 +157,23 @@ TEST_F(SourcesTest, a_silent_source_is_overtaken_and_dropped) {
   EXPECT_EQ(layer_->bytes_by_source().at("registry"), 65'536u);
 }
 
+TEST_F(SourcesTest, a_silent_source_is_overtaken_by_one_that_could_not_before) {
+  start_with_peer();
+  source_.set_plan(Plan{UINT64_MAX, milliseconds(10)});
+  peer_.set_plan(std::nullopt);
+  auto one = read({0, 65'536});
+  EXPECT_EQ(source_.requests(), 1u);
+  const auto looks = [&] { return peer_.planned_for().size(); };
+  const size_t first = looks();
+  await([&] { return looks() > first + 1; });
+  EXPECT_EQ(peer_.requests(), 0u);
+  peer_.set_plan(Plan{UINT64_MAX});
+  await([&] { return peer_.requests() == 1; });
+  peer_.answer_all();
+  expect_bytes(one, {0, 65'536});
+  EXPECT_EQ(source_.open(), 0u);
+}
+
 TEST_F(SourcesTest, a_source_that_wakes_up_first_still_wins) {
   start_with_peer();
   peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
