@@ -63,9 +63,24 @@ void Conversation::stop() {
 }
 
 void Conversation::pause() {
-  const std::lock_guard hold(exchange_mutex_);
-  paused_ = true;
-  if (exchange_) exchange_->pause();
+  {
+    const std::lock_guard hold(exchange_mutex_);
+    paused_ = true;
+    if (exchange_) exchange_->pause();
+  }
+  // Not here: whoever pauses may hold what a callback of ours waits for.
+  client_.timers_.post({}, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->give_way();
+  });
+}
+
+void Conversation::give_way() {
+  std::string host;
+  gate_.run([&] {
+    const std::lock_guard hold(exchange_mutex_);
+    if (paused_ && std::exchange(inside_, false)) host = endpoint().host;
+  });
+  if (!host.empty()) client_.leave(host);
 }
 
 void Conversation::resume() {
@@ -104,7 +119,8 @@ void Conversation::admitted() {
     alive = inside_ = true;
     request();
   });
-  if (!alive) client_.leave(endpoint().host);
+  if (!alive) return client_.leave(endpoint().host);
+  give_way();
 }
 
 http::Request Conversation::make_request() {

@@ -54,6 +54,8 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void finish(util::Outcome<http::Response> outcome);
   void later(util::Duration delay);
   void leave();
+  /// While it is paused it keeps nobody waiting: a reader may wait for one of them.
+  void give_way();
 
   RegistryClient& client_;
   GetOrder order_;

@@ -344,5 +344,36 @@ TEST_F(ConversationTest, of_waiting_bulk_pull_goes_before_backfill) {
   EXPECT_EQ(registry.asked()[1].target, "/v2/pull/blobs/x");
 }
 
+// A reader may wait for what is queued, and what is under way was paused for that reader's sake.
+TEST_F(ConversationTest, paused_bulk_keeps_no_other_waiting) {
+  std::promise<void> release, asked_once;
+  auto released = release.get_future().share();
+  const ScriptedServer registry([&](const Asked& asked) {
+    if (asked.target.find("/first/") != std::string::npos) {
+      asked_once.set_value();
+      released.wait();
+    }
+    return Answer{206, kBytes, {{"Content-Range", "bytes 0-9/10"}}};
+  });
+  options_.hosts[registry.host()].max_connections = 1;
+  start();
+  std::array<std::promise<util::Outcome<std::string>>, 2> done;
+  const auto get = [&](const char* repository, size_t which) {
+    return client_->get(order({{registry.host(), repository}}, chunk::Class::backfill,
+                              std::make_shared<std::string>(), done[which]));
+  };
+  const auto first = get("first", 0);
+  asked_once.get_future().wait();
+  const auto second = get("second", 1);
+  first->pause();
+  release.set_value();
+  auto first_done = done[0].get_future(), second_done = done[1].get_future();
+  ASSERT_EQ(second_done.wait_for(seconds(8)), std::future_status::ready);
+  EXPECT_EQ(*second_done.get(), kBytes);
+  EXPECT_EQ(first_done.wait_for(seconds(0)), std::future_status::timeout) << "it is paused";
+  first->resume();
+  EXPECT_EQ(*first_done.get(), kBytes);
+}
+
 }  // namespace
 }  // namespace swarmfs::registry
