@@ -24,7 +24,6 @@ namespace {
 /// Below this a read goes through the page cache, so that small repeated reads need no disk. From
 /// it on the bytes go to the kernel's cache of our own mount: a second copy would be a waste.
 constexpr uint64_t kDirectFrom = 128 * 1024;
-constexpr uint64_t kPage = io::BufferPool::kAlignment;
 
 }  // namespace
 

@@ -102,6 +102,7 @@ class CachedLayer final : public chunk::StoredLayer,
     std::atomic<bool> evicting{false};
     std::atomic<bool> spoiled{false};  ///< a write that failed left bytes that no bit tells of
   };
+  static constexpr uint64_t kPage = io::BufferPool::kAlignment;  ///< of direct reads and writes
   struct Cleared {
     size_t extent = 0;
     uint64_t bits = 0;

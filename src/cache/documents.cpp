@@ -78,13 +78,14 @@ void Documents::remove(const std::string& name) {
 
 std::vector<std::string> Documents::names(const std::string& prefix) const {
   std::set<std::string> found;
+  const auto add = [&](std::string name) {
+    if (name.starts_with(prefix)) found.insert(std::move(name));
+  };
   for (const auto& entry : fs::recursive_directory_iterator(directory_)) {
     std::string name = fs::relative(entry.path(), directory_).string();
-    if (entry.is_regular_file() && name.find(".tmp") == std::string::npos)
-      found.insert(std::move(name));
+    if (entry.is_regular_file() && name.find(".tmp") == std::string::npos) add(std::move(name));
   }
-  for (auto& name : waiting()) found.insert(std::move(name));
-  std::erase_if(found, [&](const std::string& name) { return !name.starts_with(prefix); });
+  for (auto& name : waiting()) add(std::move(name));
   return {found.begin(), found.end()};
 }
 

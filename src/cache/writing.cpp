@@ -16,12 +16,6 @@ using util::ByteRange;
 using util::Failure;
 using util::Fault;
 
-namespace {
-
-constexpr uint64_t kSector = io::BufferPool::kAlignment;
-
-}  // namespace
-
 struct CachedLayer::Write {
   std::shared_ptr<CachedLayer> layer;
   util::SharedBytes bytes;
@@ -60,7 +54,7 @@ void CachedLayer::write(chunk::BlockIndex first, util::SharedBytes bytes, chunk:
 
 void CachedLayer::start_write(std::shared_ptr<Write> write) {
   const size_t piece = std::min(write->bytes.size() - write->done, io::BufferPool::kBufferSize);
-  const size_t whole = (piece + kSector - 1) / kSector * kSector;
+  const size_t whole = (piece + kPage - 1) / kPage * kPage;
   auto buffer = queue_.buffers().take(whole);
   std::memcpy(buffer->data, write->bytes.data() + write->done, piece);
   std::memset(buffer->data + piece, 0, whole - piece);

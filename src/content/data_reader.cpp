@@ -36,11 +36,6 @@ std::vector<Piece> pieces_of(const layer::Inode& inode, ByteRange range) {
   return found;
 }
 
-ByteRange overlap(ByteRange a, ByteRange b) {
-  const uint64_t start = std::max(a.offset, b.offset), end = std::min(a.end(), b.end());
-  return {start, end > start ? end - start : 0};
-}
-
 }  // namespace
 
 /// One read in the making: answers when its last part has come, or at its deadline.
@@ -297,8 +292,8 @@ void DataReader::bring_again(const SpanFlightPtr& flight) {
 
 void DataReader::not_brought(const SpanFlightPtr& flight, const Failure& why) {
   // Who joined later has more time left than the fetch was given.
-  const bool in_time = why.fault == Fault::timed_out || why.fault == Fault::unavailable;
-  if (in_time && spans_.wanted_until(flight->key) > flight->context.deadline) return bring(flight);
+  if (util::may_pass(why.fault) && spans_.wanted_until(flight->key) > flight->context.deadline)
+    return bring(flight);
   if (!flight->disputable(why)) return spans_.finish(flight->key, why);
   settle(flight->content, [this, flight, why](bool again) {
     if (!again) return spans_.finish(flight->key, why);

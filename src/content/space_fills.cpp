@@ -38,10 +38,10 @@ struct Waiter {
 
   /// `bytes` stand at `at` of the space.
   void take(uint64_t at, ByteView bytes) {
-    const uint64_t start = std::max(at, range.offset),
-                   end = std::min(at + bytes.size(), range.end());
-    if (start < end)
-      std::memcpy(out->data() + (start - range.offset), bytes.data() + (start - at), end - start);
+    const ByteRange part = overlap({at, bytes.size()}, range);
+    if (!part.empty())
+      std::memcpy(out->data() + (part.offset - range.offset), bytes.data() + (part.offset - at),
+                  part.length);
   }
 };
 using WaiterPtr = std::shared_ptr<Waiter>;

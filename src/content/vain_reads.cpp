@@ -16,7 +16,7 @@ bool VainReads::recent(const Read& read, util::SteadyTime now) {
   while (!entries->empty() && now - entries->front().ended > kMemory) entries->pop_front();
   return std::any_of(entries->begin(), entries->end(), [&](const Entry& entry) {
     return entry.read.layer == read.layer && entry.read.file == read.file &&
-           entry.read.range.offset < read.range.end() && read.range.offset < entry.read.range.end();
+           !overlap(entry.read.range, read.range).empty();
   });
 }
 

@@ -17,10 +17,6 @@ namespace {
 constexpr std::chrono::seconds kFirstTry{2};
 constexpr std::chrono::seconds kPatience{20};
 
-bool may_help(Fault fault) {
-  return fault == Fault::unavailable || fault == Fault::timed_out;
-}
-
 std::string repository_of(const oci::Reference& reference) {
   return reference.registry + "/" + reference.repository;
 }
@@ -31,7 +27,7 @@ Outcome<image::Resolved> Manifests::resolve(const oci::Reference& reference,
                                             const oci::Platform& platform) {
   const bool has_peers = node_ && node_->swarm().has_peers();
   auto resolved = registry_.resolve(reference, platform, has_peers ? kFirstTry : kPatience);
-  if (!resolved && has_peers && may_help(resolved.failure().fault)) {
+  if (!resolved && has_peers && util::may_pass(resolved.failure().fault)) {
     if (auto given = ask_members(reference, platform)) {
       util::log::info("{}: {}; a member of the cluster knows what it stands for",
                       reference.to_string(), resolved.failure().message);

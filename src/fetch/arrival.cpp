@@ -108,8 +108,7 @@ void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions)
   const FlightPtr flight = attempt->flight;
   drop(attempt, actions);
   // Out of time, perhaps, and others have more.
-  const bool lasting = failure.fault != Fault::timed_out && failure.fault != Fault::unavailable;
-  const bool again = !lasting && flight->wanted_after(attempt->deadline);
+  const bool again = util::may_pass(failure.fault) && flight->wanted_after(attempt->deadline);
   flight->spent[attempt->source] = !again && !(flight->rest().length > 0 && learnt_order(*attempt));
   util::log::debug("layer {} at {}: {}: {}", flight->layer->ref().digest.short_hex(),
                    attempt->range.offset, sources[attempt->source]->name(), failure.message);

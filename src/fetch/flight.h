@@ -128,9 +128,4 @@ constexpr bool is_bulk(chunk::Class cls) noexcept {
   return cls == chunk::Class::prefetch || cls == chunk::Class::backfill;
 }
 
-constexpr util::ByteRange overlap(util::ByteRange a, util::ByteRange b) noexcept {
-  const uint64_t start = std::max(a.offset, b.offset), end = std::min(a.end(), b.end());
-  return {start, end > start ? end - start : 0};
-}
-
 }  // namespace swarmfs::fetch

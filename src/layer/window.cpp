@@ -43,7 +43,9 @@ std::optional<util::Bytes> Window::unpack() const {
 }
 
 bool Window::operator==(const Window& other) const {
-  return packed_ == other.packed_ || (unpack() && unpack() == other.unpack());
+  if (packed_ == other.packed_) return true;
+  const auto plain = unpack();
+  return plain && plain == other.unpack();
 }
 
 }  // namespace swarmfs::layer

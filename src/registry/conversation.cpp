@@ -291,9 +291,7 @@ void Conversation::authenticate(const http::Response& response) {
                                                  self->order_.deadline);
     self->gate_.run([&] {
       if (done) return self->request();
-      const bool later =
-          done.failure().fault == Fault::unavailable || done.failure().fault == Fault::timed_out;
-      if (later) return self->retry(done.failure());
+      if (util::may_pass(done.failure().fault)) return self->retry(done.failure());
       self->give_up(challenge ? done.failure() : refused);
     });
   });

@@ -191,17 +191,16 @@ void WholeStreams::Core::leave(const ListenerPtr& listener) {
 std::vector<WholeStreams::Core::Delivery> WholeStreams::Core::deliveries(Stream& stream,
                                                                          ByteView& bytes) {
   std::vector<Delivery> made;
-  uint64_t wanted = 0, furthest = 0;
+  uint64_t furthest = 0;
   const uint64_t at = stream.position;
   for (const auto& listener : stream.listeners) {
-    const uint64_t start = std::max(at, listener->range.offset),
-                   end = std::min(at + bytes.size(), listener->range.end());
+    const ByteRange part = overlap({at, bytes.size()}, listener->range);
     furthest = std::max(furthest, listener->range.end());
-    if (start < end)
-      made.push_back(
-          {listener, bytes.subspan(start - at, end - start), end == listener->range.end()});
+    if (!part.empty())
+      made.push_back({listener, bytes.subspan(part.offset - at, part.length),
+                      part.end() == listener->range.end()});
   }
-  wanted = std::min<uint64_t>(bytes.size(), furthest > at ? furthest - at : 0);
+  const uint64_t wanted = std::min<uint64_t>(bytes.size(), furthest > at ? furthest - at : 0);
   std::erase_if(stream.listeners,
                 [&](const ListenerPtr& listener) { return listener->range.end() <= at + wanted; });
   stream.position += wanted;

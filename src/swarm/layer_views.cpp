@@ -13,12 +13,15 @@ constexpr std::chrono::minutes kInteresting{1};
 constexpr size_t kMostPeers = 256;  ///< of one layer
 constexpr size_t kMostOrigins = 8;
 
+std::string repository_of(const chunk::Origin& origin) {
+  return origin.registry + "/" + origin.repository;
+}
+
 }  // namespace
 
 std::vector<std::string> repositories_of(const chunk::LayerRef& layer) {
   std::vector<std::string> made;
-  for (const auto& origin : layer.origins)
-    made.push_back(origin.registry + "/" + origin.repository);
+  for (const auto& origin : layer.origins) made.push_back(repository_of(origin));
   return made;
 }
 
@@ -110,8 +113,8 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
   auto views = views_.lock();
   const auto view = views->find(layer);
   if (view == views->end()) return found;
-  const auto repositories = repositories_of(view->second.ref);
-  const std::string usual = repositories.empty() ? std::string() : repositories.front();
+  const auto& origins = view->second.ref.origins;
+  const std::string usual = origins.empty() ? std::string() : repository_of(origins.front());
   for (const auto& [endpoint, peer] : view->second.peers) {
     if (std::max(peer.heard, peer.asked) + kBelieved < now) continue;
     const uint64_t count = peer.news.blocks.count();

@@ -45,6 +45,11 @@ constexpr const char* to_string(Fault fault) noexcept {
   return "unknown";
 }
 
+/// The same may be answered otherwise later, or elsewhere.
+constexpr bool may_pass(Fault fault) noexcept {
+  return fault == Fault::unavailable || fault == Fault::timed_out;
+}
+
 /// `message` names the thing and, where there is one, the way out.
 struct Failure {
   Fault fault = Fault::unavailable;

@@ -36,6 +36,12 @@ struct ByteRange {
   auto operator<=>(const ByteRange&) const = default;
 };
 
+/// What lies in both; empty: nothing does.
+constexpr ByteRange overlap(ByteRange a, ByteRange b) noexcept {
+  const uint64_t start = std::max(a.offset, b.offset), end = std::min(a.end(), b.end());
+  return {start, end > start ? end - start : 0};
+}
+
 inline ByteView as_bytes(std::string_view text) noexcept {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
