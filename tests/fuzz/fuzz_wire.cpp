@@ -9,21 +9,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
-#include <new>
 
 #include "fuzz/wire_targets.h"
+#include "support/largest_allocation.h"
 #include "support/mutator.h"
 
 namespace {
 
-std::atomic<size_t> largest{0};  ///< of what was asked for since it was zeroed
-std::string current;             ///< what is being read
+std::string current;  ///< what is being read
 
 /// So that what crashed can be read again.
 void keep_what_crashed(int signal) {
@@ -34,20 +32,6 @@ void keep_what_crashed(int signal) {
 }
 
 }  // namespace
-
-void* operator new(size_t size) {
-  size_t seen = largest;
-  while (size > seen && !largest.compare_exchange_weak(seen, size)) {
-  }
-  if (void* made = std::malloc(size)) return made;
-  throw std::bad_alloc();
-}
-void operator delete(void* gone) noexcept {
-  std::free(gone);
-}
-void operator delete(void* gone, size_t) noexcept {
-  std::free(gone);
-}
 
 namespace swarmfs::fuzz {
 namespace {
@@ -60,7 +44,7 @@ constexpr std::chrono::seconds kLong{2};
 
 bool one(const Target& target, support::Mutator& mutator, uint64_t& taken) {
   current = mutator(target.seeds);
-  largest = 0;
+  support::largest_allocation = 0;
   const auto began = Clock::now();
   std::string wrong;
   try {
@@ -68,6 +52,7 @@ bool one(const Target& target, support::Mutator& mutator, uint64_t& taken) {
   } catch (const std::exception& error) {
     wrong = error.what();
   }
+  const size_t largest = support::largest_allocation;
   if (largest > kMemory + kTimes * current.size())
     wrong = "asks for " + std::to_string(largest) + " bytes";
   if (Clock::now() - began > kLong) wrong = "takes long";

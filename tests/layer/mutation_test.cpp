@@ -8,7 +8,7 @@
 
 #include "layer/bad_layer.h"
 #include "layer/indexer.h"
-#include "layer/largest_allocation.h"
+#include "support/largest_allocation.h"
 #include "support/tar_maker.h"
 #include "util/digest.h"
 
@@ -132,12 +132,12 @@ bool index_and_use(const std::string& layer, Mutator& mutator) {
 template <class Make>
 void bombard(unsigned seed, int rounds, Make&& make) {
   Mutator mutator(seed);
-  largest_allocation = 0;
+  support::largest_allocation = 0;
   int taken = 0;
   for (int i = 0; i < rounds; ++i) {
     SCOPED_TRACE("seed " + std::to_string(seed) + ", round " + std::to_string(i));
     taken += make(mutator);
-    ASSERT_LT(largest_allocation, kModest);
+    ASSERT_LT(support::largest_allocation, kModest);
     if (testing::Test::HasFailure()) return;
   }
   EXPECT_GT(taken, rounds / 100);
@@ -199,9 +199,9 @@ TEST(Mutations, of_an_index_are_read_or_refused) {
 }
 
 TEST(Mutations, into_a_body_that_fills_the_memory_are_refused) {
-  largest_allocation = 0;
+  support::largest_allocation = 0;
   EXPECT_FALSE(LayerIndex::parse(document_of("swfsidx2", std::string(200 << 20, '\0'))));
-  EXPECT_LT(largest_allocation, size_t{201} << 20) << "the body itself, of this test";
+  EXPECT_LT(support::largest_allocation, size_t{201} << 20) << "the body itself, of this test";
 }
 
 }  // namespace

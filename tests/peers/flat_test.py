@@ -22,8 +22,7 @@ MEMORY_SLACK, DESCRIPTOR_SLACK = 24 << 20, 24
 
 def footprint(node):
     """(bytes of anonymous memory, descriptors) of its daemon."""
-    children = open(f"/proc/{node.process.pid}/task/{node.process.pid}/children").read().split()
-    pid = children[0] if children else node.process.pid  # nsenter may stand before it
+    pid = node.process.pid
     with open(f"/proc/{pid}/status") as f:
         memory = next(int(line.split()[1]) * 1024 for line in f if line.startswith("RssAnon:"))
     return memory, len(os.listdir(f"/proc/{pid}/fd"))

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
-#include "layer/largest_allocation.h"
+#include "support/largest_allocation.h"
 
 #include <cstdlib>
 #include <new>
 
-std::atomic<size_t> swarmfs::layer::largest_allocation{0};
+std::atomic<size_t> swarmfs::support::largest_allocation{0};
 
 void* operator new(size_t size) {
-  auto& largest = swarmfs::layer::largest_allocation;
+  auto& largest = swarmfs::support::largest_allocation;
   for (size_t seen = largest; seen < size && !largest.compare_exchange_weak(seen, size);) {
   }
   if (void* made = std::malloc(size)) return made;

@@ -6,9 +6,9 @@
 #include <atomic>
 #include <cstddef>
 
-namespace swarmfs::layer {
+namespace swarmfs::support {
 
 /// The most that any `new` of this program asked for since a test set it to 0.
 extern std::atomic<size_t> largest_allocation;
 
-}  // namespace swarmfs::layer
+}  // namespace swarmfs::support

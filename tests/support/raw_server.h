@@ -3,13 +3,12 @@
 
 #pragma once
 
-#include <arpa/inet.h>
 #include <sys/socket.h>
 
 #include <string>
 #include <thread>
 
-#include "util/unique_fd.h"
+#include "support/loopback.h"
 
 namespace swarmfs::support {
 
@@ -19,32 +18,23 @@ class RawServer {
   /// `endless`: and then "x" until the client goes.
   explicit RawServer(std::string answer, bool endless = false)
       : answer_(std::move(answer)), endless_(endless) {
-    listener_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-    ::listen(listener_.get(), 16);
-    socklen_t length = sizeof address;
-    ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length);
-    port_ = ntohs(address.sin_port);
     thread_ = std::thread([this] { run(); });
   }
   ~RawServer() {
-    ::shutdown(listener_.get(), SHUT_RDWR);
+    listener_.shut_down();
     thread_.join();
   }
   RawServer(const RawServer&) = delete;
   RawServer& operator=(const RawServer&) = delete;
 
   [[nodiscard]] std::string url() const {
-    return "http://127.0.0.1:" + std::to_string(port_) + "/";
+    return "http://127.0.0.1:" + std::to_string(listener_.port()) + "/";
   }
 
  private:
   void run() {
     for (;;) {
-      const util::UniqueFd client(::accept(listener_.get(), nullptr, nullptr));
+      const util::UniqueFd client = listener_.accept();
       if (!client) return;
       std::string asked;
       char bytes[4096];
@@ -62,8 +52,7 @@ class RawServer {
 
   const std::string answer_;
   const bool endless_;
-  util::UniqueFd listener_;
-  uint16_t port_ = 0;
+  const LoopbackListener listener_{16};
   std::thread thread_;
 };
 

@@ -3,7 +3,6 @@
 
 #pragma once
 
-#include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -18,9 +17,10 @@
 #include <vector>
 
 #include "support/certificates.h"
-#include "util/error.h"
+#include "support/heard_request.h"
+#include "support/loopback.h"
+#include "support/tls_identity.h"
 #include "util/sync.h"
-#include "util/unique_fd.h"
 
 namespace swarmfs::support {
 
@@ -28,18 +28,7 @@ namespace swarmfs::support {
 /// shows what it was asked. A thread per connection; the script runs on it.
 class ScriptedPeer {
  public:
-  struct Asked {
-    std::string target;  ///< "/v1/layers/…/bytes?class=fault&…"
-    std::string head;    ///< all of the header, as it came
-
-    /// Empty: not there.
-    [[nodiscard]] std::string header(const std::string& name) const {
-      const size_t at = head.find("\r\n" + name + ": ");
-      if (at == std::string::npos) return "";
-      const size_t from = at + name.size() + 4;
-      return head.substr(from, head.find("\r\n", from) - from);
-    }
-  };
+  using Asked = HeardRequest;
   /// What becomes of the connection after `text`.
   enum class Then {
     listen,    ///< for the next request
@@ -64,13 +53,12 @@ class ScriptedPeer {
   ScriptedPeer(const Certificate& certificate, const std::string& trusted, Script script)
       : script_(std::move(script)), context_(SSL_CTX_new(TLS_server_method())) {
     std::signal(SIGPIPE, SIG_IGN);
-    use(certificate);
+    use(context_, certificate);
     trust(trusted);
-    listen();
     thread_ = std::thread([this] { accept(); });
   }
   ~ScriptedPeer() {
-    ::shutdown(listener_.get(), SHUT_RDWR);
+    listener_.shut_down();
     thread_.join();
     {
       auto seen = seen_.lock();
@@ -82,7 +70,7 @@ class ScriptedPeer {
   ScriptedPeer(const ScriptedPeer&) = delete;
   ScriptedPeer& operator=(const ScriptedPeer&) = delete;
 
-  [[nodiscard]] uint16_t port() const { return port_; }
+  [[nodiscard]] uint16_t port() const { return listener_.port(); }
   [[nodiscard]] std::vector<Asked> asked() const { return seen_.lock()->asked; }
   /// That many requests came. False: not within 10 s.
   [[nodiscard]] bool wait_for_requests(size_t count) {
@@ -106,18 +94,6 @@ class ScriptedPeer {
     return seen.wait_until(changed_, std::chrono::steady_clock::now() + std::chrono::seconds(10),
                            [&] { return ready(*seen); });
   }
-  void use(const Certificate& certificate) {
-    BIO* bio = BIO_new_mem_buf(certificate.certificate_pem.data(), -1);
-    X509* own = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr);
-    SSL_CTX_use_certificate(context_, own);
-    X509_free(own);
-    BIO_free(bio);
-    bio = BIO_new_mem_buf(certificate.key_pem.data(), -1);
-    EVP_PKEY* key = PEM_read_bio_PrivateKey(bio, nullptr, nullptr, nullptr);
-    SSL_CTX_use_PrivateKey(context_, key);
-    EVP_PKEY_free(key);
-    BIO_free(bio);
-  }
   void trust(const std::string& pem) {
     BIO* bio = BIO_new_mem_buf(pem.data(), -1);
     X509* ca = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr);
@@ -126,21 +102,9 @@ class ScriptedPeer {
     BIO_free(bio);
     SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   }
-  void listen() {
-    listener_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    if (::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), length) ||
-        ::listen(listener_.get(), 64) ||
-        ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length))
-      throw util::SysError("listen on loopback");
-    port_ = ntohs(address.sin_port);
-  }
   void accept() {
     for (;;) {
-      util::UniqueFd line(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      util::UniqueFd line = listener_.accept();
       if (!line) return;
       const int yes = 1;
       ::setsockopt(line.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
@@ -171,13 +135,12 @@ class ScriptedPeer {
   bool answer_one(SSL* ssl) {
     Asked asked;
     char bytes[4096];
-    while (asked.head.find("\r\n\r\n") == std::string::npos) {
+    while (!asked.is_whole()) {
       const int got = SSL_read(ssl, bytes, sizeof bytes);
       if (got <= 0) return false;
       asked.head.append(bytes, static_cast<size_t>(got));
     }
-    const size_t from = asked.head.find(' ') + 1;
-    asked.target = asked.head.substr(from, asked.head.find(' ', from) - from);
+    asked.find_target();
     seen_.lock()->asked.push_back(asked);
     changed_.notify_all();
     const Answer said = script_(asked);
@@ -201,8 +164,7 @@ class ScriptedPeer {
 
   const Script script_;
   SSL_CTX* const context_;
-  util::UniqueFd listener_;
-  uint16_t port_ = 0;
+  const LoopbackListener listener_{64};
   util::Sync<Seen> seen_;
   std::condition_variable changed_;
   std::vector<std::thread> connections_;  ///< of thread_ alone, while it runs

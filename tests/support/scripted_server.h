@@ -3,8 +3,6 @@
 
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <functional>
@@ -14,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "util/error.h"
+#include "support/heard_request.h"
+#include "support/loopback.h"
 #include "util/sync.h"
-#include "util/unique_fd.h"
 
 namespace swarmfs::support {
 
@@ -24,18 +22,7 @@ namespace swarmfs::support {
 /// and shows every header of both sides.
 class ScriptedServer {
  public:
-  struct Asked {
-    std::string target;  ///< "/v2/a/manifests/v1"
-    std::string head;    ///< all of the header, as it came
-
-    /// Empty: not there.
-    [[nodiscard]] std::string header(const std::string& name) const {
-      const size_t at = head.find("\r\n" + name + ": ");
-      if (at == std::string::npos) return "";
-      const size_t from = at + name.size() + 4;
-      return head.substr(from, head.find("\r\n", from) - from);
-    }
-  };
+  using Asked = HeardRequest;
   struct Answer {
     int status = 200;
     std::string body;
@@ -44,20 +31,9 @@ class ScriptedServer {
   using Script = std::function<Answer(const Asked&)>;
 
   explicit ScriptedServer(Script script)
-      : script_(std::move(script)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    if (::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), length) ||
-        ::listen(listener_.get(), 16) ||
-        ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length))
-      throw util::SysError("listen on loopback");
-    host_ = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
-    thread_ = std::thread([this] { serve(); });
-  }
+      : script_(std::move(script)), thread_([this] { serve(); }) {}
   ~ScriptedServer() {
-    ::shutdown(listener_.get(), SHUT_RDWR);
+    listener_.shut_down();
     thread_.join();
   }
   ScriptedServer(const ScriptedServer&) = delete;
@@ -69,17 +45,16 @@ class ScriptedServer {
  private:
   void serve() {
     for (;;) {
-      const util::UniqueFd line(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      const util::UniqueFd line = listener_.accept();
       if (!line) return;
       Asked asked;
       char buffer[4096];
-      while (asked.head.find("\r\n\r\n") == std::string::npos) {
+      while (!asked.is_whole()) {
         const ssize_t got = ::recv(line.get(), buffer, sizeof buffer, 0);
         if (got <= 0) break;
         asked.head.append(buffer, static_cast<size_t>(got));
       }
-      const size_t from = asked.head.find(' ') + 1;
-      asked.target = asked.head.substr(from, asked.head.find(' ', from) - from);
+      asked.find_target();
       const Answer answer = script_(asked);
       asked_.lock()->push_back(std::move(asked));
       std::string text =
@@ -94,8 +69,8 @@ class ScriptedServer {
 
   const Script script_;
   util::Sync<std::vector<Asked>> asked_;
-  util::UniqueFd listener_;
-  std::string host_;
+  const LoopbackListener listener_{16};
+  const std::string host_ = "127.0.0.1:" + std::to_string(listener_.port());
   std::thread thread_;
 };
 

@@ -14,7 +14,7 @@
 #include <optional>
 #include <string>
 
-#include "support/certificates.h"
+#include "support/tls_identity.h"
 #include "util/unique_fd.h"
 
 namespace swarmfs::support {
@@ -31,7 +31,7 @@ class TlsClient {
   TlsClient(uint16_t port, const Options& options) : context_(SSL_CTX_new(TLS_client_method())) {
     SSL_CTX_set_max_proto_version(context_, options.max_version);
     SSL_CTX_set_mode(context_, SSL_MODE_RELEASE_BUFFERS);
-    if (options.certificate) use(*options.certificate);
+    if (options.certificate) use(context_, *options.certificate);
     ssl_ = SSL_new(context_);
     connect(port, options.receive_buffer);
     SSL_set_fd(ssl_, socket_.get());
@@ -103,18 +103,6 @@ class TlsClient {
   [[nodiscard]] std::string version() const { return SSL_get_version(ssl_); }
 
  private:
-  void use(const Certificate& certificate) {
-    BIO* bio = BIO_new_mem_buf(certificate.certificate_pem.data(), -1);
-    X509* own = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr);
-    SSL_CTX_use_certificate(context_, own);
-    X509_free(own);
-    BIO_free(bio);
-    bio = BIO_new_mem_buf(certificate.key_pem.data(), -1);
-    EVP_PKEY* key = PEM_read_bio_PrivateKey(bio, nullptr, nullptr, nullptr);
-    SSL_CTX_use_PrivateKey(context_, key);
-    EVP_PKEY_free(key);
-    BIO_free(bio);
-  }
   void connect(uint16_t port, int receive_buffer) {
     socket_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const timeval patience{10, 0};
