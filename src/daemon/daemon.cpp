@@ -119,7 +119,7 @@ Daemon::Daemon(const Config& config)
       api_(mediator_) {
   front_ =
       std::make_unique<fuse::Front>(fuse::FrontOptions{config.mount_point, 2, config.fault_timeout},
-                                    images_, reader_, fetcher_, cache_, metrics_);
+                                    images_, reader_, fetcher_, cache_, timers_, metrics_);
   connect_peers();
   bring_back_mounts();  // whom the socket or READY tells that we are here finds them
   std::filesystem::create_directories(config.control_socket.parent_path());
