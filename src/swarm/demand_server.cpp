@@ -324,6 +324,7 @@ struct DemandServer::State {
     auto made = answer(206, "application/octet-stream", bytes);
     made.headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", range.bytes.offset,
                                                            range.bytes.end() - 1, range.size));
+    made.bulk = range.cls != chunk::Class::fault;
     return made;
   }
 
