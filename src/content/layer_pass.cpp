@@ -20,7 +20,11 @@ class PatientIndexer {
     attempt([&] { indexer_.feed(bytes); });
   }
   void finish(LayerPass& pass) {
-    attempt([&] { pass.index = indexer_.finish(); });
+    attempt([&] {
+      auto made = indexer_.finish();
+      pass.index = std::move(made.index);
+      pass.windows = std::move(made.windows);
+    });
     pass.no_index = bad_;
   }
 

@@ -22,7 +22,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   Brain(chunk::Store& store, std::vector<chunk::Source*> sources, FetchOptions options,
         util::Timers& timers, util::Metrics& metrics);
 
-  std::shared_ptr<Layer> open(const chunk::LayerRef& ref, chunk::Form form);
+  std::shared_ptr<Layer> open(const chunk::LayerRef& ref);
   util::Operation read(std::shared_ptr<Layer> layer, util::ByteRange range,
                        chunk::FetchContext context, Fetcher::OnRead on_read);
   util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls, Fetcher::OnDone on_done);

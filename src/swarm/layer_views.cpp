@@ -39,6 +39,12 @@ bool LayerViews::interest(const chunk::LayerRef& layer, util::SteadyTime now) {
   return fresh;
 }
 
+void LayerViews::renew(const util::Digest& layer, util::SteadyTime now) {
+  auto views = views_.lock();
+  if (const auto view = views->find(layer); view != views->end())
+    view->second.until = now + kInteresting;
+}
+
 void LayerViews::may_have(const util::Digest& layer, const Endpoint& peer) {
   auto views = views_.lock();
   const auto view = views->find(layer);

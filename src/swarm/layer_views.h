@@ -42,6 +42,8 @@ class LayerViews {
   /// From now on the layer counts as interesting, for at least a minute. True: it did not before.
   /// Its origins are added to those that are known.
   bool interest(const chunk::LayerRef& layer, util::SteadyTime now);
+  /// It stays interesting, where it is.
+  void renew(const util::Digest& layer, util::SteadyTime now);
   /// A peer that may have the layer (from the DHT): asked although it said nothing yet.
   void may_have(const util::Digest& layer, const Endpoint& peer);
 

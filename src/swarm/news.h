@@ -18,7 +18,7 @@ namespace swarmfs::swarm {
 struct LayerNews {
   uint64_t size = 0;
   bool wants = false;   ///< it is bringing the layer in, so it owns shares
-  bool sealed = false;  ///< it has claim, hash tree and index to give
+  bool sealed = false;  ///< it has claim, hash tree, index and all its windows to give
   BlockSet blocks;      ///< that it has, or has on their way from the registry
   bool operator==(const LayerNews&) const = default;
 };

@@ -137,11 +137,16 @@ bool PeerTransfer::ask(size_t index) {
 
 void PeerTransfer::launch(const TryPtr& made) {
   const auto& step = made->step;
-  auto request =
-      source_->client.request(made->endpoint, "/v1/layers/" + order_.layer.digest.hex() + "/bytes",
-                              {{"repository", made->repository},
-                               {"class", chunk::to_string(order_.context.cls)},
-                               {"fetch", step.holds ? "0" : "1"}});
+  const bool windows = order_.layer.form == chunk::Form::windows;
+  DemandClient::Query query{{"repository", made->repository},
+                            {"class", chunk::to_string(order_.context.cls)}};
+  if (windows)
+    query["root"] = order_.layer.digest.hex();
+  else
+    query["fetch"] = step.holds ? "0" : "1";
+  auto request = source_->client.request(
+      made->endpoint,
+      "/v1/layers/" + order_.layer.layer().hex() + (windows ? "/windows" : "/bytes"), query);
   request.range = made->range;
   request.stall_timeout = stall_timeout(order_.context.cls, step.holds);
   request.bulk = order_.context.cls != chunk::Class::fault;
@@ -284,8 +289,7 @@ void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outco
   }
   if (outcome->status == 206) return one->attempt->done();
   one->attempt->declined();
-  if (outcome->status == 404)
-    source_->views.lacks(one->endpoint, order_.layer.digest, chunk::blocks_covering(one->range));
+  if (outcome->status == 404) source_->lacks(one->endpoint, order_.layer, one->range);
   util::log::debug("peer {} declines layer {} at {} with {}", one->endpoint.to_string(),
                    order_.layer.digest.short_hex(), one->range.offset, outcome->status);
 }

@@ -4,6 +4,7 @@
 #include "swarm/swarm.h"
 
 #include <algorithm>
+#include <future>
 #include <map>
 #include <set>
 
@@ -219,8 +220,11 @@ struct Swarm::State {
     if (claim->layer != layer.digest || claim->size != layer.size)
       return refuse(peer, "its claim is of another layer");
     if (table.banned(*claimant)) return std::nullopt;
+    auto coming = std::async(std::launch::async, [&] {
+      return client.get(peer, path + "/index", query, kDocument, 1ull << 30);
+    });
     const auto leaves = client.get(peer, path + "/tree", query, kDocument);
-    auto index = client.get(peer, path + "/index", query, kDocument, 1ull << 30);
+    const auto index = coming.get();
     if (!leaves || !index) return std::nullopt;
     auto tree = chunk::HashTree::from_leaves(layer.size, util::as_bytes(*leaves), claim->root);
     if (!tree) return refuse(peer, "its hash tree does not make the claimed root");
