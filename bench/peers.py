@@ -75,7 +75,7 @@ def curl_image(space, urls):
     """Seconds until all layers are there, asked for at once."""
     begun = time.time()
     words = [word for url in urls for word in (url, "-o", "/dev/null")]
-    subprocess.run([*inside(space), "curl", "-sf", "-Z", "--parallel-immediate", *words], check=True)
+    subprocess.run([*inside(space), "curl", "-sf", "--no-progress-meter", "-Z", "--parallel-immediate", *words], check=True)
     return time.time() - begun
 
 
