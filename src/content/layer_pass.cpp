@@ -46,6 +46,10 @@ class PatientIndexer {
 
 util::Outcome<LayerPass> pass_over(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer,
                                    PassOptions options) {
+  // While this looks at the layer front to back, our share of it comes in for all (fetch).
+  util::Operation ahead;
+  if (!options.no_peers)
+    ahead = fetcher.bring_in(layer, options.cls, [](const util::Outcome<util::Done>&) {});
   LayerStream stream(fetcher, std::move(layer), options.cls, options.no_peers);
   PatientIndexer indexer(options.with_index);
   util::Sha256 hash;

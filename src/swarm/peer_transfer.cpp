@@ -179,18 +179,25 @@ void PeerTransfer::launch(const TryPtr& made) {
 
 void PeerTransfer::set_hedge(size_t step, util::Duration hedge) {
   if (hedge == util::Duration::max()) return;
-  source_->later(hedge, [weak = weak_from_this(), step] {
+  source_->later(hedge, [weak = weak_from_this(), step, hedge] {
     const auto self = weak.lock();
     if (!self) return;
+    const bool now = self->may_overtake();
     {
       const std::lock_guard hold(self->mutex_);
       // After the last step the caller's own hedge asks the registry.
       const bool late =
           self->next_step_ == step + 1 && self->next_step_ < self->route_.steps.size();
-      if (self->winner_ || !late) return;
+      if (self->winner_ || self->ended_ || !late) return;
     }
+    if (!now) return self->set_hedge(step, hedge);
     self->ask_next();
   });
+}
+
+bool PeerTransfer::may_overtake() const {
+  const auto& context = order_.context;
+  return swarm::may_overtake(context.cls, context.congested && context.congested());
 }
 
 void PeerTransfer::watch() {
@@ -205,7 +212,7 @@ void PeerTransfer::watch() {
       if (self->ended_) return;
       late = self->is_late();
     }
-    if (late) self->ask_next();
+    if (late && self->may_overtake()) self->ask_next();
     self->watch();
   });
 }

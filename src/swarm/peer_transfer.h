@@ -115,6 +115,8 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void set_hedge(size_t step, util::Duration hedge);
   void watch();
   [[nodiscard]] bool is_late() const;
+  /// See policy.h. Not under the lock: it calls out.
+  [[nodiscard]] bool may_overtake() const;
   Exchanges drop_all_but(const TryPtr& kept);
   bool on_headers(const TryPtr& one, const http::Response& response);
   void on_data(const TryPtr& one, util::ByteView bytes);

@@ -176,6 +176,10 @@ bool lags(chunk::Class cls, const Progress& progress) {
   return needs > static_cast<double>(grace.count());
 }
 
+bool may_overtake(chunk::Class cls, bool congested) {
+  return is_fault(cls) || !congested;
+}
+
 std::optional<Duration> pause_when_busy(chunk::Class cls, unsigned times) {
   if (is_fault(cls) || times >= 20) return {};
   return std::min<Duration>(milliseconds(400), milliseconds(50) * (1 + times));

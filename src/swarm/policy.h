@@ -97,6 +97,11 @@ struct Progress {
 /// (bulk) and for twice what was expected, and would at its present rate take as long again.
 bool lags(chunk::Class cls, const Progress& progress);
 
+/// Whether who is late by its hedge or by lags() gets company now. Bulk that comes while our own
+/// link is full (FetchContext::congested) is late because of that: a second copy of it would make
+/// all of it later.
+bool may_overtake(chunk::Class cls, bool congested);
+
 /// What to do with the answer "busy". A fault goes to the next step at once. Bulk pauses and makes
 /// its steps anew, with what is known by then (somebody else may have the chunk): a crowd that
 /// stands before an owner must not run to the registry. Empty: the next step; bulk after 20 pauses.

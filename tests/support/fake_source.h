@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -28,6 +29,7 @@ class FakeSource final : public chunk::Source {
                                   const chunk::FetchContext& context) override {
     const std::lock_guard hold(mutex_);
     planned_for_.push_back(context);
+    if (planner_) return planner_(range);
     const bool windows = layer.form == chunk::Form::windows;
     if (!plan_ || (windows && layer.size != windows_.size())) return std::nullopt;
     return chunk::Plan{std::min(plan_->length, range.length), plan_->hedge, plan_->front_to_back};
@@ -57,6 +59,11 @@ class FakeSource final : public chunk::Source {
   void set_windows(std::string windows) {
     const std::lock_guard hold(mutex_);
     windows_ = std::move(windows);
+  }
+  /// As set_plan(), by range.
+  void set_planner(std::function<std::optional<chunk::Plan>(util::ByteRange)> planner) {
+    const std::lock_guard hold(mutex_);
+    planner_ = std::move(planner);
   }
   /// Whom the transfers to come name.
   void set_supplier(std::string supplier) {
@@ -183,6 +190,7 @@ class FakeSource final : public chunk::Source {
   std::string content_, windows_;
   const chunk::SourceKind kind_;
   std::optional<chunk::Plan> plan_ = chunk::Plan{UINT64_MAX};
+  std::function<std::optional<chunk::Plan>(util::ByteRange)> planner_;
   std::string supplier_ = "fake";
   std::map<size_t, Asked> live_;
   std::vector<util::ByteRange> asked_;

@@ -28,8 +28,9 @@ class PeerSourceTest : public DemandTest {
   class Fetch {
    public:
     Fetch(chunk::Source& source, const chunk::LayerRef& layer, ByteRange range, Class cls,
-          std::function<void(Fetch&)> on_data = {}) {
+          std::function<void(Fetch&)> on_data = {}, std::function<bool()> congested = {}) {
       chunk::FetchContext context;
+      context.congested = std::move(congested);
       context.cls = cls;
       auto made = source.fetch(
           layer, range, context,
@@ -298,6 +299,24 @@ TEST_F(PeerSourceTest, overtakes_a_slow_peer_and_lets_it_go) {
   EXPECT_TRUE(slow.wait_for_departures(1));
   EXPECT_EQ(table_.find(at(slow))->in_flight, 0u);
   EXPECT_EQ(table_.find(at(slow))->failures, 0u) << "late is not dead";
+}
+
+TEST_F(PeerSourceTest, overtakes_nobody_for_bulk_while_our_own_link_is_full) {
+  // Whoever is asked first says nothing; it is dropped for that after 5 s.
+  std::atomic<int> asked_so_far{0}, looks{0};
+  const auto script = [&](auto& asked) {
+    return asked_so_far++ == 0 ? says("", Then::wait) : right(asked);
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  Fetch got(source_, layer_, kRange, Class::pull, {}, [&] {
+    if (looks++ > 0) return false;
+    EXPECT_EQ(asked_so_far, 1);
+    return true;
+  });
+  EXPECT_FALSE(got.fault());
+  EXPECT_TRUE(got.bytes() == part(kRange));
+  EXPECT_EQ(asked_so_far, 2);
+  EXPECT_GE(looks, 2) << "asked again after the full link";
 }
 
 TEST_F(PeerSourceTest, overtakes_a_peer_that_lags) {
