@@ -194,15 +194,17 @@ struct DemandServer::State {
     if (!asked.empty())
       if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
     const auto now = std::chrono::steady_clock::now();
-    const auto asker = asker_endpoint(request);
+    const auto asker = request.peer == table.self() ? std::nullopt : asker_endpoint(request);
     for (const auto& digest : asked) {
       if (!holdings.belongs(digest, repository)) continue;
-      if (asker) views.wanted_by(*asker, digest, now);
+      if (asker) views.wanted_by(*asker, digest, now, request.peer);
       const auto held = holdings.held(digest);
       if (!held) continue;
       const bool wants = !held->complete && views.find(digest);
       LayerNews layer{held->size, wants, held->sealed, BlockSet(chunk::block_count(held->size))};
       for (const auto& blocks : held->presence) layer.blocks.add(blocks);
+      layer.shareholders = views.shareholders_of(digest, now);
+      layer.shareholders.erase(request.peer);
       news.layers.emplace(digest, std::move(layer));
     }
     respond(answer(200, "application/json", bytes_of(news.to_json())));

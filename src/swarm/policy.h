@@ -71,11 +71,11 @@ struct Question {
   util::Duration registry{};
   bool cross_zone = true;  ///< false: the budget for other zones is used up
 };
-/// Holders first, by choose(), at most three. Then the owner, for a fault only where nobody is
-/// known to hold the chunk, for bulk the next owner as well, so that a late owner costs the
-/// registry one more copy and not one from everybody; who comes to ourselves in that order stops
-/// there. Owners that are far slower than the rest (is_slow) are passed over. The registry is the
-/// last step, always.
+/// Holders first, by choose(), at most three. Then the owner (a shareholder of the layer), for a
+/// fault only where nobody is known to hold the chunk, for bulk the next owner as well, so that a
+/// late owner costs the registry one more copy and not one from everybody; who comes to ourselves
+/// in that order stops there. Owners that are far slower than the rest (is_slow) are passed over.
+/// The registry is the last step, always.
 std::vector<Step> steps(const Question& question);
 
 /// Too slow to own a share: needs (with the way to the registry) over half a second and more than

@@ -77,11 +77,8 @@ struct Swarm::State {
         material(*identity.current()), holdings, table, views, metrics);
     discovery = std::make_unique<Discovery>(
         discovery_options(options),
-        [this](const std::vector<Endpoint>& peers) {
-          table.add(peers);
-          rounds.set_known(peers);
-        },
-        its_timers, metrics);
+        [this](const std::vector<Endpoint>& peers) { rounds.set_known(peers); }, its_timers,
+        metrics);
     changes = identity.on_change([this](const std::shared_ptr<const cluster::Identity>& fresh) {
       client.set_tls(material(*fresh));
       server->set_tls(material(*fresh));

@@ -42,6 +42,7 @@ Target news() {
   swarm::News made{"zone a", {}};
   swarm::LayerNews some{kSize, true, false, swarm::BlockSet(chunk::block_count(kSize))};
   some.blocks.add({1, 3});
+  some.shareholders = {{"a node", {"10.0.0.3", 7946}}, {"another", {"fd00::1", 7946}}};
   made.layers = {{digest_of("a"), some}, {digest_of("b"), {0, false, true, swarm::BlockSet(0)}}};
   return {"news", {made.to_json(), swarm::News{}.to_json()}, [](const std::string& text) {
             const auto read = swarm::News::parse(text);
