@@ -23,8 +23,8 @@ struct Origin {
 /// root of their hash tree: who packs them otherwise has others.
 enum class Form : uint8_t { bytes, space, windows };
 
-/// Bytes of a layer that sources can give. Form::bytes: one blob of a registry, named by its digest,
-/// of exactly `size` bytes (from the manifest).
+/// Bytes of a layer that sources can give. Form::bytes: one blob of a registry, named by its
+/// digest, of exactly `size` bytes (from the manifest).
 struct LayerRef {
   util::Digest digest;
   uint64_t size = 0;

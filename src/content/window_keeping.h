@@ -32,8 +32,8 @@ class WindowKeeping {
   /// Whether they are noted and all here; also of a layer that needs none. Never blocks.
   [[nodiscard]] bool complete(const util::Digest& layer) const;
   /// A range of those that make `root`. Fault::not_found: they are not, or no longer, here;
-  /// Fault::invalid: the range lies outside. Blocks where the index must be read first; `on_read` as
-  /// of chunk::StoredLayer::read().
+  /// Fault::invalid: the range lies outside. Blocks where the index must be read first; `on_read`
+  /// as of chunk::StoredLayer::read().
   void read(const util::Digest& layer, const util::Digest& root, util::ByteRange range,
             OnRead on_read);
 

@@ -50,9 +50,9 @@ struct Span {
   util::ByteRange bytes;  ///< what is needed for that
 };
 
-/// All that makes a layer lazy: file table and checkpoints. The windows are a thing of their own, as
-/// long as a tenth of the layer, of which a reader needs one at a time: packed, one after the other,
-/// in the order of their checkpoints. Immutable once built; any thread.
+/// All that makes a layer lazy: file table and checkpoints. The windows are a thing of their own,
+/// as long as a tenth of the layer, of which a reader needs one at a time: packed, one after the
+/// other, in the order of their checkpoints. Immutable once built; any thread.
 struct LayerIndex {
   /// More than this between two checkpoints is no random access.
   static constexpr uint64_t kMaxSpan = 16 << 20;

@@ -23,8 +23,8 @@ namespace swarmfs::swarm {
 /// A layer as this node has it, for other nodes.
 struct HeldLayer {
   uint64_t size = 0;
-  bool complete = false;                    ///< every block is here
-  bool sealed = false;  ///< published() has a claim, and the index's windows are here
+  bool complete = false;  ///< every block is here
+  bool sealed = false;    ///< published() has a claim, and the index's windows are here
   std::vector<chunk::BlockRange> presence;  ///< blocks here, or on their way from the registry
 };
 
