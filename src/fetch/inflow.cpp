@@ -10,7 +10,7 @@ namespace swarmfs::fetch {
 
 namespace {
 
-constexpr double kLeastInflow = 8 << 20;
+constexpr double kLeastInflow = 6 << 20;
 constexpr double kMostInflow = 64 << 20;
 constexpr unsigned kMostRequests = 48;
 /// A request's time where the link is busy: to the registry and back through another node.

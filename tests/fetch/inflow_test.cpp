@@ -20,7 +20,7 @@ constexpr uint64_t kShare = 256 * 1024;  ///< a chunk of the fixture's layer
 
 TEST(InflowLimit, is_what_the_link_brings_while_a_request_takes) {
   const std::pair<double, uint64_t> table[] = {
-      {0, 8 * kMib}, {1e6, 8 * kMib}, {20.0 * kMib, 15 * kMib}, {1e9, 64 * kMib}};
+      {0, 6 * kMib}, {1e6, 6 * kMib}, {20.0 * kMib, 15 * kMib}, {1e9, 64 * kMib}};
   for (const auto& [rate, limit] : table) EXPECT_EQ(inflow_limit(rate), limit) << rate;
 }
 
@@ -98,7 +98,7 @@ TEST_F(InflowTest, all_layers_share_it_fairly) {
   start();
   const auto other = other_layer();
   const auto one = pull(layer_), two = pull(other);
-  EXPECT_EQ(asked_bytes(), 8 * kMib) << "however many layers";
+  EXPECT_EQ(asked_bytes(), 6 * kMib) << "however many layers";
   const auto before = source_.requests();
   for (const auto& layer : source_.asked_of()) EXPECT_EQ(layer.digest, layer_->ref().digest);
   source_.answer(0, UINT64_MAX);
@@ -169,7 +169,7 @@ TEST_F(InflowTest, a_pause_makes_room_for_what_goes_on) {
   const auto pulling = pull(layer_);
   uint64_t pulled = 0;
   for (size_t id = backfill; id < source_.requests(); ++id) pulled += source_.asked(id).length;
-  EXPECT_GE(pulled, 8 * kMib) << "as if nothing else were on its way";
+  EXPECT_GE(pulled, 6 * kMib) << "as if nothing else were on its way";
 }
 
 TEST_F(InflowTest, our_share_comes_first_beside_what_others_bring) {

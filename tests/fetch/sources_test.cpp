@@ -214,7 +214,7 @@ TEST_F(SourcesTest, the_silent_one_is_what_is_left_when_its_rival_fails) {
 
 TEST_F(SourcesTest, a_source_that_gave_all_and_does_not_end_is_dropped) {
   start_with_peer();
-  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(1'000)});
   auto one = read({0, 65'536});
   peer_.say(0, content_.substr(0, 65'536));
   expect_bytes(one, {0, 65'536});
