@@ -43,7 +43,6 @@ class Mirror {
   http::ServerResponse answer(const http::ServerRequest& request);
 
  private:
-  struct Found;
   struct Stream;
   http::ServerResponse dispatch(const Route& route, const http::ServerRequest& request);
   http::ServerResponse manifest(const Route& route, const http::ServerRequest& request);
