@@ -35,6 +35,8 @@ class NewsRounds {
   /// Blocks until somebody answers: true. False: a whole round has ended without, or `until` has
   /// passed.
   bool wait_for_news(util::SteadyTime until);
+  /// Somebody has yet to answer.
+  [[nodiscard]] bool asking() const { return !state_.lock()->asking.empty(); }
 
  private:
   /// Layers that are asked for in one repository.

@@ -25,6 +25,7 @@ namespace {
 
 constexpr auto kLookUp = 100ms;        ///< in the DHT
 constexpr auto kNewsPatience = 300ms;  ///< for who has a layer
+constexpr auto kBusyPatience = 1s;     ///< while some have yet to answer
 constexpr auto kDocument = 10s;
 constexpr size_t kLookedOver = 16;  ///< announced layers at once
 constexpr size_t kAsked = 4;        ///< members that are asked for one document
@@ -273,9 +274,13 @@ void Swarm::interest(const chunk::LayerRef& layer) {
 std::optional<ClaimedLayer> Swarm::find_claim(const chunk::LayerRef& layer) {
   state_->interest(layer);
   state_->rounds.soon();
-  const auto until = std::chrono::steady_clock::now() + kNewsPatience;
-  while (state_->sealed_members(layer.digest).empty() && std::chrono::steady_clock::now() < until &&
-         state_->rounds.wait_for_news(until)) {
+  const auto begun = std::chrono::steady_clock::now();
+  const auto patience = [&] {
+    return begun + (state_->rounds.asking() ? kBusyPatience : kNewsPatience);
+  };
+  while (state_->sealed_members(layer.digest).empty() &&
+         std::chrono::steady_clock::now() < patience() &&
+         state_->rounds.wait_for_news(patience())) {
   }
   for (const auto& member : state_->sealed_members(layer.digest))
     if (auto found = state_->claimed_by(member, layer)) return found;
