@@ -105,10 +105,10 @@ class Node {
   const std::string ca_pem_;
   util::Metrics metrics_;
   swarm::BulkMeters meters_{metrics_};
-  util::Workers workers_{1};
-  util::Workers deliveries_{1};
   util::Sync<std::vector<std::string>> liars_;
   util::Sync<std::map<uint32_t, std::string>> came_;
+  util::Workers deliveries_{1};  // its jobs use came_
+  util::Workers workers_{1};     // its jobs use deliveries_
   std::shared_ptr<MemoryLayer> stored_;
   std::shared_ptr<swarm::TorrentLayer> layer_;
   std::unique_ptr<swarm::TorrentSession> session_;  // last: uses the others
