@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 """Nodes that serve each other, each way against a baseline in the same run and on the same links.
-    bench/peers.py BUILD [second] [herd] [fault] [small] [medium]     (default: all)
+    bench/peers.py BUILD [second] [herd] [shared] [fault] [small] [medium] [--nodes 2,4,8] [--image medium] [--down MBIT]
+        [--up MBIT] [--registry MBIT] [--delay MS]          (default: all; --help)
 second: a node mounts and runs what another has, or has run as well; against ctr pull + ctr run.
-herd: cold nodes pull the medium image at once; against as many curls of all its layers, and against one alone.
+herd: cold nodes pull an image at once, the registry's link is wide; against one `ctr images pull` alone (which unpacks, too),
+one curl of all layers alone, and as many curls at once.
+shared: the same where all nodes share one link to the registry that is no wider than theirs.
 fault: absent ranges read through the mount, from a peer; against curl ranges from nginx over TLS."""
+import argparse
+import json
 import os
 import random
 import subprocess
@@ -22,8 +27,8 @@ from startup import WORK, run_ours, run_plain  # noqa: E402
 
 SECOND = {"down_mbit": 100, "up_mbit": 100, "registry_mbit": 1000, "registry_delay_ms": 5}
 SECOND_BARS = {"small": "first 0.30", "medium": "done 0.15"}
-HERDS = (2, 4, 8)
 HERD = {"down_mbit": 50, "up_mbit": 50, "registry_mbit": 500, "registry_delay_ms": 5}
+SHARED = {"down_mbit": 100, "up_mbit": 100, "registry_mbit": 100, "registry_delay_ms": 5}
 FAULT_LINKS = ({"down_mbit": 1000, "up_mbit": 1000}, {"down_mbit": 1000, "up_mbit": 1000, "delay_ms": 1})
 FAULT_LENGTHS = (64 << 10, 256 << 10)
 SAMPLES = 150
@@ -70,45 +75,74 @@ def curl_image(space, urls):
     """Seconds until all layers are there, asked for at once."""
     begun = time.time()
     words = [word for url in urls for word in (url, "-o", "/dev/null")]
-    subprocess.run([*inside(space), "curl", "-sf", "-Z", "--parallel-immediate", *words], check=True)
+    subprocess.run([*inside(space), "curl", "-sf", "--no-progress-meter", "-Z", "--parallel-immediate", *words], check=True)
     return time.time() - begun
 
 
-def herd():
+def ctr_pull(bed, node, reference):
+    """Seconds of `ctr images pull` with a containerd of its own, which unpacks as well."""
+    home = os.path.join(bed.work, f"plain-{node.name}")
+    os.makedirs(home)
+    containerd = Containerd(home)
+    try:
+        begun = time.time()
+        subprocess.run([*inside(node.space), "ctr", "-a", containerd.socket, "images", "pull", "--plain-http", reference],
+                       check=True, stdout=subprocess.DEVNULL)
+        return time.time() - begun
+    finally:
+        containerd.stop()
+        subprocess.run(["rm", "-rf", home])
+
+
+def herd(settings, links):
+    """Each number of nodes: one plain pull alone, all plain pulls at once, all of ours at once."""
     rows = []
-    for count in HERDS:
-        bed = Bed(count, ["medium"], **HERD)
+    reference = f"{settings.image}:v1"
+    for count in settings.nodes:
+        bed = Bed(count, [settings.image], **links)
         bed.start()
-        # Known by another bed's node, or curl would be told by a node that is not cold any more.
-        urls, total = layer_urls(bed)
+        # Known by curl, or a node would be told that is not cold any more.
+        urls, total = layer_urls(bed, settings.image)
+        drop_caches()
+        by_ctr = ctr_pull(bed, bed[1], bed.reference(reference))
         drop_caches()
         alone = curl_image(bed[1].space, urls)
         before = bed.registry_egress()
         plain = together(lambda node: curl_image(node.space, urls), bed.nodes)
         plain_egress = (bed.registry_egress() - before) / total
         drop_caches()
-        before = bed.registry_egress()
+        before, cpu = bed.registry_egress(), sum(cpu_seconds(node) for node in bed.nodes)
 
         def pull(node):
             begun = time.time()
-            node.pull("medium:v1")
+            node.pull(reference)
             return time.time() - begun
 
         ours = together(pull, bed.nodes)
         egress = (bed.registry_egress() - before) / total
+        cpu = sum(cpu_seconds(node) for node in bed.nodes) - cpu
+        print(f"{count} nodes: {' '.join(f'{seconds:.1f}' for seconds in ours)} s", flush=True)
         bed.close()
-        ratios = [mine / theirs for mine, theirs in zip(ours, plain)]
-        rows.append((count, f"{egress:.2f}", f"{plain_egress:.2f}", f"{min(ours):.1f}–{max(ours):.1f}",
-                     f"{min(plain):.1f}–{max(plain):.1f}", f"{alone:.1f}", f"{max(ratios):.2f}", f"{max(ours) / alone:.2f}"))
-    table(f"Cold herd, medium image: {HERD['down_mbit']} Mbit/s per node, {HERD['registry_mbit']} Mbit/s at the registry, "
-          "10 ms RTT to it (bars: egress 1.15, slowest 1.00)",
-          ("nodes", "egress x", "plain x", "pull s", "plain s", "alone s", "slowest x", "of alone x"), rows)
+        slowest, ideal = max(ours), total * 8e-6 * max(1 / links["down_mbit"], 1 / links["registry_mbit"])
+        rows.append((count, f"{egress:.2f}", f"{plain_egress:.2f}", f"{min(ours):.1f}–{slowest:.1f}",
+                     f"{min(plain):.1f}–{max(plain):.1f}", f"{alone:.1f}", f"{by_ctr:.1f}", f"{slowest / max(plain):.2f}",
+                     f"{slowest / alone:.2f}", f"{slowest / by_ctr:.2f}", f"{slowest / ideal:.2f}", f"{cpu:.0f}"))
+    table(f"Cold herd, {settings.image} image, index nowhere: {links['down_mbit']} Mbit/s per node, {links['registry_mbit']} "
+          f"Mbit/s at the registry, {2 * links['registry_delay_ms']} ms RTT to it (bars: egress 1.15, of ctr alone 1.00)",
+          ("nodes", "egress x", "plain x", "pull s", "curl herd s", "curl alone s", "ctr alone s", "of curl herd x",
+           "of curl alone x", "of ctr alone x", "of ideal x", "cpu s"), rows)
 
 
-def layer_urls(bed):
-    """Where curl finds the layers of medium:v1, and their size; no node of the bed hears of it."""
-    import json
-    base = f"http://{REGISTRY}:5000/v2/medium"
+def cpu_seconds(node):
+    """User and system time of its daemon so far."""
+    with open(f"/proc/{node.process.pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def layer_urls(bed, image):
+    """Where curl finds the layers of the image, and their size; no node of the bed hears of it."""
+    base = f"http://{REGISTRY}:5000/v2/{image}"
     accept = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
     words = [word for kind in accept for word in ("-H", f"Accept: {kind}")]
     text = subprocess.run([*inside(bed[1].space), "curl", "-sf", *words, f"{base}/manifests/v1"], check=True,
@@ -205,12 +239,27 @@ def fault():
           rows)
 
 
+def settings_of(words):
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("parts", nargs="*")
+    parser.add_argument("--nodes", type=lambda text: [int(word) for word in text.split(",")], default=[2, 4, 8])
+    parser.add_argument("--image", default="medium", choices=list(WORK))
+    for name, key in (("down", "down_mbit"), ("up", "up_mbit"), ("registry", "registry_mbit"), ("delay", "registry_delay_ms")):
+        parser.add_argument(f"--{name}", dest=key, type=int)
+    return parser.parse_args(words)
+
+
 def main():
-    words = sys.argv[2:]
-    names = [word for word in words if word in WORK] or list(WORK)
-    chosen = [word for word in words if word in ("second", "herd", "fault")] or ["second", "herd", "fault"]
-    for part in chosen:
-        {"second": lambda: second(names), "herd": herd, "fault": fault}[part]()
+    settings = settings_of(sys.argv[2:])
+    parts = {"second", "herd", "shared", "fault"}
+    names = [word for word in settings.parts if word in WORK] or list(WORK)
+
+    def links(usual):
+        return {key: usual[key] if getattr(settings, key) is None else getattr(settings, key) for key in usual}
+
+    for part in [word for word in settings.parts if word in parts] or ["second", "herd", "shared", "fault"]:
+        {"second": lambda: second(names), "herd": lambda: herd(settings, links(HERD)),
+         "shared": lambda: herd(settings, links(SHARED)), "fault": fault}[part]()
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ void ChunkCache::load() {
     }
     // Space has no tree; it can be inflated again, but offline that would be no help.
     const bool suspect =
-        facts->form == chunk::Form::bytes && (!suspect_ || suspect_->contains(facts->digest.hex()));
+        facts->form != chunk::Form::space && (!suspect_ || suspect_->contains(facts->digest.hex()));
     auto layer = std::make_shared<CachedLayer>(
         LayerFiles(options_.directory / "layers", facts->digest, facts->form, facts->size), *queue_,
         static_cast<Budget&>(*this), suspect);
@@ -260,9 +260,8 @@ std::vector<util::Digest> ChunkCache::layers() const {
 
 chunk::StoreUsage ChunkCache::usage() const {
   const uint64_t quota = allowance_.quota();
-  return {
-      used_,          quota, std::min(quota, used_ + available()), evicted_, layers_.lock()->size(),
-      trouble_.text()};
+  return {used_,    quota,           std::min(quota, used_ + available()),
+          evicted_, layers().size(), trouble_.text()};
 }
 
 void ChunkCache::save_document(const std::string& name, util::ByteView content) {

@@ -39,6 +39,18 @@ size_t words(uint64_t size) {
   return (chunk::block_count(size) + 63) / 64;
 }
 
+const char* suffix(chunk::Form form) {
+  switch (form) {
+    case chunk::Form::bytes:
+      return "";
+    case chunk::Form::space:
+      return ".space";
+    case chunk::Form::windows:
+      return ".windows";
+  }
+  return "";
+}
+
 util::UniqueFd open_file(const std::filesystem::path& path, int flags) {
   return util::UniqueFd(::open(path.c_str(), flags | O_CLOEXEC, 0600));
 }
@@ -50,7 +62,8 @@ std::optional<LayerFiles::Facts> LayerFiles::peek(const std::filesystem::path& b
   Header header;
   if (!content || content->size() < sizeof header) return std::nullopt;
   std::memcpy(&header, content->data(), sizeof header);
-  if (header.magic != kMagic || header.checksum != checksum(header) || header.form > 1)
+  if (header.magic != kMagic || header.checksum != checksum(header) ||
+      header.form > static_cast<uint64_t>(chunk::Form::windows))
     return std::nullopt;
   if (content->size() != sizeof header + words(header.size) * 8) return std::nullopt;
   Facts facts{util::Digest(header.digest),     static_cast<chunk::Form>(header.form), header.size,
@@ -62,7 +75,7 @@ std::optional<LayerFiles::Facts> LayerFiles::peek(const std::filesystem::path& b
 
 LayerFiles::LayerFiles(const std::filesystem::path& directory, const util::Digest& digest,
                        chunk::Form form, uint64_t size) {
-  const std::string stem = digest.hex() + (form == chunk::Form::bytes ? "" : ".space");
+  const std::string stem = digest.hex() + suffix(form);
   data_path_ = directory / (stem + ".bytes");
   bits_path_ = directory / (stem + ".bits");
   auto known = peek(bits_path_);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <tuple>
 
 #include "cache/chunk_cache.h"
 #include "util/log.h"
@@ -19,6 +20,7 @@ namespace {
 
 /// Free space beyond what is asked for: files take a little more than their bytes.
 constexpr uint64_t kSlack = 256 << 10;
+constexpr uint64_t kAll = UINT64_MAX;
 
 bool takes_open_layers(chunk::Class cls) {
   return cls == chunk::Class::fault || cls == chunk::Class::pull;
@@ -84,6 +86,7 @@ std::vector<std::shared_ptr<CachedLayer>> ChunkCache::snapshot(bool open_layers_
 
 uint64_t ChunkCache::evict_oldest(uint64_t wanted, bool open_layers_too) {
   struct Victim {
+    bool precious;
     uint32_t last_use;
     CachedLayer* layer;
     size_t extent;
@@ -93,13 +96,15 @@ uint64_t ChunkCache::evict_oldest(uint64_t wanted, bool open_layers_too) {
   std::vector<Victim> victims;
   for (const auto& layer : layers)
     for (const auto& candidate : layer->candidates())
-      victims.push_back({candidate.last_use, layer.get(), candidate.extent, candidate.bytes});
-  std::sort(victims.begin(), victims.end(),
-            [](auto& a, auto& b) { return a.last_use < b.last_use; });
+      victims.push_back({layer->form() == chunk::Form::windows, candidate.last_use, layer.get(),
+                         candidate.extent, candidate.bytes});
+  std::sort(victims.begin(), victims.end(), [](auto& a, auto& b) {
+    return std::tie(a.precious, a.last_use) < std::tie(b.precious, b.last_use);
+  });
   std::map<CachedLayer*, std::vector<size_t>> by_layer;
   uint64_t planned = 0;
   for (const auto& victim : victims) {
-    if (planned >= wanted) break;
+    if (planned >= wanted || (victim.precious && wanted == kAll)) break;
     by_layer[victim.layer].push_back(victim.extent);
     planned += victim.bytes;
   }
@@ -111,7 +116,7 @@ uint64_t ChunkCache::evict_oldest(uint64_t wanted, bool open_layers_too) {
 }
 
 uint64_t ChunkCache::evict_all() {
-  return evict_oldest(UINT64_MAX, true);
+  return evict_oldest(kAll, true);
 }
 
 void ChunkCache::disk_failed(const util::SysError& error) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "util/clock.h"
@@ -55,6 +56,9 @@ struct FetchContext {
   /// What comes is checked against the layer's hash tree before anybody sees it. For plan(); set by
   /// whoever checks.
   bool sealed = false;
+  /// Whether about as much comes to this node as its link brings: what is late now need not be its
+  /// supplier's fault. Any thread, cheap. Empty: not known. Set by whoever fetches.
+  std::function<bool()> congested{};
 };
 
 }  // namespace swarmfs::chunk

@@ -18,11 +18,26 @@ struct Origin {
   auto operator<=>(const Origin&) const = default;
 };
 
-/// One blob of a registry: named by its digest, of exactly `size` bytes (from the manifest).
+/// Which bytes of a layer: those its digest covers; its inflated data space (kept only for layers
+/// that cannot be inflated from the middle); or the windows of its index, which are named by the
+/// root of their hash tree: who packs them otherwise has others.
+enum class Form : uint8_t { bytes, space, windows };
+
+/// Bytes of a layer that sources can give. Form::bytes: one blob of a registry, named by its
+/// digest, of exactly `size` bytes (from the manifest).
 struct LayerRef {
   util::Digest digest;
   uint64_t size = 0;
   std::vector<Origin> origins;
+  Form form = Form::bytes;
+  util::Digest of{};  ///< Form::windows: the layer's digest
+
+  /// The layer that they are, or are of.
+  [[nodiscard]] const util::Digest& layer() const { return form == Form::windows ? of : digest; }
+  /// `root` and `size` as the layer's index says. No registry has them.
+  static LayerRef windows_of(const LayerRef& layer, const util::Digest& root, uint64_t size) {
+    return {root, size, layer.origins, Form::windows, layer.digest};
+  }
 };
 
 }  // namespace swarmfs::chunk

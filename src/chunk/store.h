@@ -12,15 +12,12 @@
 #include "chunk/block.h"
 #include "chunk/fetch_context.h"
 #include "chunk/hash_tree.h"
+#include "chunk/layer_ref.h"
 #include "util/digest.h"
 #include "util/outcome.h"
 #include "util/shared_bytes.h"
 
 namespace swarmfs::chunk {
-
-/// Which bytes of a layer: those its digest covers, or its inflated data space (kept only for
-/// layers that cannot be inflated from the middle).
-enum class Form : uint8_t { bytes, space };
 
 /// Bytes of one layer as a Store holds them. Thread-safe; lives as long as somebody holds it.
 /// While it is held the layer counts as open: bulk classes never evict it (see may_hold).
@@ -104,7 +101,8 @@ class Store {
   /// Whether `bytes` more of this class may be kept: fault and pull evict anything that is not
   /// leased, pinned or in flight; prefetch and backfill only layers that nobody has open.
   [[nodiscard]] virtual bool may_hold(uint64_t bytes, Class cls) const = 0;
-  /// Drops the bytes of every layer that is not leased or pinned; keeps documents (indexes).
+  /// Drops the bytes of every layer that is not leased or pinned; keeps documents (indexes) and
+  /// windows, without which an index is worth little. Those are evicted last of all.
   virtual uint64_t evict_all() = 0;
 
   /// Small documents beside the layers (indexes, manifests, state), replaced durably, by name:

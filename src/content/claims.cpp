@@ -32,7 +32,7 @@ std::string flaw(const SealedLayer& sealed, const chunk::LayerRef& ref,
 bool agrees(const layer::LayerIndex& had, const std::optional<layer::LayerIndex>& index,
             bool claimed) {
   if (!index) return false;
-  if (claimed) return had == *index;
+  if (claimed) return had.says_the_same(*index);
   return had.compression == index->compression && had.space_size == index->space_size &&
          had.files == index->files;
 }
@@ -67,7 +67,7 @@ std::shared_ptr<Content> LayerLibrary::open_claimed(const chunk::LayerRef& ref) 
     util::log::info("layer {}: index and hash tree of {}", ref.digest.short_hex(),
                     sealed->claimant);
     auto document =
-        keep(*bytes, sealed->index, {sealed->tree, {}, sealed->claimant, sealed->claim});
+        keep(*bytes, *index, sealed->index, {sealed->tree, {}, sealed->claimant, sealed->claim});
     return assemble(ref, std::move(*index), std::move(document));
   }
   return nullptr;
@@ -80,10 +80,16 @@ Outcome<util::Done> LayerLibrary::verify(const Content& content) {
   const auto document = content.standing->document();
   const bool proven = document && !document->claimed();
   if (stored.verified() && proven) return util::Done{};
-  const chunk::BlockRange all = chunk::blocks_covering({0, stored.size()});
+  if (!stored.has(chunk::blocks_covering({0, stored.size()})))
+    return Failure{Fault::not_found, "bytes are missing"};
+  return check(content, Class::backfill, !proven);
+}
+
+LayerLibrary::Settled LayerLibrary::check(const Content& content, Class cls, bool with_index) {
+  auto& stored = content.bytes->stored();
   for (bool again = false;; again = true) {
-    if (!stored.has(all)) return Failure{Fault::not_found, "bytes are missing"};
-    auto pass = pass_over(fetcher_, content.bytes, {.cls = Class::backfill, .with_index = !proven});
+    const auto document = content.standing->document();
+    auto pass = pass_over(fetcher_, content.bytes, {.cls = cls, .with_index = with_index});
     if (!pass) return pass.failure();
     if (pass->digest == content.ref().digest) return conclude(content, std::move(*pass));
     const bool as_claimed = document && pass->tree->root() == document->tree->root();
@@ -97,7 +103,7 @@ Outcome<util::Done> LayerLibrary::verify(const Content& content) {
       return failure;
     }
     // The disk lost some of what was right when it came: only that is fetched again.
-    stored.suspect(all);
+    stored.suspect(chunk::blocks_covering({0, stored.size()}));
   }
 }
 
@@ -110,6 +116,7 @@ Failure LayerLibrary::refute(const Content& content, const std::string& why) {
   trees_.lock()->erase(digest);
   store_.remove_document(tree_name(digest));
   store_.remove_document(index_name(digest));
+  keeping_.forget(digest);
   if (document && document->claimed()) blame(document->claimant, digest, why);
   Failure failure{Fault::corrupt, "the index of layer " + digest.to_string() + " was wrong (" +
                                       why + "); mount its images anew"};
@@ -167,16 +174,16 @@ LayerLibrary::Settled LayerLibrary::conclude(const Content& content, LayerPass p
   content.bytes->stored().mark_verified();
   const auto document = standing.document();
   const bool claimed = document && document->claimed();
-  if (document && !claimed) return util::Done{};
+  if (document && !claimed && !pass.index) return util::Done{};
   if (claimed && document->tree->root() != pass.tree->root())
     blame(document->claimant, content.ref().digest, "the layer has another root");
   const bool agreed = agrees(*content.index, pass.index, claimed);
   if (!agreed) {
     auto failure = refute(content, "its index is not that of the bytes");
-    if (pass.index) keep(*content.bytes, pass.index->serialize(), {pass.tree, {}, {}, {}});
+    if (pass.index) keep(content, *pass.index, pass);
     return failure;
   }
-  standing.set_document(keep(*content.bytes, pass.index->serialize(), {pass.tree, {}, {}, {}}));
+  standing.set_document(keep(content, *pass.index, pass));
   standing.set_dispute(Standing::Dispute::none);
   return util::Done{};
 }

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "content/standing.h"
+#include "content/windows.h"
 #include "fetch/fetcher.h"
 #include "layer/layer_index.h"
 
@@ -17,6 +18,8 @@ struct Content {
   std::shared_ptr<fetch::Layer> bytes;
   /// The inflated data space, for layers that cannot be inflated from the middle; else null.
   std::shared_ptr<chunk::StoredLayer> space;
+  /// Null where the index needs none.
+  std::shared_ptr<Windows> windows;
   std::shared_ptr<Standing> standing;
 
   [[nodiscard]] const chunk::LayerRef& ref() const { return bytes->ref(); }

@@ -100,6 +100,11 @@ struct DataReader::SpanFlight {
   SpanCache::Key key;
   bool claimed = false;  ///< as Gather's
   int attempt = 0;
+  bool doubted_window = false, made_windows = false;
+  std::atomic<int> lacking{0};  ///< of the next two
+  std::optional<Outcome<SharedBytes>> bytes;
+  std::optional<Outcome<SharedBytes>> packed;  ///< window; empty: `window` it is
+  util::Bytes window;
   util::Sync<std::vector<util::Operation>> operations;
 
   [[nodiscard]] bool disputable(const Failure& why) const {
@@ -276,13 +281,72 @@ void DataReader::gather_span(const GatherPtr& gather, const layer::Span& span, B
 void DataReader::bring(const SpanFlightPtr& flight) {
   flight->context.deadline = spans_.wanted_until(flight->key);
   const auto& content = *flight->content;
-  auto fetch = fetcher_.read(
-      content.bytes, content.index->span(flight->key.span).bytes, flight->context,
-      [this, flight](const Outcome<SharedBytes>& bytes) {
-        if (!bytes) return not_brought(flight, bytes.failure());
-        post(workers_, [this, flight, compressed = *bytes] { inflate(flight, compressed); });
-      });
+  flight->lacking = 2;
+  bring_window(flight);
+  auto fetch = fetcher_.read(content.bytes, content.index->span(flight->key.span).bytes,
+                             flight->context, [this, flight](Outcome<SharedBytes> bytes) {
+                               flight->bytes.emplace(std::move(bytes));
+                               part_came(flight);
+                             });
   flight->operations.lock()->push_back(std::move(fetch));
+}
+
+void DataReader::bring_window(const SpanFlightPtr& flight) {
+  const auto& content = *flight->content;
+  const auto& from = content.index->checkpoints[flight->key.span];
+  flight->packed.reset();
+  if (from.window.empty() || !content.windows || finds_window(flight)) return part_came(flight);
+  auto fetch = content.windows->read(*content.index, flight->key.span, flight->context,
+                                     [this, flight](Outcome<SharedBytes> packed) {
+                                       flight->packed.emplace(std::move(packed));
+                                       part_came(flight);
+                                     });
+  flight->operations.lock()->push_back(std::move(fetch));
+}
+
+bool DataReader::finds_window(const SpanFlightPtr& flight) {
+  if (!flight->window.empty()) return true;
+  auto before = flight->key;
+  if (before.span-- == 0) return false;
+  const auto bytes = spans_.find(before);
+  if (!bytes || bytes->size() < layer::kLongestWindow) return false;
+  const auto end = bytes->view().last(layer::kLongestWindow);
+  const auto& from = flight->content->index->checkpoints[flight->key.span];
+  if (layer::hash_of_window(end) != from.window_hash) return false;
+  flight->window.assign(end.begin(), end.end());
+  return true;
+}
+
+void DataReader::part_came(const SpanFlightPtr& flight) {
+  if (--flight->lacking > 0) return;
+  if (!*flight->bytes) return not_brought(flight, flight->bytes->failure());
+  if (!flight->packed || *flight->packed)
+    return post(workers_, [this, flight] { inflate(flight); });
+  const auto why = flight->packed->failure();
+  // Who joined later has more time left, and may still get it from where it did not come in time.
+  if (flight->made_windows || why.fault == Fault::cancelled || why.fault == Fault::timed_out)
+    return not_brought(flight, why);
+  make_windows(flight, false);
+}
+
+void DataReader::on_wrong_window(const SpanFlightPtr& flight, const Failure& why) {
+  if (flight->made_windows) return not_brought(flight, why);
+  // Either the disk has lost it, or it is what the index binds and not what the index says.
+  if (flight->doubted_window) return make_windows(flight, true);
+  flight->doubted_window = true;
+  const auto& content = *flight->content;
+  content.windows->stored()->stored().suspect(
+      chunk::blocks_covering(content.index->checkpoints[flight->key.span].window));
+  bring(flight);
+}
+
+void DataReader::make_windows(const SpanFlightPtr& flight, bool wrong) {
+  flight->made_windows = true;
+  post(windows_, [this, flight, wrong] {
+    const auto made = library_.make_windows(*flight->content, wrong);
+    if (made) return bring(flight);
+    not_brought(flight, made.failure());
+  });
 }
 
 void DataReader::bring_again(const SpanFlightPtr& flight) {
@@ -301,10 +365,15 @@ void DataReader::not_brought(const SpanFlightPtr& flight, const Failure& why) {
   });
 }
 
-void DataReader::inflate(const SpanFlightPtr& flight, SharedBytes compressed) {
+void DataReader::inflate(const SpanFlightPtr& flight) {
   const auto& content = *flight->content;
   const auto span = content.index->span(flight->key.span);
-  auto inflated = content.index->inflate(span, compressed.view());
+  if (flight->packed) {
+    auto window = content.index->unpack(span.index, (*flight->packed)->view());
+    if (!window) return on_wrong_window(flight, window.failure());
+    flight->window = std::move(*window);
+  }
+  auto inflated = content.index->inflate(span, flight->bytes->value().view(), flight->window);
   if (inflated) return spans_.finish(flight->key, SharedBytes::of(std::move(*inflated)));
   const auto& why = inflated.failure();
   if (flight->disputable(why)) return not_brought(flight, why);

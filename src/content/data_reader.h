@@ -51,7 +51,13 @@ class DataReader {
   void bring(const SpanFlightPtr& flight);
   void bring_again(const SpanFlightPtr& flight);
   void not_brought(const SpanFlightPtr& flight, const util::Failure& why);
-  void inflate(const SpanFlightPtr& flight, util::SharedBytes compressed);
+  void bring_window(const SpanFlightPtr& flight);
+  /// Where the span before it is at hand, its end is the window.
+  [[nodiscard]] bool finds_window(const SpanFlightPtr& flight);
+  void part_came(const SpanFlightPtr& flight);
+  void on_wrong_window(const SpanFlightPtr& flight, const util::Failure& why);
+  void make_windows(const SpanFlightPtr& flight, bool wrong);
+  void inflate(const SpanFlightPtr& flight);
   void settle(const ContentPtr& content, std::function<void(bool again)> go_on);
   void post(util::Workers& workers, std::function<void()> job);
   /// The destructor waits until it is gone.
@@ -66,8 +72,9 @@ class DataReader {
   util::Sync<Jobs> jobs_;
   std::condition_variable jobs_changed_;
   /// Readers wait for what the first does (a disk write at most), nobody for what the second does
-  /// (it streams whole layers). Neither may be waited for by workers_.
-  util::Workers disputes_{1}, settlements_{1};
+  /// (it streams whole layers), and for the third, which does so as well, who needs a window that
+  /// nobody gives. None may be waited for by workers_.
+  util::Workers disputes_{1}, settlements_{1}, windows_{2};
 };
 
 }  // namespace swarmfs::content

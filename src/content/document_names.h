@@ -15,6 +15,8 @@ namespace swarmfs::content {
 inline std::string index_name(const util::Digest& layer) {
   return "index/" + layer.hex();
 }
+/// Whose windows are kept: see WindowKeeping.
+inline constexpr std::string_view kWindows = "windows/";
 /// A TreeDocument.
 inline constexpr std::string_view kTrees = "tree/";
 inline std::string tree_name(const util::Digest& layer) {

@@ -28,7 +28,8 @@ LayerLibrary::LayerLibrary(fetch::Fetcher& fetcher, chunk::Store& store, util::M
       store_(store),
       claims_(claims),
       mismatches_(metrics.counter(kFailures, kFailuresHelp, {{"source", "registry"}})),
-      lies_(metrics.counter(kFailures, kFailuresHelp, {{"source", "peer"}})) {
+      lies_(metrics.counter(kFailures, kFailuresHelp, {{"source", "peer"}})),
+      keeping_(store) {
   auto trees = trees_.lock();
   for (const auto& name : store.documents(std::string(kTrees)))
     if (const auto layer = util::Digest::parse("sha256:" + name.substr(kTrees.size())))
@@ -36,7 +37,7 @@ LayerLibrary::LayerLibrary(fetch::Fetcher& fetcher, chunk::Store& store, util::M
 }
 
 bool LayerLibrary::may_publish(const util::Digest& digest) const {
-  return claims_ && trees_.lock()->contains(digest);
+  return claims_ && trees_.lock()->contains(digest) && keeping_.complete(digest);
 }
 
 std::shared_ptr<Content> LayerLibrary::known(const util::Digest& digest) {
@@ -53,6 +54,13 @@ std::shared_ptr<Content> LayerLibrary::assemble(const chunk::LayerRef& ref, laye
   if (document) made->bytes->seal(document->tree);
   if (!index.seekable())
     made->space = store_.open(ref.digest, index.space_size, chunk::Form::space);
+  const auto windows = windows_tree(index);
+  keeping_.note(ref.digest, windows);
+  if (windows->size() > 0) {
+    auto stored = fetcher_.open(chunk::LayerRef::windows_of(ref, windows->root(), windows->size()));
+    stored->seal(windows);
+    made->windows = std::make_shared<Windows>(fetcher_, std::move(stored));
+  }
   made->index = std::make_shared<const layer::LayerIndex>(std::move(index));
   made->standing = std::make_shared<Standing>(std::move(document), ++generations_);
   // All readers of a layer must share one standing.
@@ -84,6 +92,11 @@ std::shared_ptr<Content> LayerLibrary::open_known(const chunk::LayerRef& ref) {
   }
   const auto stored = store_.load_document(index_name(ref.digest));
   if (!stored) return nullptr;
+  if (!layer::LayerIndex::recognises(*stored)) {
+    if (!old_version_told_.exchange(true))
+      util::log::info("layer indexes of another version are here; each is made again when wanted");
+    return nullptr;
+  }
   auto index = layer::LayerIndex::parse(*stored);
   if (!index || index->layer_size != ref.size) {
     util::log::warning("layer {}: {}; it is made again", ref.digest.short_hex(),
@@ -113,14 +126,25 @@ Failure LayerLibrary::drop(fetch::Layer& layer, const std::string& why) {
   return failure;
 }
 
-Standing::Document LayerLibrary::keep(fetch::Layer& layer, util::ByteView index,
-                                      TreeDocument document) {
-  document.index = util::Sha256::of(index);
-  store_.save_document(index_name(layer.ref().digest), index);
+Standing::Document LayerLibrary::keep(fetch::Layer& layer, const layer::LayerIndex& index,
+                                      util::ByteView index_document, TreeDocument document) {
+  document.index = util::Sha256::of(index_document);
+  keeping_.note(layer.ref().digest, windows_tree(index));
+  store_.save_document(index_name(layer.ref().digest), index_document);
   store_.save_document(tree_name(layer.ref().digest), document.serialize());
   trees_.lock()->insert(layer.ref().digest);
   layer.seal(document.tree);
   return std::make_shared<const TreeDocument>(std::move(document));
+}
+
+Standing::Document LayerLibrary::keep(const Content& content, const layer::LayerIndex& index,
+                                      LayerPass& pass) {
+  auto document = keep(*content.bytes, index, index.serialize(), {pass.tree, {}, {}, {}});
+  const bool filled = keeping_.fill(content.ref().digest, pass.windows);
+  if (!content.windows || !content.index->says_the_same(index)) return document;
+  const bool named_so = content.index->windows == index.windows;
+  if (!filled || !named_so) content.windows->take(index, std::move(pass.windows));
+  return document;
 }
 
 LayerLibrary::Opened LayerLibrary::build(const chunk::LayerRef& ref) {
@@ -139,8 +163,8 @@ LayerLibrary::Opened LayerLibrary::build(const chunk::LayerRef& ref) {
   if (!pass->index)
     return Failure{Fault::invalid,
                    "layer " + ref.digest.to_string() + " is no usable archive: " + pass->no_index};
-  auto document = keep(*bytes, pass->index->serialize(), {pass->tree, {}, {}, {}});
-  auto content = assemble(ref, std::move(*pass->index), std::move(document));
+  auto content = assemble(ref, std::move(*pass->index), nullptr);
+  content->standing->set_document(keep(*content, *content->index, *pass));
   if (content->space)
     if (const auto filled = fill_space(*content); !filled) return filled.failure();
   return content;
@@ -149,7 +173,8 @@ LayerLibrary::Opened LayerLibrary::build(const chunk::LayerRef& ref) {
 std::optional<Published> LayerLibrary::published(const util::Digest& digest) {
   if (!claims_) return std::nullopt;
   auto index = store_.load_document(index_name(digest));
-  if (!index) return std::nullopt;
+  if (!index || !layer::LayerIndex::recognises(*index) || !keeping_.complete(digest))
+    return std::nullopt;
   const auto content = known(digest);
   if (content && content->standing->dispute() == Standing::Dispute::open) return std::nullopt;
   const auto document = content ? content->standing->document() : load_tree(digest, *index);
@@ -161,6 +186,27 @@ std::optional<Published> LayerLibrary::published(const util::Digest& digest) {
   if (claim.empty()) return std::nullopt;
   return Published{std::move(*index), tree.leaf_bytes(), std::move(claim), tree.root(),
                    tree.size()};
+}
+
+Outcome<util::Done> LayerLibrary::make_windows(const Content& content, bool wrong) {
+  return making_windows_.run(content.ref().digest, "making the windows of",
+                             [&] { return make_windows_now(content, wrong); });
+}
+
+LayerLibrary::Settled LayerLibrary::make_windows_now(const Content& content, bool wrong) {
+  const auto& digest = content.ref().digest;
+  if (content.windows->taken() || (!wrong && keeping_.complete(digest))) return util::Done{};
+  const auto document = content.standing->document();
+  if (wrong && document && document->claimed())
+    blame(document->claimant, digest, "its windows are not those that its index names");
+  util::log::info("layer {}: its windows are made again: {}", digest.short_hex(),
+                  wrong ? "those that are here are wrong" : "nobody has them to give");
+  return check(content, chunk::Class::pull, true);
+}
+
+void LayerLibrary::read_windows(const util::Digest& layer, const util::Digest& root,
+                                util::ByteRange range, WindowKeeping::OnRead on_read) {
+  keeping_.read(layer, root, range, std::move(on_read));
 }
 
 util::Operation LayerLibrary::read_space(const Content& content, util::ByteRange range,

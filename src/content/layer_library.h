@@ -16,6 +16,7 @@
 #include "content/layer_pass.h"
 #include "content/once.h"
 #include "content/space_fills.h"
+#include "content/window_keeping.h"
 #include "fetch/fetcher.h"
 #include "util/metrics.h"
 #include "util/sync.h"
@@ -33,6 +34,8 @@ struct Published {
 
 /// Layers by digest, with their indexes and hash trees: from memory, from the store's documents
 /// "index/<hex>" and "tree/<hex>", from another node's claim, or made by streaming the layer once.
+/// The windows of an index (content/windows) are kept beside it, or come from members as they are
+/// needed; who lacks one that nobody gives makes them all, by streaming the layer.
 /// Any thread; calls block (a caller brings a thread of its own).
 class LayerLibrary {
  public:
@@ -57,11 +60,18 @@ class LayerLibrary {
   /// Streams the whole layer to see who lied, the claimant or the source, with consequences as in
   /// verify(). Done when that was just done; Fault::corrupt as well when there is no dispute.
   util::Outcome<util::Done> settle(const Content& content);
+  /// Makes the windows of the content's index, of which some cannot be had, by streaming the whole
+  /// layer, with consequences as in verify(). `wrong`: what could be had of them was not what the
+  /// index says, which is its claimant's lie. Callers for the same layer share one pass.
+  util::Outcome<util::Done> make_windows(const Content& content, bool wrong);
+  /// Of the windows of a layer's index, for another node: see WindowKeeping::read().
+  void read_windows(const util::Digest& layer, const util::Digest& root, util::ByteRange range,
+                    WindowKeeping::OnRead on_read);
   /// Of a layer that has no random access: a range of its data space that is not stored, by joining
   /// or beginning the fill of the space; see SpaceFills::read().
   [[nodiscard]] util::Operation read_space(const Content& content, util::ByteRange range,
                                            SpaceFills::OnRead on_read);
-  /// Empty: no cluster, no hash tree, or a claim in dispute.
+  /// Empty: no cluster, no hash tree, windows that are not all here, or a claim in dispute.
   std::optional<Published> published(const util::Digest& digest);
   /// Whether published() is worth asking. Never blocks.
   [[nodiscard]] bool may_publish(const util::Digest& digest) const;
@@ -78,8 +88,12 @@ class LayerLibrary {
   std::shared_ptr<Content> assemble(const chunk::LayerRef& ref, layer::LayerIndex index,
                                     Standing::Document document);
   Standing::Document load_tree(const util::Digest& digest, util::ByteView index);
-  Standing::Document keep(fetch::Layer& layer, util::ByteView index, TreeDocument document);
+  Standing::Document keep(fetch::Layer& layer, const layer::LayerIndex& index,
+                          util::ByteView index_document, TreeDocument document);
+  Standing::Document keep(const Content& content, const layer::LayerIndex& index, LayerPass& pass);
   util::Failure drop(fetch::Layer& layer, const std::string& why);
+  Settled make_windows_now(const Content& content, bool wrong);
+  Settled check(const Content& content, chunk::Class cls, bool with_index);
   // Claims (claims.cpp)
   std::shared_ptr<Content> open_claimed(const chunk::LayerRef& ref);
   Settled settle_now(const Content& content);
@@ -96,8 +110,11 @@ class LayerLibrary {
   std::atomic<uint64_t> generations_{0};
   util::Sync<std::map<util::Digest, std::weak_ptr<Content>>> known_;
   mutable util::Sync<std::set<util::Digest>> trees_;  ///< of layers whose hash tree is stored
+  WindowKeeping keeping_;
+  std::atomic<bool> old_version_told_{false};
   Once<std::shared_ptr<Content>> building_;
   Once<util::Done> settling_;
+  Once<util::Done> making_windows_;
   SpaceFills fills_;  ///< last: its fills use the others
 };
 

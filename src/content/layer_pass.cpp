@@ -20,7 +20,11 @@ class PatientIndexer {
     attempt([&] { indexer_.feed(bytes); });
   }
   void finish(LayerPass& pass) {
-    attempt([&] { pass.index = indexer_.finish(); });
+    attempt([&] {
+      auto made = indexer_.finish();
+      pass.index = std::move(made.index);
+      pass.windows = std::move(made.windows);
+    });
     pass.no_index = bad_;
   }
 
@@ -42,6 +46,10 @@ class PatientIndexer {
 
 util::Outcome<LayerPass> pass_over(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer,
                                    PassOptions options) {
+  // While this looks at the layer front to back, our share of it comes in for all (fetch).
+  util::Operation ahead;
+  if (!options.no_peers)
+    ahead = fetcher.bring_in(layer, options.cls, [](const util::Outcome<util::Done>&) {});
   LayerStream stream(fetcher, std::move(layer), options.cls, options.no_peers);
   PatientIndexer indexer(options.with_index);
   util::Sha256 hash;

@@ -18,6 +18,7 @@ struct LayerPass {
   util::Digest digest;
   std::shared_ptr<const chunk::HashTree> tree;
   std::optional<layer::LayerIndex> index;
+  util::Bytes windows;   ///< of the index
   std::string no_index;  ///< why the bytes are no archive; empty with an index or unasked
 };
 

@@ -43,6 +43,24 @@ Apply metrics_address(const Reader& reader, std::string& target) {
   };
 }
 
+Apply mirror_listen(const Reader& reader, std::string& target) {
+  return [&reader, &target](const toml::node& node) {
+    reader.text(target)(node);
+    if (target.empty()) return;
+    const auto parsed = parse_host_port(target, 0);
+    if (!parsed || parsed->port == 0 || ip_version(parsed->host) == 0)
+      reader.refuse(node.source().begin,
+                    fmt::format("'{}' is not like \"127.0.0.1:9755\" or \"[::1]:9755\"", target));
+    // Whoever reaches it may read what is public, in plain text.
+    if (!is_loopback_ip(parsed->host))
+      reader.refuse(
+          node.source().begin,
+          fmt::format("the mirror listens on loopback only (\"127.0.0.1:9755\"): '{}' can "
+                      "be reached from elsewhere",
+                      target));
+  };
+}
+
 bool is_host(std::string_view text) {
   return parse_host_port(text, 443).has_value();
 }
@@ -137,6 +155,8 @@ Keys top_level(const Reader& reader, Config& config) {
       {"control", reader.section("control", {{"socket", reader.path(config.control_socket)}})},
       {"metrics",
        reader.section("metrics", {{"address", metrics_address(reader, config.metrics_address)}})},
+      {"mirror",
+       reader.section("mirror", {{"listen", mirror_listen(reader, config.mirror_listen)}})},
       {"log", reader.section("log", {{"level", log_level(reader, config.log_level)}})},
       {"fetch", reader.section("fetch", {{"backfill", reader.flag(config.backfill)},
                                          {"span_cache", reader.bytes(config.span_cache)}})},

@@ -76,7 +76,8 @@ struct Config {
   std::chrono::milliseconds fault_timeout{30'000};
   std::filesystem::path control_socket = "/run/swarmfs/control.sock";
   std::string
-      metrics_address;  ///< "127.0.0.1:9753", "[::1]:9753"; empty: on the control socket only
+      metrics_address;        ///< "127.0.0.1:9753", "[::1]:9753"; empty: on the control socket only
+  std::string mirror_listen;  ///< on loopback, "127.0.0.1:9755"; empty: no mirror
   util::log::Level log_level = util::log::Level::info;
   bool backfill = true;
   uint64_t span_cache = 128 << 20;  ///< bytes of inflated spans kept in memory

@@ -67,6 +67,9 @@ std::vector<chunk::Source*> sources(ClusterNode* node, chunk::Source& registry) 
   return {&node->swarm().source(), &registry};
 }
 
+/// A thread each, with a small window of the budget that all share.
+constexpr unsigned kMirrorConnections = 768;
+
 /// What a pull or an indexing pass leaves in malloc's arenas would stay ours for good.
 constexpr std::chrono::seconds kTrimPeriod{20};
 
@@ -119,7 +122,7 @@ Daemon::Daemon(const Config& config)
       api_(mediator_) {
   front_ =
       std::make_unique<fuse::Front>(fuse::FrontOptions{config.mount_point, 2, config.fault_timeout},
-                                    images_, reader_, fetcher_, cache_, metrics_);
+                                    images_, reader_, fetcher_, cache_, timers_, metrics_);
   connect_peers();
   bring_back_mounts();  // whom the socket or READY tells that we are here finds them
   std::filesystem::create_directories(config.control_socket.parent_path());
@@ -132,6 +135,7 @@ Daemon::Daemon(const Config& config)
     metrics.tcp_address = config.metrics_address;
     metrics_server_ = std::make_unique<http::Server>(metrics, handler_of(api_, true));
   }
+  if (!config.mirror_listen.empty()) start_mirror(config.mirror_listen);
   trimming_ = timers_.every(kTrimPeriod, [this] {
     workers_.post(util::Workers::Urgency::normal, [] { ::malloc_trim(0); });
   });
@@ -141,10 +145,27 @@ Daemon::~Daemon() {
   if (node_) node_->holdings().disconnect();
   static_cast<void>(mediator_.mounts());  // what is off now is not to come back
   images_.stop();
+  if (mirror_upstream_) mirror_upstream_->stop();
   fetcher_.stop();
+  mirror_server_.reset();
   metrics_server_.reset();
   control_server_.reset();
   front_.reset();
+}
+
+void Daemon::start_mirror(const std::string& address) {
+  mirror_upstream_ = std::make_unique<MirrorUpstream>(
+      MirrorUpstream::Parts{registry_, catalog_, manifests_, library_, fetcher_, node_.get()});
+  mirror::MirrorOptions options;
+  options.address = address;
+  mirror_ = std::make_unique<mirror::Mirror>(options, *mirror_upstream_, fetcher_, cache_, clock_,
+                                             metrics_);
+  http::ServerOptions server;
+  server.tcp_address = address;
+  server.max_connections = kMirrorConnections;
+  server.max_body = 0;
+  mirror_server_ = std::make_unique<http::Server>(
+      server, [this](const http::ServerRequest& request) { return mirror_->answer(request); });
 }
 
 void Daemon::connect_peers() {

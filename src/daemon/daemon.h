@@ -14,6 +14,7 @@
 #include "daemon/config.h"
 #include "daemon/manifests.h"
 #include "daemon/mediator.h"
+#include "daemon/mirror_upstream.h"
 #include "daemon/neighbours.h"
 #include "daemon/registry_inquiries.h"
 #include "daemon/registry_manifests.h"
@@ -22,6 +23,7 @@
 #include "http/client.h"
 #include "http/server.h"
 #include "image/image_library.h"
+#include "mirror/mirror.h"
 #include "registry/registry_client.h"
 #include "registry/registry_source.h"
 #include "util/metrics.h"
@@ -47,6 +49,7 @@ class Daemon {
 
  private:
   void connect_peers();
+  void start_mirror(const std::string& address);
   void bring_back_mounts();
 
   util::Metrics metrics_;
@@ -72,7 +75,11 @@ class Daemon {
   control::Api api_;                        // needs mediator
   std::unique_ptr<http::Server> control_server_;  // needs api
   std::unique_ptr<http::Server> metrics_server_;  // needs api
-  util::Operation trimming_;                      // needs timers, workers
+  std::unique_ptr<MirrorUpstream>
+      mirror_upstream_;  // needs registry, manifests, library, fetcher; null: no mirror
+  std::unique_ptr<mirror::Mirror> mirror_;       // needs mirror_upstream, fetcher, cache
+  std::unique_ptr<http::Server> mirror_server_;  // needs mirror
+  util::Operation trimming_;                     // needs timers, workers
 };
 
 }  // namespace swarmfs::daemon

@@ -72,4 +72,10 @@ bool is_unspecified_ip(const std::string& host) {
   return address && IN6_IS_ADDR_UNSPECIFIED(&*address);
 }
 
+bool is_loopback_ip(const std::string& host) {
+  if (ip_version(host) == 4) return host.starts_with("127.");
+  const auto address = ipv6(host);
+  return address && IN6_IS_ADDR_LOOPBACK(&*address);
+}
+
 }  // namespace swarmfs::daemon

@@ -29,5 +29,7 @@ std::optional<HostPort> parse_host_port(std::string_view text, uint16_t default_
 int ip_version(const std::string& host);
 /// 0.0.0.0 or ::, "every address of this node".
 bool is_unspecified_ip(const std::string& host);
+/// 127.0.0.0/8 or ::1.
+bool is_loopback_ip(const std::string& host);
 
 }  // namespace swarmfs::daemon

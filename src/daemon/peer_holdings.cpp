@@ -82,7 +82,7 @@ std::optional<swarm::HeldLayer> PeerHoldings::held(const util::Digest& digest) {
   made.complete = missing.empty();
   made.presence = without(count, missing);
   for (const auto& blocks : parts_.fetcher->coming(*layer)) made.presence.push_back(blocks);
-  made.sealed = layer->sealed() || (parts_.library && parts_.library->may_publish(digest));
+  made.sealed = parts_.library && parts_.library->may_publish(digest);
   return made;
 }
 
@@ -100,6 +100,20 @@ util::Operation PeerHoldings::read(const util::Digest& digest, util::ByteRange r
     return {};
   }
   return parts_.fetcher->read(std::move(layer), range, context, std::move(on_read));
+}
+
+util::Operation PeerHoldings::windows(const util::Digest& layer, const util::Digest& root,
+                                      util::ByteRange range, OnRead on_read) {
+  const auto gate = std::make_shared<util::CallbackGate>();
+  const auto answer = [gate, on_read = std::move(on_read)](util::Outcome<util::SharedBytes> bytes) {
+    gate->run([&] { on_read(std::move(bytes)); });
+  };
+  workers_.post(util::Workers::Urgency::urgent, [this, layer, root, range, answer] {
+    const Using held(connection_);
+    if (!parts_.library) return answer(Failure{Fault::not_found, "not here"});
+    parts_.library->read_windows(layer, root, range, answer);
+  });
+  return util::Operation([gate] { gate->close(); });
 }
 
 void PeerHoldings::published(const util::Digest& layer,

@@ -86,6 +86,7 @@ void Repository::trim() {
   for (const auto& manifest : manifests_) {
     digests.insert(manifest.digest);
     layers_.insert(manifest.layers.begin(), manifest.layers.end());
+    layers_.insert(manifest.config.digest);  // who may have the layers may have it
   }
   std::erase_if(references_, [&](const Named& named) { return !digests.contains(named.manifest); });
   drop_oldest(references_, kReferences);

@@ -36,9 +36,9 @@ void Brain::count(Layer& layer, chunk::SourceKind source, Class cls, uint64_t by
   layer.by_source_[static_cast<size_t>(source)] += bytes;
 }
 
-std::shared_ptr<Layer> Brain::open(const chunk::LayerRef& ref, chunk::Form form) {
+std::shared_ptr<Layer> Brain::open(const chunk::LayerRef& ref) {
   const std::lock_guard hold(mutex);
-  auto& known = layers[{ref.digest, form}];
+  auto& known = layers[{ref.digest, ref.form}];
   if (auto old = known.lock()) {
     auto origins = old->origins_.lock();
     for (const auto& origin : ref.origins)
@@ -46,7 +46,7 @@ std::shared_ptr<Layer> Brain::open(const chunk::LayerRef& ref, chunk::Form form)
         origins->push_back(origin);
     return old;
   }
-  auto layer = std::make_shared<Layer>(ref, store.open(ref.digest, ref.size, form),
+  auto layer = std::make_shared<Layer>(ref, store.open(ref.digest, ref.size, ref.form),
                                        std::make_shared<LayerState>(ref.size), weak_from_this());
   if (layer->stored().bytes_present() > 0) layer->state_->provenance.inherit();
   known = layer;

@@ -10,6 +10,8 @@
 #include <set>
 
 #include "fetch/flight.h"
+#include "fetch/inflow.h"
+#include "fetch/link_gauge.h"
 
 namespace swarmfs::fetch {
 
@@ -22,7 +24,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   Brain(chunk::Store& store, std::vector<chunk::Source*> sources, FetchOptions options,
         util::Timers& timers, util::Metrics& metrics);
 
-  std::shared_ptr<Layer> open(const chunk::LayerRef& ref, chunk::Form form);
+  std::shared_ptr<Layer> open(const chunk::LayerRef& ref);
   util::Operation read(std::shared_ptr<Layer> layer, util::ByteRange range,
                        chunk::FetchContext context, Fetcher::OnRead on_read);
   util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls, Fetcher::OnDone on_done);
@@ -59,6 +61,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   FlightPtr make_flight(const std::shared_ptr<Layer>& layer, chunk::BlockRange blocks,
                         chunk::FetchContext context, Actions& actions);
   [[nodiscard]] std::optional<Choice> choose(const Flight& flight) const;
+  /// At once, or when there is room in the inflow.
+  void begin(const FlightPtr& flight, const Choice& choice, Actions& actions);
   /// The source turned out, by its failure, to give the layer front to back only.
   [[nodiscard]] bool learnt_order(const Attempt& attempt) const;
   [[nodiscard]] bool asks_peer(const Flight& flight) const;
@@ -78,6 +82,20 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// A fault waits for bulk now: it is hedged as a fault's.
   void hurry(const FlightPtr& flight, chunk::FetchContext context);
   void set_paused(const FlightPtr& flight, bool paused, Actions& actions);
+
+  // How much at once (admission.cpp)
+  void enqueue(const FlightPtr& flight);
+  void leave_queue(const FlightPtr& flight);
+  void admit_waiting(Actions& actions);
+  /// While somebody waits: who is silent makes room.
+  void watch_queue();
+  void let_in(const FlightPtr& flight, Actions& actions);
+  void take_inflow(Flight& flight);
+  void give_inflow(Flight& flight);
+  /// Now, whatever else is on its way: a fault, or a peer, waits for it.
+  void let_overtake(const FlightPtr& flight, const chunk::FetchContext& context, Actions& actions);
+  /// A second request would come over the link that makes the first one late.
+  [[nodiscard]] bool waits_for_our_link(const Flight& flight) const;
 
   // What arrives (arrival.cpp)
   void on_data(AttemptPtr attempt, util::ByteView bytes);
@@ -108,8 +126,10 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void pump(Actions& actions);
   void pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions);
   /// What to fetch next: from the cursor, which it moves on, to what is there or on its way.
-  chunk::BlockRange next_run(Bulk& bulk) const;
-  void start_bulk_flight(const std::shared_ptr<Bulk>& bulk, chunk::BlockRange run,
+  chunk::BlockRange next_run(const Bulk& bulk, uint64_t& cursor) const;
+  /// The same, of what the registry is to be asked for while others bring the rest.
+  chunk::BlockRange next_of_share(Bulk& bulk) const;
+  void start_bulk_flight(const std::shared_ptr<Bulk>& bulk, chunk::BlockRange run, uint64_t& cursor,
                          Actions& actions);
   /// All that is missing is asked for, in order, by class pull: it comes anyway.
   void bring_whole(const std::shared_ptr<Layer>& layer, Actions& actions);
@@ -135,6 +155,10 @@ struct Brain : std::enable_shared_from_this<Brain> {
   bool stopping = false;
   std::map<std::pair<util::Digest, chunk::Form>, std::weak_ptr<Layer>> layers;
   std::list<FlightPtr> flights;
+  std::list<FlightPtr> queue;  ///< of `flights`: they wait for room in the inflow
+  bool queue_watched = false;
+  Inflow inflow;
+  const std::shared_ptr<LinkGauge> link = std::make_shared<LinkGauge>();
   std::list<std::shared_ptr<Bulk>> bulks;
   unsigned faults = 0;  ///< waiting readers of class fault
   bool held_back = false;

@@ -15,7 +15,10 @@ using util::Fault;
 
 namespace {
 
-/// However short the plans are: no more flights than so many in the place of one.
+/// Requests that are looked at in search of our share before bulk goes on in order: where many
+/// share there is little of ours, and the lock is held.
+constexpr unsigned kMostLooks = 32;
+/// However short the plans or the gaps are: no more flights than so many in the place of one.
 constexpr uint64_t kMostCuts = 16;
 
 }  // namespace
@@ -60,6 +63,7 @@ void Brain::bring_whole(const std::shared_ptr<Layer>& layer, Actions& actions) {
 
 void Brain::pump(Actions& actions) {
   if (stopping) return;
+  admit_waiting(actions);
   for (const Class cls : {Class::pull, Class::prefetch, Class::backfill}) {
     const auto copy = bulks;
     for (const auto& bulk : copy)
@@ -74,43 +78,64 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   const uint64_t count = chunk::block_count(bulk->layer->ref().size);
   while (!bulk->ended && !bulk->failure && bulk->in_flight < limit) {
     if (yields && held_back) return;
-    const BlockRange run = next_run(*bulk);
+    uint64_t* cursor = &bulk->share_cursor;
+    BlockRange run;
+    if (bulk->ours < limit / 2) run = next_of_share(*bulk);
+    if (run.empty()) run = next_run(*bulk, *(cursor = &bulk->cursor));
     if (run.empty()) break;
     if (!store.may_hold(run.count * kBlockSize, bulk->cls)) {
       bulk->failure =
           Failure{Fault::no_space, "the cache quota is full; the rest is fetched when it is read"};
       break;
     }
-    start_bulk_flight(bulk, run, actions);
+    start_bulk_flight(bulk, run, *cursor, actions);
   }
   const bool all = bulk->cursor == count && bulk->layer->state_->by_block.empty();
   if (bulk->in_flight == 0 && (bulk->failure || all)) end_bulk(bulk, actions);
 }
 
-BlockRange Brain::next_run(Bulk& bulk) const {
+BlockRange Brain::next_run(const Bulk& bulk, uint64_t& cursor) const {
   const auto& stored = bulk.layer->stored();
   const auto& table = bulk.layer->state_->by_block;
   const uint64_t count = chunk::block_count(bulk.layer->ref().size);
   const auto lacks = [&](uint64_t block) {
     return !stored.has({block, 1}) && !table.contains(block);
   };
-  while (bulk.cursor < count && !lacks(bulk.cursor)) ++bulk.cursor;
-  const uint64_t most = std::min(count, bulk.cursor + options.request_size / kBlockSize);
-  uint64_t end = bulk.cursor;
+  while (cursor < count && !lacks(cursor)) ++cursor;
+  const uint64_t most = std::min(count, cursor + options.request_size / kBlockSize);
+  uint64_t end = cursor;
   while (end < most && lacks(end)) ++end;
-  return {bulk.cursor, end - bulk.cursor};
+  return {cursor, end - cursor};
 }
 
-void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, BlockRange run, Actions& actions) {
+BlockRange Brain::next_of_share(Bulk& bulk) const {
+  Flight probe;
+  probe.layer = bulk.layer;
+  probe.context.cls = bulk.cls;
+  probe.spent.resize(sources.size());
+  for (unsigned look = 0; look < kMostLooks; ++look) {
+    const BlockRange run = next_run(bulk, bulk.share_cursor);
+    if (run.empty()) break;
+    probe.range = chunk::bytes_of(run, bulk.layer->ref().size);
+    const auto choice = choose(probe);
+    if (!choice) break;
+    if (sources[choice->source]->kind() != chunk::SourceKind::peer) return run;
+    probe.range.length = choice->length;
+    bulk.share_cursor = chunk::blocks_covering(probe.range).end();
+  }
+  return {};
+}
+
+void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, BlockRange run, uint64_t& cursor,
+                              Actions& actions) {
   const auto deadline = std::chrono::steady_clock::now() + options.bulk_timeout;
   const auto flight = make_flight(bulk->layer, run, {bulk->cls, deadline, "", false}, actions);
   const uint64_t blocks = chunk::blocks_covering(flight->range).count;
   flight->bulk = bulk;
-  flight->weight = blocks < run.count
-                       ? std::max(flight->range.length, options.request_size / kMostCuts)
-                       : options.request_size;
+  flight->weight = std::max(flight->range.length, options.request_size / kMostCuts);
   bulk->in_flight += flight->weight;
-  bulk->cursor = run.first + blocks;
+  if (flight->ours) bulk->ours += flight->weight;
+  cursor = run.first + blocks;
 }
 
 void Brain::end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions) {

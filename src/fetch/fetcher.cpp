@@ -18,7 +18,9 @@ Layer::Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored,
 Layer::~Layer() = default;
 
 chunk::LayerRef Layer::with_origins() const {
-  return {ref_.digest, ref_.size, *origins_.lock()};
+  auto made = ref_;
+  made.origins = *origins_.lock();
+  return made;
 }
 
 void Layer::seal(std::shared_ptr<const chunk::HashTree> tree) {
@@ -52,8 +54,8 @@ void Fetcher::stop() {
   brain_->stop();
 }
 
-std::shared_ptr<Layer> Fetcher::open(const chunk::LayerRef& ref, chunk::Form form) {
-  return brain_->open(ref, form);
+std::shared_ptr<Layer> Fetcher::open(const chunk::LayerRef& ref) {
+  return brain_->open(ref);
 }
 
 void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {

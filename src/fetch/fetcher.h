@@ -113,8 +113,7 @@ class Fetcher {
   void stop();
 
   /// Throws what chunk::Store::open throws. A known layer takes the new origins in.
-  [[nodiscard]] std::shared_ptr<Layer> open(const chunk::LayerRef& ref,
-                                            chunk::Form form = chunk::Form::bytes);
+  [[nodiscard]] std::shared_ptr<Layer> open(const chunk::LayerRef& ref);
   /// Of FetchOptions, for the reads to come.
   void set_fault_timeout(std::chrono::milliseconds timeout);
   /// A hit without waiting; see chunk::StoredLayer.

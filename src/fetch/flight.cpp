@@ -53,13 +53,12 @@ FlightPtr Brain::make_flight(const std::shared_ptr<Layer>& layer, BlockRange blo
   flight->spent.resize(sources.size());
   const auto choice = choose(*flight);
   if (choice) flight->range.length = choice->length;
-  flight->buffer = std::make_shared<util::Bytes>(flight->range.length);
   blocks = chunk::blocks_covering(flight->range);
   for (uint64_t block = blocks.first; block < blocks.end(); ++block)
     layer->state_->by_block[block] = flight;
   flights.push_back(flight);
   if (choice) {
-    ask(flight, *choice, actions);
+    begin(flight, *choice, actions);
   } else {
     // Later: its waiters have yet to join.
     actions.push_back([self = shared_from_this(), flight] {
@@ -74,11 +73,21 @@ FlightPtr Brain::make_flight(const std::shared_ptr<Layer>& layer, BlockRange blo
   return flight;
 }
 
+void Brain::begin(const FlightPtr& flight, const Choice& choice, Actions& actions) {
+  flight->ours = sources[choice.source]->kind() != SourceKind::peer;
+  const auto& context = flight->context;
+  // What passes only once is not waited with.
+  if (context.cls == Class::fault || choice.front_to_back) return ask(flight, choice, actions);
+  if (context.for_peer) return let_in(flight, actions);
+  enqueue(flight);
+  admit_waiting(actions);
+}
+
 std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
   const ByteRange rest = flight.rest();
   // Who waits for a peer's sake must not come to wait for a peer, not even for a hedge.
   const bool for_peer =
-      flight.context.for_peer ||
+      flight.context.for_peer || flight.relayed ||
       (!flight.attempts.empty() &&
        std::any_of(flight.parts.begin(), flight.parts.end(),
                    [](const Part& part) { return part.waiter->context.for_peer; }));
@@ -118,6 +127,8 @@ std::vector<BlockRange> Brain::coming(const Layer& layer) {
 }
 
 void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions) {
+  if (!flight->buffer) flight->buffer = std::make_shared<util::Bytes>(flight->range.length);
+  flight->relayed = false;
   const ByteRange rest = flight->rest();
   auto attempt = std::make_shared<Attempt>(flight, choice.source,
                                            rest.clamp(rest.offset + choice.length), choice.hedge);
@@ -126,6 +137,8 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   if (kind_of(*attempt) != SourceKind::peer) flight->layer->front_to_back_ = choice.front_to_back;
   flight->progress = std::chrono::steady_clock::now();
   set_hedge(flight, choice.hedge);
+  for (const auto& part : flight->parts)
+    if (part.waiter->context.cls == Class::fault) hurry(flight, part.waiter->context);
   if (kind_of(*attempt) == SourceKind::peer) {
     const auto why = flight->failure.value_or(
         Failure{Fault::unavailable, "nobody but a peer can supply it now"});
@@ -137,7 +150,7 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
 }
 
 void Brain::ask_next(const FlightPtr& flight, Actions& actions) {
-  if (flight->ended || !flight->attempts.empty()) return;
+  if (flight->ended || flight->queued || !flight->attempts.empty()) return;
   if (flight->arrived == flight->range.length) return end_flight(flight, actions);
   if (const auto choice = choose(*flight)) return ask(flight, *choice, actions);
   if (!flight->failure)
@@ -159,6 +172,7 @@ void Brain::launch(const AttemptPtr& attempt) {
     }
     attempt->deadline = context.deadline;
   }
+  context.congested = [link = link] { return link->full(std::chrono::steady_clock::now()); };
   const std::weak_ptr<Brain> weak = weak_from_this();
   auto transfer = sources[attempt->source]->fetch(
       flight.layer->with_origins(), attempt->range, context,
@@ -189,7 +203,10 @@ std::vector<Part> Brain::retire(const FlightPtr& flight, Actions& actions) {
   flights.remove(flight);
   const auto attempts = flight->attempts;
   for (const auto& attempt : attempts) drop(attempt, actions);
+  if (flight->queued) leave_queue(flight);
+  give_inflow(*flight);
   if (flight->bulk) flight->bulk->in_flight -= flight->weight;
+  if (flight->bulk && flight->ours) flight->bulk->ours -= flight->weight;
   return std::exchange(flight->parts, {});
 }
 
@@ -201,7 +218,10 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
     write_back(flight, true, actions);
     forget_blocks(*flight, flight->rest());
   }
-  if (flight->bulk || flight->layer->state_->by_block.empty()) pump(actions);
+  if (flight->bulk || flight->layer->state_->by_block.empty())
+    pump(actions);
+  else
+    admit_waiting(actions);
 }
 
 void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge) {
@@ -235,6 +255,8 @@ void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
       set_hedge(flight, flight->hedge);
     else if (flight->rest().empty())
       end_flight(flight, actions);  // it gave all and does not come to an end
+    else if (waits_for_our_link(*flight))
+      look_after(flight, std::max<util::Duration>(flight->hedge, kLookAgain));
     else if (const auto choice = choose(*flight))
       ask(flight, *choice, actions);
     else  // who can help may come yet
@@ -244,7 +266,7 @@ void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
 }
 
 void Brain::hurry(const FlightPtr& flight, chunk::FetchContext context) {
-  if (!is_bulk(flight->context.cls) || flight->attempts.empty()) return;
+  if (flight->context.cls == Class::fault || flight->attempts.empty()) return;
   context.sealed = flight->layer->sealed();
   auto& source = *sources[flight->attempts.back()->source];
   const auto plan = source.plan(flight->layer->with_origins(), flight->rest(), context);
@@ -253,6 +275,11 @@ void Brain::hurry(const FlightPtr& flight, chunk::FetchContext context) {
 
 void Brain::set_paused(const FlightPtr& flight, bool paused, Actions& actions) {
   flight->paused = paused;
+  // What stands still by our own will keeps nobody waiting.
+  if (paused)
+    give_inflow(*flight);
+  else if (!flight->queued)
+    take_inflow(*flight);
   if (!paused) flight->progress = std::chrono::steady_clock::now();
   actions.push_back([this, flight, paused] {
     const std::lock_guard hold(mutex);

@@ -70,13 +70,17 @@ struct Flight {
   std::shared_ptr<Layer> layer;
   util::ByteRange range;  ///< from a block's start to a block's end or the layer's
   chunk::FetchContext context;
-  std::shared_ptr<util::Bytes> buffer;
+  std::shared_ptr<util::Bytes> buffer;  ///< null before somebody was asked
   uint64_t arrived = 0;
   uint64_t written = 0;   ///< handed to the store, or never to be
   unsigned writes = 0;    ///< under way in the store
   uint64_t unproven = 0;  ///< so many bytes arrived before the layer was sealed
   bool ended = false;
   bool paused = false;
+  bool ours = false;      ///< of our own share, or of nobody's: the registry's when it was made
+  bool queued = false;    ///< waits for room in the inflow
+  bool relayed = false;   ///< let go for a peer's sake: not to peers
+  bool admitted = false;  ///< counts in the inflow
   std::vector<AttemptPtr> attempts;      ///< under way; more than one only until a block arrives
   std::vector<bool> spent;               ///< by source: it failed here and is not asked now
   unsigned revivals = 0;                 ///< of a source of peers
@@ -104,8 +108,10 @@ using FlightPtr = std::shared_ptr<Flight>;
 struct Bulk {
   std::shared_ptr<Layer> layer;
   chunk::Class cls = chunk::Class::backfill;
-  uint64_t cursor = 0;     ///< block
-  uint64_t in_flight = 0;  ///< weight of its flights, bytes
+  uint64_t cursor = 0;        ///< block
+  uint64_t share_cursor = 0;  ///< as `cursor`, of our own share
+  uint64_t in_flight = 0;     ///< weight of its flights, bytes
+  uint64_t ours = 0;          ///< of these: of our own share
   bool ended = false;
   std::optional<util::Failure> failure;
   Fetcher::OnDone on_done;
@@ -120,6 +126,7 @@ struct LayerState {
   std::unordered_map<uint64_t, FlightPtr> by_block;
   ReadAhead read_ahead;
   Provenance provenance;
+  uint64_t inflow = 0;        ///< bytes of its flights that are admitted
   bool peers_barred = false;  ///< what they gave was wrong, and who lied is not known
   util::Sync<std::shared_ptr<const chunk::HashTree>> tree;
 };

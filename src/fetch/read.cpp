@@ -168,6 +168,7 @@ void Brain::join(const FlightPtr& flight, const WaiterPtr& waiter, ByteRange par
     deliver(waiter, here, flight->buffer->data() + (here.offset - flight->range.offset), actions);
   if (here.length == part.length) return;
   flight->parts.push_back({waiter, part});
+  if (flight->queued) let_overtake(flight, waiter->context, actions);
   if (waiter->context.cls != Class::fault) return;
   if (flight->paused) set_paused(flight, false, actions);
   hurry(flight, waiter->context);

@@ -23,6 +23,13 @@ namespace swarmfs::fuse {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+/// How often dying readers are looked for.
+constexpr std::chrono::milliseconds kLook{500};
+
+}  // namespace
+
 bool detach_if_dead(const fs::path& directory) {
   struct statfs facts {};  // not stat: attributes that the kernel keeps would answer it
   if (::statfs(directory.c_str(), &facts) == 0 || errno != ENOTCONN) return false;
@@ -32,7 +39,8 @@ bool detach_if_dead(const fs::path& directory) {
 
 struct Front::State {
   State(FrontOptions chosen, image::ImageLibrary& its_images, content::DataReader& reader,
-        fetch::Fetcher& fetcher, const chunk::Store& store, util::Metrics& metrics)
+        fetch::Fetcher& fetcher, const chunk::Store& store, util::Timers& timers,
+        util::Metrics& metrics)
       : options(std::move(chosen)),
         images(its_images),
         context{TreeView(its_images),
@@ -50,6 +58,7 @@ struct Front::State {
     mount();
     for (unsigned i = 0; i < options.threads; ++i) threads.emplace_back([this] { serve(); });
     set_read_ahead();
+    looking = timers.every(kLook, [this] { let_go_of_dying(context); });
     changes =
         images.on_change({[this] { forget_listings(); },
                           [this](const image::Image& image) { forget_image(session, image); }});
@@ -59,6 +68,7 @@ struct Front::State {
 
   ~State() {
     changes.cancel();
+    looking.cancel();
     ::eventfd_write(stop.get(), 1);
     for (auto& thread : threads) thread.join();
     end_pending(context);
@@ -124,13 +134,14 @@ struct Front::State {
   util::UniqueFd stop;
   fuse_session* session = nullptr;
   std::vector<std::thread> threads;
-  util::Operation changes;
+  util::Operation looking, changes;
 };
 
 Front::Front(FrontOptions options, image::ImageLibrary& images, content::DataReader& reader,
-             fetch::Fetcher& fetcher, const chunk::Store& store, util::Metrics& metrics)
-    : state_(std::make_unique<State>(std::move(options), images, reader, fetcher, store, metrics)) {
-}
+             fetch::Fetcher& fetcher, const chunk::Store& store, util::Timers& timers,
+             util::Metrics& metrics)
+    : state_(std::make_unique<State>(std::move(options), images, reader, fetcher, store, timers,
+                                     metrics)) {}
 Front::~Front() = default;
 
 void Front::set_fault_timeout(std::chrono::milliseconds timeout) {

@@ -12,6 +12,7 @@
 #include "fetch/fetcher.h"
 #include "image/image_library.h"
 #include "util/metrics.h"
+#include "util/timers.h"
 
 namespace swarmfs::fuse {
 
@@ -27,7 +28,8 @@ class Front {
  public:
   /// Replaces a dead mount of an earlier daemon. Throws util::Error when FUSE is not to be had.
   Front(FrontOptions options, image::ImageLibrary& images, content::DataReader& reader,
-        fetch::Fetcher& fetcher, const chunk::Store& store, util::Metrics& metrics);
+        fetch::Fetcher& fetcher, const chunk::Store& store, util::Timers& timers,
+        util::Metrics& metrics);
   ~Front();
   Front(const Front&) = delete;
   Front& operator=(const Front&) = delete;

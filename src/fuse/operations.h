@@ -37,6 +37,9 @@ fuse_lowlevel_ops operations();
 
 /// READ: hits answered inline, misses when their bytes come.
 void read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_file_info*);
+/// Answers the reads whose reader is being killed after a signal that it survived; to be called now
+/// and then.
+void let_go_of_dying(Context& context);
 /// Answers all waiting reads with EIO; before the session ends.
 void end_pending(Context& context);
 

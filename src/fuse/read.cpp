@@ -16,14 +16,16 @@ namespace swarmfs::fuse {
 struct Pending {
   enum class State { arming, waiting, interrupted, answered };
 
-  explicit Pending(fuse_req_t its) : request(its) {}
+  explicit Pending(fuse_req_t its) : request(its), reader(fuse_req_ctx(its)->pid) {}
 
   bool move(State from, State to) { return state.compare_exchange_strong(from, to); }
   /// True for the one who answers.
   bool claim() { return move(State::waiting, State::answered); }
 
-  const fuse_req_t request;
+  const fuse_req_t request;  ///< alive while the state is arming or waiting
+  const pid_t reader;
   std::atomic<State> state{State::arming};
+  std::atomic<bool> interrupted{false};  ///< by a signal that the reader survived
   util::Operation operation;
 };
 
@@ -44,7 +46,8 @@ bool is_dying(pid_t thread) {
 }
 
 // What waits interruptibly is a page fault, and an error there is SIGBUS: only who dies is let go.
-// The fetch goes on and fills the cache.
+// The fetch goes on and fills the cache. The kernel tells of a reader's first signal alone: who
+// survives that and is killed later is found by let_go_of_dying().
 //
 // In libfuse 3 (fuse_lowlevel.c) a reply gives the request's reference back; the last one frees it.
 // find_interrupted() holds one of its own while it calls this, so a reply is allowed.
@@ -55,9 +58,10 @@ bool is_dying(pid_t thread) {
 void on_interrupt(fuse_req_t request, void* data) {
   using State = Pending::State;
   auto& pending = *static_cast<Pending*>(data);
-  if (!is_dying(fuse_req_ctx(request)->pid) || pending.move(State::arming, State::interrupted))
-    return;
-  if (pending.claim()) fuse_reply_err(request, EINTR);
+  if (!is_dying(pending.reader))
+    pending.interrupted = true;
+  else if (!pending.move(State::arming, State::interrupted) && pending.claim())
+    fuse_reply_err(request, EINTR);
 }
 
 /// Before anybody else knows of the read. False: it was interrupted, and is answered.
@@ -152,6 +156,15 @@ void read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset, fuse
     util::log::error("fuse: while reading node {:x}: {}", number, error.what());
     fuse_reply_err(request, EIO);
   }
+}
+
+void let_go_of_dying(Context& context) {
+  std::vector<std::shared_ptr<Pending>> interrupted;
+  for (auto held = context.pending.lock(); const auto& [unused, pending] : *held)
+    if (pending->interrupted) interrupted.push_back(pending);
+  for (const auto& pending : interrupted)
+    if (is_dying(pending->reader))
+      if (const auto request = take(*pending)) fuse_reply_err(request, EINTR);
 }
 
 void end_pending(Context& context) {

@@ -8,6 +8,7 @@
 
 #include "http/common_name.h"
 #include "http/range.h"
+#include "http/traffic_mark.h"
 #include "http/url.h"
 #include "util/error.h"
 
@@ -20,6 +21,8 @@ using util::Outcome;
 namespace {
 
 constexpr int kBulkReceiveBuffer = 512 * 1024;
+/// Of a few connections to each peer, which are near.
+constexpr int kPeerReceiveBuffer = 256 * 1024;
 constexpr size_t kMaxHeaders = 256 * 1024;
 
 /// Not copied: the material outlives the handle, by the request that holds both.
@@ -116,8 +119,12 @@ size_t Flight::on_body(char* data, size_t size, size_t count, void* context) {
 }
 
 int Flight::on_socket(void* context, curl_socket_t socket, curlsocktype) {
-  if (static_cast<Flight*>(context)->request.bulk)
-    ::setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &kBulkReceiveBuffer, sizeof kBulkReceiveBuffer);
+  const auto& request = static_cast<Flight*>(context)->request;
+  const bool peer = request.tls.cluster != nullptr;
+  if (request.bulk)
+    ::setsockopt(socket, SOL_SOCKET, SO_RCVBUF, peer ? &kPeerReceiveBuffer : &kBulkReceiveBuffer,
+                 sizeof(int));
+  if (peer) mark_traffic(socket, request.bulk);
   return CURL_SOCKOPT_OK;
 }
 

@@ -10,6 +10,7 @@
 #include <cassert>
 
 #include "http/peer_loop.h"
+#include "http/traffic_mark.h"
 #include "http/url.h"
 #include "util/log.h"
 
@@ -32,6 +33,7 @@ constexpr size_t kProgress = 64 * 1024;
 constexpr size_t kTurn = 512 * 1024;
 /// Unsent bytes in the kernel: a client that does not read holds no more than that.
 constexpr int kUnsent = 256 * 1024;
+constexpr int kBulkUnsent = 64 * 1024;
 constexpr std::chrono::milliseconds kLinger{1'000};
 constexpr size_t kMaxDiscarded = 1 << 20;
 
@@ -82,7 +84,7 @@ void PeerConnection::start() {
   error_code error;
   socket_.native_non_blocking(true, error);
   socket_.set_option(tcp::no_delay(true), error);
-  ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsent, sizeof kUnsent);
+  mark(false);
   const auto endpoint = socket_.remote_endpoint(error);
   if (error) return close();
   remote_address_ = name_of(endpoint);
@@ -244,7 +246,16 @@ void PeerConnection::answer(uint64_t number, PeerResponse response) {
   proceed();
 }
 
+void PeerConnection::mark(bool bulk) {
+  if (bulk_ == bulk) return;
+  bulk_ = bulk;
+  const int socket = socket_.native_handle();
+  ::setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bulk ? &kBulkUnsent : &kUnsent, sizeof(int));
+  mark_traffic(socket, bulk);
+}
+
 void PeerConnection::begin_answer(PeerResponse response) {
+  mark(response.bulk);
   parts_.push_back(head_of(response, last_));
   if (!head_only_)
     for (auto& part : response.body)

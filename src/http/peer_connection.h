@@ -62,6 +62,7 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   Next end();
   void await_request();
   void begin_answer(PeerResponse response);
+  void mark(bool bulk);
   Next after(TlsSession::Step step);
   void enter(State state, std::chrono::milliseconds timeout);
 
@@ -72,7 +73,8 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   State state_ = State::handshaking;
   util::SteadyTime deadline_ = util::SteadyTime::max();
   bool member_ = false;
-  bool last_ = false;  ///< the answer under way is the last one
+  bool last_ = false;         ///< the answer under way is the last one
+  std::optional<bool> bulk_;  ///< as which its traffic is marked
   std::string remote_address_;
   std::string peer_;
   std::chrono::system_clock::time_point expires_;

@@ -35,6 +35,7 @@ struct PeerResponse {
   Headers headers;  ///< besides Content-Length and Connection; no CR, no LF
   /// One after the other, written from where they are; kept until they are written.
   std::vector<util::SharedBytes> body;
+  bool bulk = false;  ///< nobody waits for it: marked so, and little of it unsent in the kernel
 };
 
 struct PeerServerOptions {

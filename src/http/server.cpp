@@ -7,15 +7,11 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <utility>
-// Boost 1.74 needs <utility> before it.
-#include <boost/asio.hpp>
-#include <boost/beast.hpp>
 #include <condition_variable>
 #include <list>
 #include <thread>
 
-#include "http/url.h"
+#include "http/server_connection.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/sync.h"
@@ -23,21 +19,13 @@
 namespace swarmfs::http {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-using Protocol = asio::generic::stream_protocol;
-using Socket = Protocol::socket;
-using Stream = beast::basic_stream<Protocol>;
-using Parser = beast::http::request_parser<beast::http::string_body>;
-using Reply = beast::http::response<beast::http::string_body>;
+using Protocol = ServerConnection::Protocol;
+using Socket = ServerConnection::Socket;
 
 namespace {
 
-std::optional<ServerRequest> decode(const Parser::value_type& message) {
-  auto target = Target::parse({message.target().data(), message.target().size()});
-  if (!target) return std::nullopt;
-  return ServerRequest{std::string(message.method_string()), std::move(target->path),
-                       std::move(target->query), message.body()};
-}
+/// The kernel has no room for another connection now.
+constexpr std::chrono::milliseconds kOutOfRoom{50};
 
 void remove_dead_socket(const std::string& path) {
   asio::io_context context;
@@ -65,8 +53,7 @@ Protocol::endpoint endpoint_of(const ServerOptions& options) {
 
 }  // namespace
 
-/// The listener and its connections. Each connection has an io_context of its own, run by its
-/// thread, so that beast's timeouts work without sharing anything.
+/// The listener and its connections.
 struct Server::State {
   struct Live {
     size_t count = 0;
@@ -119,73 +106,41 @@ struct Server::State {
       auto connection = std::make_unique<asio::io_context>(1);
       Socket socket(*connection);
       acceptor.accept(socket, error);
-      auto locked = live.lock();
-      if (locked->stopping) return;
-      if (error) continue;
-      ++locked->count;
-      const auto place = locked->sockets.insert(locked->sockets.end(), socket.native_handle());
-      std::thread([this, place, own = std::move(connection), moved = std::move(socket)]() mutable {
-        serve(*own, std::move(moved));
-        auto ended = live.lock();
-        ended->sockets.erase(place);
-        --ended->count;
-        changed.notify_all();
-      }).detach();
+      if (!error) {
+        // A body must not wait until its header is acknowledged.
+        socket.set_option(asio::ip::tcp::no_delay(true), error);
+        if (!take(std::move(connection), std::move(socket))) return;
+      } else {
+        std::this_thread::sleep_for(kOutOfRoom);
+      }
     }
   }
 
-  void serve(asio::io_context& own, Socket socket) {
-    Stream stream(std::move(socket));
-    beast::flat_buffer buffer;
-    while (serve_one(own, stream, buffer)) {
-    }
-  }
-
-  /// Waits for one asynchronous step, whose timeout is the stream's.
-  static bool step(asio::io_context& own, const boost::system::error_code& error) {
-    own.restart();
-    own.run();
-    return !error;
-  }
-
-  bool serve_one(asio::io_context& own, Stream& stream, beast::flat_buffer& buffer) {
-    Parser parser;
-    parser.header_limit(16 * 1024);
-    parser.body_limit(options.max_body);
-    boost::system::error_code error;
-    const auto note = [&](boost::system::error_code result, size_t) { error = result; };
-    stream.expires_after(options.idle_timeout);
-    beast::http::async_read_header(stream, buffer, parser, note);
-    if (!step(own, error)) return false;
-    stream.expires_after(options.read_timeout);
-    beast::http::async_read(stream, buffer, parser, note);
-    if (!step(own, error)) return false;
-    Reply reply = answer(parser.get());
-    reply.keep_alive(parser.get().keep_alive());
-    reply.prepare_payload();
-    if (parser.get().method() == beast::http::verb::head) reply.body().clear();
-    stream.expires_after(options.read_timeout);
-    beast::http::async_write(stream, reply, note);
-    return step(own, error) && reply.keep_alive();
-  }
-
-  Reply answer(const Parser::value_type& message) {
-    Reply reply;
-    reply.version(message.version());
+  /// False: the server stops.
+  bool take(std::unique_ptr<asio::io_context> own, Socket socket) {
+    auto locked = live.lock();
+    if (locked->stopping) return false;
+    ++locked->count;
+    const auto place = locked->sockets.insert(locked->sockets.end(), socket.native_handle());
     try {
-      const auto request = decode(message);
-      const ServerResponse made =
-          request ? handler(*request) : ServerResponse{400, "text/plain", "not a path\n"};
-      reply.result(static_cast<unsigned>(made.status));
-      reply.set(beast::http::field::content_type, made.content_type);
-      reply.body() = made.body;
-    } catch (const std::exception& error) {
-      util::log::error("http: {} {} fails: {}", std::string(message.method_string()),
-                       std::string(message.target()), error.what());
-      reply.result(beast::http::status::internal_server_error);
-      reply.body() = "internal error\n";
+      std::thread([this, place, own = std::move(own), moved = std::move(socket)]() mutable {
+        ServerConnection connection(options, handler, *own, std::move(moved));
+        connection.serve();
+        forget(place);  // before the descriptor is another's
+      }).detach();
+    } catch (const std::system_error& error) {
+      util::log::warning("http: no thread for a connection: {}", error.what());
+      locked->sockets.erase(place);
+      --locked->count;
     }
-    return reply;
+    return true;
+  }
+
+  void forget(std::list<int>::iterator place) {
+    auto ended = live.lock();
+    ended->sockets.erase(place);
+    --ended->count;
+    changed.notify_all();
   }
 
   const ServerOptions options;

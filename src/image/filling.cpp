@@ -48,8 +48,12 @@ void ImageLibrary::hold(const std::shared_ptr<const Image>& image, util::Operati
 
 void ImageLibrary::prefetch_known(const std::shared_ptr<const Image>& image) {
   std::vector<Wish> wishes;
-  for (const auto& entry : load_profile(*image).entries)
-    wishes.push_back({image->contents[entry.layer]->bytes, entry.bytes});
+  for (const auto& entry : load_profile(*image).entries) {
+    const auto& content = *image->contents[entry.layer];
+    if (const auto range = content.index->windows_for(entry.bytes); !range.empty())
+      wishes.push_back({content.windows->stored(), range, true});
+    wishes.push_back({content.bytes, entry.bytes, false});
+  }
   if (wishes.empty()) return backfill_all(image);
   const std::weak_ptr<const Image> weak = image;
   hold(image, &Known::prefetching, prefetch(fetcher_, std::move(wishes), [this, weak] {

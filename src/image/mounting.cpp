@@ -26,23 +26,6 @@ chunk::LayerRef ref_of(const oci::Reference& reference, const oci::Descriptor& l
   return {layer.digest, layer.size, {{reference.registry, reference.repository}}};
 }
 
-uint64_t size_of(const std::vector<oci::Descriptor>& layers) {
-  std::map<util::Digest, uint64_t> sizes;
-  for (const auto& layer : layers) sizes[layer.digest] = layer.size;
-  uint64_t total = 0;
-  for (const auto& [digest, size] : sizes) total += size;
-  return total;
-}
-
-Failure no_room(const std::string& what, const chunk::StoreUsage& usage) {
-  const bool small_disk = usage.most < usage.quota;
-  return {
-      Fault::no_space,
-      what + " does not fit the " + util::human_bytes(usage.most) + " that the cache's " +
-          (small_disk ? "disk has for it: free space there" : "quota allows: raise [cache] quota") +
-          ", unmount other images, or mount it without a pull: what is read is fetched then"};
-}
-
 }  // namespace
 
 Outcome<ImageRecord> ImageLibrary::resolve(const oci::Reference& reference,
@@ -161,53 +144,6 @@ void ImageLibrary::settle_pins(const Image& image) {
     for (const auto& content : image.contents)
       content->bytes->stored().set_pinned(pinned.contains(content->ref().digest));
   } while (records_.pinned_layers() != pinned);  // another thread's last word may have been older
-}
-
-std::shared_ptr<Job> ImageLibrary::pull(const oci::Reference& reference,
-                                        const oci::Platform& platform) {
-  return start("pull", reference, [=, this](Job& job) -> std::optional<Failure> {
-    const auto record = resolve(reference, platform);
-    if (!record) return record.failure();
-    if (auto failure = too_large(*record)) return failure;
-    const auto image = open(*record, &job);
-    if (!image) return image.failure();
-    return bring_all(**image, job);
-  });
-}
-
-std::optional<Failure> ImageLibrary::too_large(const ImageRecord& record) const {
-  const uint64_t size = size_of(record.layers);
-  const auto usage = store_.usage();
-  if (size <= usage.most) return std::nullopt;
-  return no_room(record.reference.to_string() + " (" + util::human_bytes(size) + ")", usage);
-}
-
-std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
-  for (const auto& content : image.contents) {
-    std::promise<Outcome<util::Done>> promise;
-    auto future = promise.get_future();
-    const auto operation = fetcher_.bring_in(
-        content->bytes, chunk::Class::pull,
-        [&](Outcome<util::Done> outcome) { promise.set_value(std::move(outcome)); });
-    while (future.wait_for(std::chrono::milliseconds(200)) != std::future_status::ready) {
-      if (state_.lock()->stopping) return Failure{Fault::cancelled, "the daemon stops"};
-      if (job.cancelled()) return Failure{Fault::cancelled, "nobody waits for it"};
-    }
-    const auto outcome = future.get();
-    if (!outcome && outcome.failure().fault != Fault::corrupt) return outcome.failure();
-    const auto verified = outcome ? library_.verify(*content) : library_.settle(*content);
-    doubt_readers_of(*content, !verified && verified.failure().fault == Fault::corrupt);
-    if (!verified && verified.failure().fault != Fault::not_found) return verified.failure();
-  }
-  // What came last may have driven out what came first.
-  for (const auto& content : image.contents) {
-    const chunk::BlockRange all{0, chunk::block_count(content->ref().size)};
-    if (!content->bytes->stored().has(all))
-      return no_room(
-          "layer " + content->ref().digest.short_hex() + " of " + image.reference.to_string(),
-          store_.usage());
-  }
-  return std::nullopt;
 }
 
 Outcome<util::Done> ImageLibrary::umount(const std::string& directory) {

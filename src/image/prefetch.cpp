@@ -78,7 +78,7 @@ class PrefetchRun : public std::enable_shared_from_this<PrefetchRun> {
       ended = std::move(found->second);
       state->live.erase(found);
       state->bytes -= wishes_[index].bytes.length;
-      state->stopped |= !here;
+      state->stopped |= !here && !wishes_[index].optional;
     }
     pump();
   }

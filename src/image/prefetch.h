@@ -14,6 +14,7 @@ namespace swarmfs::image {
 struct Wish {
   std::shared_ptr<fetch::Layer> layer;
   util::ByteRange bytes;
+  bool optional = false;  ///< the others are worth it without this one
 };
 
 /// Brings in absent ranges as class prefetch, in order, with a bounded number of bytes under way so

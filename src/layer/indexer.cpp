@@ -41,14 +41,30 @@ struct Indexer::Pass {
     return index.checkpoints.empty() ||
            index.space_size - index.checkpoints.back().space_offset >= options.checkpoint_interval;
   }
-  void add(Checkpoint checkpoint) {
+  void add(Checkpoint checkpoint, util::ByteView window = {}) {
     auto& all = index.checkpoints;
-    if (!all.empty() && all.back().space_offset == checkpoint.space_offset) all.pop_back();
-    all.push_back(std::move(checkpoint));
+    if (!all.empty() && all.back().space_offset == checkpoint.space_offset) {
+      windows.resize(all.back().window.offset);
+      all.pop_back();
+    }
+    checkpoint.window = {windows.size(), 0};
+    if (!window.empty()) {
+      const auto packed = pack_window(window);
+      checkpoint.window.length = packed.size();
+      checkpoint.window_hash = hash_of_window(window);
+      windows.insert(windows.end(), packed.begin(), packed.end());
+    }
+    all.push_back(checkpoint);
+  }
+  void hash_windows() {
+    for (uint64_t at = 0; at < windows.size(); at += LayerIndex::kWindowsBlock)
+      index.windows.push_back(util::Sha256::of(util::ByteView(windows).subspan(
+          at, std::min<uint64_t>(LayerIndex::kWindowsBlock, windows.size() - at))));
   }
 
   IndexerOptions options;
   LayerIndex index;
+  util::Bytes windows;
   FileTableBuilder files;
   TarReader tar;
 };
@@ -92,7 +108,7 @@ struct GzipPass final : Indexer::Pass {
       return {};
     }
     inflateReset(&stream);
-    if (checkpoint_is_due()) add({index.space_size, index.layer_size, 0, true, {}});
+    if (checkpoint_is_due()) add({index.space_size, index.layer_size, 0, true});
     between_members = false;
     any_member = true;
     return bytes;
@@ -122,12 +138,12 @@ struct GzipPass final : Indexer::Pass {
   }
 
   void note_checkpoint(uint64_t consumed) {
-    std::array<std::byte, Window::kLongest> window;
+    std::array<std::byte, kLongestWindow> window;
     uInt length = window.size();
     if (inflateGetDictionary(&stream, reinterpret_cast<Bytef*>(window.data()), &length) != Z_OK)
       throw util::Error("zlib gives no window");
-    add({index.space_size, consumed, static_cast<uint8_t>(stream.data_type & 7), false,
-         Window::of(util::ByteView(window).first(length))});
+    add({index.space_size, consumed, static_cast<uint8_t>(stream.data_type & 7)},
+        util::ByteView(window).first(length));
   }
 
   void finish() override {
@@ -155,7 +171,7 @@ struct ZstdPass final : Indexer::Pass {
     bool more = false;
     while (in.pos < in.size || more) {
       if (at_frame_start && in.pos < in.size) {
-        if (checkpoint_is_due()) add({index.space_size, index.layer_size + in.pos, 0, true, {}});
+        if (checkpoint_is_due()) add({index.space_size, index.layer_size + in.pos, 0, true});
         at_frame_start = false;
       }
       ZSTD_outBuffer made{out.data(), out.size(), 0};
@@ -211,6 +227,7 @@ struct SniffPass final : Indexer::Pass {
     real->finish();
     real->tar.finish();
     real->index.files = real->files.finish();
+    real->hash_windows();
   }
 
   util::Bytes head;
@@ -225,9 +242,10 @@ void Indexer::feed(util::ByteView compressed) {
   if (!compressed.empty()) pass_->feed(compressed);
 }
 
-LayerIndex Indexer::finish() {
+Indexed Indexer::finish() {
   pass_->finish();
-  return std::move(static_cast<SniffPass&>(*pass_).real->index);
+  auto& real = *static_cast<SniffPass&>(*pass_).real;
+  return {std::move(real.index), std::move(real.windows)};
 }
 
 }  // namespace swarmfs::layer

@@ -17,6 +17,11 @@ struct IndexerOptions {
   std::function<void(util::ByteView)> on_space;
 };
 
+struct Indexed {
+  LayerIndex index;
+  util::Bytes windows;  ///< that belong to it
+};
+
 /// Makes the index of a layer in one pass over its compressed bytes. The format is told by its
 /// first bytes. Not thread-safe.
 class Indexer {
@@ -26,7 +31,7 @@ class Indexer {
   /// The next bytes, in pieces of any size. Throws BadLayer.
   void feed(util::ByteView compressed);
   /// After the last byte. Throws BadLayer on truncation.
-  [[nodiscard]] LayerIndex finish();
+  [[nodiscard]] Indexed finish();
 
   struct Pass;
 

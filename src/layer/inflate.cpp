@@ -32,7 +32,7 @@ struct GzipStream {
 };
 
 /// Puts the stream where the checkpoint stands. `compressed` loses the byte that gave the bits.
-bool position(GzipStream& gzip, const Checkpoint& from, ByteView& compressed) {
+bool position(GzipStream& gzip, const Checkpoint& from, ByteView window, ByteView& compressed) {
   const int window_bits = from.member_start ? 31 : -15;
   if (inflateInit2(&gzip.stream, window_bits) != Z_OK) return false;
   gzip.started = true;
@@ -43,15 +43,15 @@ bool position(GzipStream& gzip, const Checkpoint& from, ByteView& compressed) {
     compressed = compressed.subspan(1);
     if (inflatePrime(&gzip.stream, from.bits, value) != Z_OK) return false;
   }
-  const auto window = from.window.unpack();
-  return window &&
-         inflateSetDictionary(&gzip.stream, reinterpret_cast<const Bytef*>(window->data()),
-                              static_cast<uInt>(window->size())) == Z_OK;
+  return window.empty() ||
+         inflateSetDictionary(&gzip.stream, reinterpret_cast<const Bytef*>(window.data()),
+                              static_cast<uInt>(window.size())) == Z_OK;
 }
 
-Outcome<Bytes> inflate_gzip(const Checkpoint& from, ByteView compressed, size_t wanted) {
+Outcome<Bytes> inflate_gzip(const Checkpoint& from, ByteView window, ByteView compressed,
+                            size_t wanted) {
   GzipStream gzip;
-  if (!position(gzip, from, compressed)) return corrupt("zlib refuses the checkpoint");
+  if (!position(gzip, from, window, compressed)) return corrupt("zlib refuses the checkpoint");
   auto& stream = gzip.stream;
   bool raw = !from.member_start;
   Bytes out(wanted);
@@ -134,11 +134,45 @@ std::vector<Span> LayerIndex::spans(ByteRange space) const {
   return made;
 }
 
-Outcome<Bytes> LayerIndex::inflate(const Span& span, ByteView compressed) const {
+uint64_t LayerIndex::windows_size() const {
+  return checkpoints.empty() ? 0 : checkpoints.back().window.end();
+}
+
+ByteRange LayerIndex::windows_for(ByteRange bytes) const {
+  if (checkpoints.empty() || bytes.empty()) return {};
+  const auto after = [](uint64_t offset, const Checkpoint& c) { return offset < c.bytes_offset; };
+  auto first = std::upper_bound(checkpoints.begin(), checkpoints.end(), bytes.offset, after);
+  if (first != checkpoints.begin()) --first;
+  auto end = std::upper_bound(first, checkpoints.end(), bytes.end() - 1, after);
+  if (end == first) ++end;
+  const uint64_t start = first->window.offset;
+  return {start, std::prev(end)->window.end() - start};
+}
+
+Outcome<Bytes> LayerIndex::unpack(size_t checkpoint, ByteView window) const {
+  const Checkpoint& from = checkpoints.at(checkpoint);
+  if (from.window.empty()) return Bytes();
+  auto plain = unpack_window(window);
+  if (!plain || hash_of_window(*plain) != from.window_hash) return corrupt("a wrong window");
+  return std::move(*plain);
+}
+
+bool LayerIndex::says_the_same(const LayerIndex& other) const {
+  const auto same = [](const Checkpoint& a, const Checkpoint& b) {
+    return a.space_offset == b.space_offset && a.bytes_offset == b.bytes_offset &&
+           a.bits == b.bits && a.member_start == b.member_start && a.window_hash == b.window_hash;
+  };
+  return compression == other.compression && layer_size == other.layer_size &&
+         space_size == other.space_size && files == other.files &&
+         std::equal(checkpoints.begin(), checkpoints.end(), other.checkpoints.begin(),
+                    other.checkpoints.end(), same);
+}
+
+Outcome<Bytes> LayerIndex::inflate(const Span& span, ByteView compressed, ByteView window) const {
   if (compressed.size() != span.bytes.length) return corrupt("the wrong number of bytes");
   if (span.space.length > kMaxSpan) return corrupt("too long to be inflated at once");
   if (compression == Compression::gzip)
-    return inflate_gzip(checkpoints.at(span.index), compressed, span.space.length);
+    return inflate_gzip(checkpoints.at(span.index), window, compressed, span.space.length);
   return inflate_zstd(compressed, span.space.length);
 }
 

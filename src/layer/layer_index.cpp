@@ -5,6 +5,7 @@
 
 #include <zstd.h>
 
+#include <array>
 #include <cstring>
 
 #include "layer/bad_layer.h"
@@ -19,7 +20,7 @@ using util::Fault;
 
 namespace {
 
-constexpr std::string_view kMagic = "swfsidx2";
+constexpr std::string_view kMagic = "swfsidx3";
 constexpr size_t kDigestSize = 32;
 constexpr uint64_t kMaxBody = 4ull << 30;
 constexpr uint64_t kSmallBody = 64 << 20;
@@ -43,6 +44,7 @@ class Writer {
     out_.insert(out_.end(), view.begin(), view.end());
   }
   void text(std::string_view view) { bytes(util::as_bytes(view)); }
+  void raw(ByteView view) { out_.insert(out_.end(), view.begin(), view.end()); }
   Bytes take() { return std::move(out_); }
 
  private:
@@ -67,8 +69,8 @@ class Reader {
     return static_cast<uint32_t>(value);
   }
   /// A count of things that take at least `least` bytes each: they cannot exceed what is left.
-  size_t count(size_t least) {
-    const uint64_t value = number();
+  size_t count(size_t least) { return count_of(number(), least); }
+  [[nodiscard]] size_t count_of(uint64_t value, size_t least) const {
     if (value > in_.size() / least) throw BadLayer("a count out of range");
     return value;
   }
@@ -76,11 +78,18 @@ class Reader {
     const uint64_t value = number();
     return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
   }
-  ByteView bytes() {
-    const size_t length = count(1);
+  ByteView bytes() { return raw(count(1)); }
+  ByteView raw(size_t length) {
+    if (length > in_.size()) throw BadLayer("it ends early");
     const ByteView view = in_.first(length);
     in_ = in_.subspan(length);
     return view;
+  }
+  template <size_t Length>
+  std::array<std::byte, Length> array() {
+    std::array<std::byte, Length> made;
+    std::memcpy(made.data(), raw(Length).data(), Length);
+    return made;
   }
   std::string text() { return std::string(util::as_text(bytes())); }
   [[nodiscard]] bool at_end() const { return in_.empty(); }
@@ -235,8 +244,13 @@ FileTable read_files(Reader& in, uint64_t space_size) {
   return {std::move(inodes), std::move(directories), std::move(foreign)};
 }
 
+uint64_t windows_blocks(uint64_t size) {
+  return (size + LayerIndex::kWindowsBlock - 1) / LayerIndex::kWindowsBlock;
+}
+
 void read_checkpoints(Reader& in, LayerIndex& index) {
   index.checkpoints.resize(in.count(4));
+  uint64_t windows = 0;
   const Checkpoint* before = nullptr;
   for (auto& checkpoint : index.checkpoints) {
     checkpoint.space_offset = in.number();
@@ -244,17 +258,24 @@ void read_checkpoints(Reader& in, LayerIndex& index) {
     const uint32_t flags = in.number32();
     checkpoint.bits = flags & 7;
     checkpoint.member_start = flags >> 3 & 1;
-    const ByteView window = in.bytes();
-    checkpoint.window = Window::from_packed(window);
+    checkpoint.window = {windows, in.number()};
+    if (checkpoint.window.length > 2 * kLongestWindow) throw BadLayer("a window out of bounds");
+    windows = checkpoint.window.end();
+    if (!checkpoint.window.empty()) checkpoint.window_hash = in.array<sizeof(WindowHash)>();
     const bool ascending = before ? checkpoint.space_offset > before->space_offset &&
                                         checkpoint.bytes_offset >= before->bytes_offset
                                   : checkpoint.space_offset == 0;
     if (!ascending || checkpoint.space_offset > index.space_size ||
-        window.size() > 2 * Window::kLongest || checkpoint.bytes_offset > index.layer_size ||
-        (checkpoint.bits && !checkpoint.bytes_offset))
+        checkpoint.bytes_offset > index.layer_size ||
+        (checkpoint.bits && !checkpoint.bytes_offset) ||
+        (!checkpoint.window.empty() &&
+         (checkpoint.member_start || index.compression != Compression::gzip)))
       throw BadLayer("a checkpoint out of bounds");
     before = &checkpoint;
   }
+  index.windows.reserve(in.count_of(windows_blocks(windows), kDigestSize));
+  for (uint64_t i = 0; i < windows_blocks(windows); ++i)
+    index.windows.emplace_back(in.array<kDigestSize>());
   if (index.checkpoints.empty() != (index.compression == Compression::none))
     throw BadLayer("checkpoints that do not fit the compression");
 }
@@ -307,8 +328,10 @@ Bytes LayerIndex::serialize() const {
     body.number(checkpoint.space_offset);
     body.number(checkpoint.bytes_offset);
     body.number(checkpoint.bits | (checkpoint.member_start ? 8u : 0u));
-    body.bytes(checkpoint.window.packed());
+    body.number(checkpoint.window.length);
+    if (!checkpoint.window.empty()) body.raw(checkpoint.window_hash);
   }
+  for (const auto& block : windows) body.raw(block.bytes());
   const auto magic = util::as_bytes(kMagic);
   Bytes document(magic.begin(), magic.end());
   const Bytes packed = compress(body.take());

@@ -3,31 +3,24 @@
 
 #pragma once
 
+#include <array>
 #include <optional>
 
 #include "util/units.h"
 
 namespace swarmfs::layer {
 
-/// What stood before a checkpoint, kept compressed: there is one for every 256 KiB of data space.
-/// Windows are the same when they unpack to the same bytes, whatever packed them.
-class Window {
- public:
-  static constexpr size_t kLongest = 32 * 1024;
+/// What stands before a checkpoint in the data space, at most: one for every 256 KiB of it.
+inline constexpr size_t kLongestWindow = 32 * 1024;
 
-  Window() = default;
-  /// Packs `plain`, at most kLongest bytes.
-  static Window of(util::ByteView plain);
-  /// What packed() gave, from wherever it comes; it may be damaged.
-  static Window from_packed(util::ByteView packed);
+/// The first half of the SHA-256 of a window as it stands in the data space: whatever packed it,
+/// it is the same window.
+using WindowHash = std::array<std::byte, 16>;
+WindowHash hash_of_window(util::ByteView plain);
 
-  [[nodiscard]] util::ByteView packed() const noexcept { return packed_; }
-  /// Nothing when it is damaged.
-  [[nodiscard]] std::optional<util::Bytes> unpack() const;
-  bool operator==(const Window& other) const;
-
- private:
-  util::Bytes packed_;  ///< empty: an empty window
-};
+/// At most kLongestWindow bytes, not empty. Other versions of zstd pack the same window otherwise.
+util::Bytes pack_window(util::ByteView plain);
+/// What pack_window() gave, from wherever it comes: nothing when it is damaged.
+std::optional<util::Bytes> unpack_window(util::ByteView packed);
 
 }  // namespace swarmfs::layer

@@ -113,7 +113,14 @@ void Conversation::step() {
   });
 }
 
+void Conversation::drop_exchange() {
+  std::unique_ptr<http::Exchange> old;
+  const std::lock_guard hold(exchange_mutex_);
+  old = std::move(exchange_);
+}
+
 void Conversation::admitted() {
+  drop_exchange();
   bool alive = false;
   gate_.run([&] {
     alive = inside_ = true;
@@ -289,6 +296,7 @@ void Conversation::authenticate(const http::Response& response) {
     if (!wanted) return;
     const auto done = self->client_.authenticate(self->endpoint(), challenge, self->used_header_,
                                                  self->order_.deadline);
+    self->drop_exchange();
     self->gate_.run([&] {
       if (done) return self->request();
       if (util::may_pass(done.failure().fault)) return self->retry(done.failure());
@@ -346,7 +354,10 @@ void Conversation::later(util::Duration delay) {
   leave();
   const std::weak_ptr<Conversation> weak = weak_from_this();
   client_.timers_.post(delay, [weak] {
-    if (const auto self = weak.lock()) self->step();
+    const auto self = weak.lock();
+    if (!self) return;
+    self->drop_exchange();
+    self->step();
   });
 }
 

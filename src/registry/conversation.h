@@ -54,6 +54,8 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void finish(util::Outcome<http::Response> outcome);
   void later(util::Duration delay);
   void leave();
+  /// The exchange at hand is over. Not under the gate, which its callbacks take under their own.
+  void drop_exchange();
   /// While it is paused it keeps nobody waiting: a reader may wait for one of them.
   void give_way();
 

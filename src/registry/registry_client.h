@@ -73,6 +73,13 @@ class RegistryClient {
   util::Outcome<util::Bytes> blob(const oci::Reference& reference,
                                   const oci::Descriptor& descriptor, util::SteadyTime deadline);
   [[nodiscard]] std::unique_ptr<chunk::Transfer> get(GetOrder order);
+  /// Blocking. One request in the name of somebody else, to the registry itself: no credential,
+  /// token or client certificate of ours goes with it. `path`: below the repository's URL. A
+  /// redirect is followed, without Authorization to another host. Any status is an answer; none
+  /// comes from a host that is not asked for now (Fault::unavailable).
+  util::Outcome<http::Response> relay(const chunk::Origin& origin, const std::string& method,
+                                      const std::string& path, http::Headers headers,
+                                      util::SteadyTime deadline);
   /// Whether what the registry gives us of the repository it may give us for who we are: there is a
   /// credential, a client certificate or a helper that might know one, or a token that one of them
   /// brought is still held. Reads the credential files; asks no helper and no network.

@@ -24,6 +24,7 @@ class RegistrySource final : public chunk::Source {
   std::string name() const override { return "registry"; }
   std::optional<chunk::Plan> plan(const chunk::LayerRef& layer, util::ByteRange range,
                                   const chunk::FetchContext& context) override {
+    if (layer.form != chunk::Form::bytes) return std::nullopt;
     chunk::Plan plan{share_ ? share_(layer, range) : range.length};
     // A reader does not wait for a dead registry while others have come by the bytes.
     if (context.cls == chunk::Class::fault) plan.hedge = kFaultHedge;

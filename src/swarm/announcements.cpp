@@ -10,12 +10,12 @@ namespace swarmfs::swarm {
 void Announcements::add(const DhtKey& key, const Endpoint& peer, util::SteadyTime now) {
   auto found = by_key_.find(key);
   if (found == by_key_.end()) {
-    if (by_key_.size() >= limits_.keys) return;
+    if (by_key_.size() >= limits_.keys || peers_ >= limits_.total) return;
     found = by_key_.emplace(key, std::vector<Said>()).first;
   }
   std::vector<Said>& said = found->second;
   peers_ -= std::erase_if(said, [&](const Said& it) { return it.peer == peer; });
-  if (said.size() >= limits_.peers) {
+  if (said.size() >= limits_.peers || (peers_ >= limits_.total && !said.empty())) {
     said.erase(said.begin());
     peers_--;
   }

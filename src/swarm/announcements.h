@@ -22,7 +22,8 @@ class Announcements {
  public:
   struct Limits {
     size_t keys = 100'000;
-    size_t peers = 1'000;  ///< of one key; a new one takes the place of the oldest
+    size_t peers = 1'000;    ///< of one key; a new one takes the place of the oldest
+    size_t total = 200'000;  ///< of all keys; beyond that a newcomer needs a place of its key's
   };
   Announcements() : Announcements(Limits{}) {}
   explicit Announcements(Limits limits) : limits_(limits) {}

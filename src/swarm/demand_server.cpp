@@ -126,6 +126,7 @@ struct DemandServer::State {
     bool fetch = false;
     std::string peer;
     std::optional<Endpoint> asker;
+    std::optional<util::Digest> windows;  ///< their root; `size` is not known then
   };
 
   State(DemandServerOptions chosen, const http::TlsMaterial& material, Holdings& its_holdings,
@@ -193,15 +194,17 @@ struct DemandServer::State {
     if (!asked.empty())
       if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
     const auto now = std::chrono::steady_clock::now();
-    const auto asker = asker_endpoint(request);
+    const auto asker = request.peer == table.self() ? std::nullopt : asker_endpoint(request);
     for (const auto& digest : asked) {
       if (!holdings.belongs(digest, repository)) continue;
-      if (asker) views.wanted_by(*asker, digest, now);
+      if (asker) views.wanted_by(*asker, digest, now, request.peer);
       const auto held = holdings.held(digest);
       if (!held) continue;
       const bool wants = !held->complete && views.find(digest);
       LayerNews layer{held->size, wants, held->sealed, BlockSet(chunk::block_count(held->size))};
       for (const auto& blocks : held->presence) layer.blocks.add(blocks);
+      layer.shareholders = views.shareholders_of(digest, now);
+      layer.shareholders.erase(request.peer);
       news.layers.emplace(digest, std::move(layer));
     }
     respond(answer(200, "application/json", bytes_of(news.to_json())));
@@ -237,6 +240,7 @@ struct DemandServer::State {
     if (!holdings.belongs(*digest, repository)) return respond(refusal(404, "not here"));
     if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
     if (what == "/bytes") return give_bytes(request, respond, *digest);
+    if (what == "/windows") return give_windows(request, respond, *digest);
     if (what != "/claim" && what != "/tree" && what != "/index")
       return respond(refusal(404, "no such path"));
     holdings.published(*digest, [respond, what](std::optional<PublishedLayer> layer) {
@@ -259,8 +263,20 @@ struct DemandServer::State {
       return respond(refusal(416, fmt::format("one range of at most {} bytes inside the layer's {}",
                                               kLongestRange, held->size)));
     read({digest, *range, held->size, *cls, query(request, "fetch") == "1", request.peer,
-          asker_endpoint(request)},
+          asker_endpoint(request), std::nullopt},
          is_here(*held, chunk::blocks_covering(*range)), respond);
+  }
+
+  void give_windows(const PeerRequest& request, const Respond& respond,
+                    const util::Digest& digest) {
+    const auto root = util::Digest::parse_hex(query(request, "root"));
+    const auto range = http::parse_range(request.header("Range").value_or(""));
+    const auto cls = class_of(query(request, "class"));
+    if (!root) return respond(refusal(400, "no root"));
+    if (!range || !cls || range->empty() || range->length > kLongestRange)
+      return respond(refusal(416, fmt::format("one range of at most {} bytes", kLongestRange)));
+    read({digest, *range, 0, *cls, false, request.peer, asker_endpoint(request), root}, true,
+         respond);
   }
 
   /// A number for the read, or nothing when there is no room for it.
@@ -294,7 +310,7 @@ struct DemandServer::State {
 
   void read(const Range& range, bool here, const Respond& respond) {
     const auto number = enter(range);
-    const auto others = holders(range);
+    const auto others = range.windows ? std::string() : holders(range);
     const Serve how = how_to_serve(number.has_value(), here, range.fetch && !others.empty());
     if (how == Serve::busy || how == Serve::refer) {
       if (number) leave(range, *number);
@@ -304,16 +320,18 @@ struct DemandServer::State {
     chunk::FetchContext context{range.cls, std::chrono::steady_clock::now() + kPatience,
                                 "peer " + range.peer};
     context.for_peer = true;
-    auto operation = holdings.read(
-        range.layer, range.bytes, range.fetch, context,
-        [this, range, respond, ended, how, number = *number,
-         began = std::chrono::steady_clock::now()](const Outcome<SharedBytes>& bytes) {
-          *ended = true;
-          if (how == Serve::relay && bytes) table.fetched(std::chrono::steady_clock::now() - began);
-          leave(range, number);
-          respond(bytes ? partial(range, *bytes)
-                        : refusal(status_of(bytes.failure().fault), bytes.failure().message));
-        });
+    auto on_read = [this, range, respond, ended, how, number = *number,
+                    began = std::chrono::steady_clock::now()](const Outcome<SharedBytes>& bytes) {
+      *ended = true;
+      if (how == Serve::relay && bytes) table.fetched(std::chrono::steady_clock::now() - began);
+      leave(range, number);
+      respond(bytes ? partial(range, *bytes)
+                    : refusal(status_of(bytes.failure().fault), bytes.failure().message));
+    };
+    auto operation =
+        range.windows
+            ? holdings.windows(range.layer, *range.windows, range.bytes, std::move(on_read))
+            : holdings.read(range.layer, range.bytes, range.fetch, context, std::move(on_read));
     auto locked = load.lock();
     if (!*ended && !locked->stopping) locked->reads.emplace(*number, std::move(operation));
     locked.unlock();
@@ -322,8 +340,10 @@ struct DemandServer::State {
   PeerResponse partial(const Range& range, const SharedBytes& bytes) {
     served.add(static_cast<double>(bytes.size()));
     auto made = answer(206, "application/octet-stream", bytes);
+    const std::string size = range.windows ? "*" : std::to_string(range.size);
     made.headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", range.bytes.offset,
-                                                           range.bytes.end() - 1, range.size));
+                                                           range.bytes.end() - 1, size));
+    made.bulk = range.cls != chunk::Class::fault;
     return made;
   }
 

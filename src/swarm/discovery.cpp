@@ -27,6 +27,8 @@ using util::SteadyTime;
 constexpr size_t kAnnouncedPerTick = 32;
 /// With so many nodes in the routing tables the DHT looks after itself.
 constexpr size_t kWellConnected = 8;
+/// One look-up tells no more: anybody may announce anything.
+constexpr size_t kMostFound = 1'000;
 /// Of the peers we know, so many are greeted per tick.
 constexpr size_t kGreetedPerTick = 8;
 
@@ -188,7 +190,8 @@ struct Discovery::State {
       look_up->gate.run([&] {
         std::vector<Endpoint> fresh;
         for (const Endpoint& endpoint : found)
-          if (!is_ours(endpoint) && look_up->told.insert(endpoint).second)
+          if (look_up->told.size() < kMostFound && !is_ours(endpoint) &&
+              look_up->told.insert(endpoint).second)
             fresh.push_back(endpoint);
         if (!fresh.empty()) look_up->on_found(fresh, false);
       });

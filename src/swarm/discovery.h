@@ -41,7 +41,8 @@ class Discovery {
   /// All peers from the list and from DNS, ourselves left out, literal addresses only: first soon
   /// after construction, then after each resolution. Runs on the resolver's thread; short.
   using OnPeers = std::function<void(const std::vector<Endpoint>& peers)>;
-  /// Demand lanes that announced the key: each is told once per look-up, ourselves left out. The
+  /// Demand lanes that announced the key: each is told once per look-up, ourselves left out, and at
+  /// most a thousand of them. The
   /// last call, at the deadline, has `last` and nobody. Runs on a thread of Discovery's or of
   /// `timers`; short.
   using OnFound = std::function<void(const std::vector<Endpoint>& found, bool last)>;

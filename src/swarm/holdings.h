@@ -23,8 +23,8 @@ namespace swarmfs::swarm {
 /// A layer as this node has it, for other nodes.
 struct HeldLayer {
   uint64_t size = 0;
-  bool complete = false;                    ///< every block is here
-  bool sealed = false;                      ///< published() has a claim
+  bool complete = false;  ///< every block is here
+  bool sealed = false;    ///< published() has a claim, and the index's windows are here
   std::vector<chunk::BlockRange> presence;  ///< blocks here, or on their way from the registry
 };
 
@@ -66,6 +66,10 @@ class Holdings {
   [[nodiscard]] virtual util::Operation read(const util::Digest& layer, util::ByteRange range,
                                              bool fetch, const chunk::FetchContext& context,
                                              OnRead on_read) = 0;
+  /// A range of the windows of the layer's index that make `root` (chunk::Form::windows); where not
+  /// all that is asked for is here Fault::not_found, outside of them Fault::invalid. As read().
+  [[nodiscard]] virtual util::Operation windows(const util::Digest& layer, const util::Digest& root,
+                                                util::ByteRange range, OnRead on_read) = 0;
   /// The answer may come later, on any thread: documents are read from the disk.
   virtual void published(const util::Digest& layer,
                          std::function<void(std::optional<PublishedLayer>)> callback) = 0;

@@ -4,13 +4,14 @@
 #include "swarm/layer_views.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace swarmfs::swarm {
 
 namespace {
 
 constexpr std::chrono::minutes kInteresting{1};
-constexpr size_t kMostPeers = 256;  ///< of one layer
+constexpr size_t kMostCandidates = 256;  ///< of one layer
 constexpr size_t kMostOrigins = 8;
 
 std::string repository_of(const chunk::Origin& origin) {
@@ -39,23 +40,60 @@ bool LayerViews::interest(const chunk::LayerRef& layer, util::SteadyTime now) {
   return fresh;
 }
 
+void LayerViews::renew(const util::Digest& layer, util::SteadyTime now) {
+  auto views = views_.lock();
+  if (const auto view = views->find(layer); view != views->end())
+    view->second.until = now + kInteresting;
+}
+
 void LayerViews::may_have(const util::Digest& layer, const Endpoint& peer) {
   auto views = views_.lock();
   const auto view = views->find(layer);
-  if (view != views->end() && view->second.candidates.size() < kMostPeers)
-    view->second.candidates.insert(peer);
+  if (view != views->end() && view->second.candidates.size() < kMostCandidates &&
+      !view->second.peers.contains(peer))
+    view->second.candidates.try_emplace(peer, 0);
+}
+
+bool LayerViews::named(const util::Digest& layer, const std::string& node_id,
+                       const Endpoint& peer) {
+  auto views = views_.lock();
+  const auto found = views->find(layer);
+  if (found == views->end() || found->second.peers.contains(peer)) return false;
+  auto& view = found->second;
+  const uint64_t weight = shareholder_weight(layer, node_id);
+  std::vector<uint64_t> weights;
+  for (const auto& [endpoint, known] : view.peers) weights.push_back(known.share_weight());
+  const bool room = view.candidates.size() < kMostCandidates || view.candidates.contains(peer);
+  if (!room || !outweighs(weights, weight)) return false;
+  view.candidates[peer] = weight;
+  return true;
+}
+
+LayerViews::PeerView& LayerViews::View::remember(const Endpoint& peer, std::string_view node_id) {
+  candidates.erase(peer);
+  if (peers.size() >= kMostPeers && !peers.contains(peer)) make_room();
+  PeerView& view = peers[peer];
+  if (view.node_id != node_id && !node_id.empty()) {
+    view.node_id = node_id;
+    view.weight = shareholder_weight(ref.digest, node_id);
+  }
+  return view;
+}
+
+void LayerViews::View::make_room() {
+  std::vector<Remembered> all;
+  for (const auto& [endpoint, peer] : peers) all.push_back({peer.share_weight(), peer.last()});
+  peers.erase(std::next(peers.begin(), static_cast<ptrdiff_t>(whom_to_forget(all))));
 }
 
 void LayerViews::heard(const Endpoint& peer, const std::string& repository,
                        const std::vector<util::Digest>& asked, const News& news,
-                       util::SteadyTime now) {
+                       util::SteadyTime now, std::string_view node_id) {
   auto views = views_.lock();
   for (const auto& digest : asked) {
     const auto view = views->find(digest);
     if (view == views->end()) continue;
-    auto& peers = view->second.peers;
-    if (peers.size() >= kMostPeers && !peers.contains(peer)) continue;
-    auto& said = peers[peer];
+    auto& said = view->second.remember(peer, node_id);
     const auto layer = news.layers.find(digest);
     const bool fits = layer != news.layers.end() && layer->second.size == view->second.ref.size;
     const bool known_elsewhere =
@@ -63,19 +101,20 @@ void LayerViews::heard(const Endpoint& peer, const std::string& repository,
     if (!fits && known_elsewhere) continue;
     said.repository = repository;
     said.news = fits ? layer->second : LayerNews{};
+    said.held = said.news.blocks.count();
     said.wants = fits && layer->second.wants;
     said.heard = now;
   }
 }
 
-void LayerViews::wanted_by(const Endpoint& peer, const util::Digest& layer, util::SteadyTime now) {
+void LayerViews::wanted_by(const Endpoint& peer, const util::Digest& layer, util::SteadyTime now,
+                           std::string_view node_id) {
   auto views = views_.lock();
   const auto view = views->find(layer);
   if (view == views->end()) return;
-  auto& peers = view->second.peers;
-  if (peers.size() >= kMostPeers && !peers.contains(peer)) return;
-  peers[peer].wants = true;
-  peers[peer].asked = now;
+  auto& asker = view->second.remember(peer, node_id);
+  asker.wants = true;
+  asker.asked = now;
 }
 
 void LayerViews::holds(const Endpoint& peer, const util::Digest& layer, chunk::BlockRange blocks) {
@@ -88,6 +127,7 @@ void LayerViews::holds(const Endpoint& peer, const util::Digest& layer, chunk::B
   const uint64_t count = chunk::block_count(view->second.ref.size);
   if (news.blocks.size() != count) news.blocks = BlockSet(count);
   if (blocks.end() <= count) news.blocks.add(blocks);
+  known->second.held = news.blocks.count();
 }
 
 void LayerViews::lacks(const Endpoint& peer, const util::Digest& layer, chunk::BlockRange blocks) {
@@ -95,7 +135,9 @@ void LayerViews::lacks(const Endpoint& peer, const util::Digest& layer, chunk::B
   const auto view = views->find(layer);
   if (view == views->end()) return;
   const auto known = view->second.peers.find(peer);
-  if (known != view->second.peers.end()) known->second.news.blocks.remove(blocks);
+  if (known == view->second.peers.end()) return;
+  known->second.news.blocks.remove(blocks);
+  known->second.held = known->second.news.blocks.count();
 }
 
 void LayerViews::gone(const Endpoint& peer) {
@@ -116,11 +158,10 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
   const auto& origins = view->second.ref.origins;
   const std::string usual = origins.empty() ? std::string() : repository_of(origins.front());
   for (const auto& [endpoint, peer] : view->second.peers) {
-    if (std::max(peer.heard, peer.asked) + kBelieved < now) continue;
-    const uint64_t count = peer.news.blocks.count();
-    if (!peer.wants && !peer.news.sealed && count == 0) continue;
-    found.push_back({endpoint, peer.news.blocks.has(blocks), peer.wants, peer.news.sealed, count,
-                     peer.news.size > 0 ? peer.repository : usual});
+    if (peer.last() + kBelieved < now) continue;
+    if (!peer.wants && !peer.news.sealed && peer.held == 0) continue;
+    found.push_back({endpoint, peer.news.blocks.has(blocks), peer.wants, peer.news.sealed,
+                     peer.held, peer.news.size > 0 ? peer.repository : usual});
   }
   return found;
 }
@@ -149,10 +190,34 @@ std::vector<chunk::LayerRef> LayerViews::interesting(util::SteadyTime now) {
   return found;
 }
 
-std::set<Endpoint> LayerViews::candidates(const util::Digest& layer) const {
+std::map<Endpoint, NewsPeer> LayerViews::to_ask(const util::Digest& layer) const {
+  std::map<Endpoint, NewsPeer> found;
   auto views = views_.lock();
   const auto view = views->find(layer);
-  return view == views->end() ? std::set<Endpoint>{} : view->second.candidates;
+  if (view == views->end()) return found;
+  for (const auto& [endpoint, weight] : view->second.candidates)
+    found[endpoint] = {weight, weight > 0};
+  for (const auto& [endpoint, peer] : view->second.peers)
+    found[endpoint] = {peer.share_weight(), false};
+  return found;
+}
+
+std::map<std::string, Endpoint> LayerViews::shareholders_of(const util::Digest& layer,
+                                                            util::SteadyTime now) const {
+  std::map<std::string, Endpoint> found;
+  auto views = views_.lock();
+  const auto view = views->find(layer);
+  if (view == views->end()) return found;
+  std::vector<std::pair<const Endpoint*, const PeerView*>> members;
+  std::vector<uint64_t> weights;
+  for (const auto& [endpoint, peer] : view->second.peers) {
+    if (peer.last() + kBelieved < now || !peer.exchanges()) continue;
+    members.emplace_back(&endpoint, &peer);
+    weights.push_back(peer.weight);
+  }
+  for (const size_t i : shareholders(weights))
+    found.emplace(members[i].second->node_id, *members[i].first);
+  return found;
 }
 
 }  // namespace swarmfs::swarm

@@ -3,15 +3,18 @@
 
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "chunk/layer_ref.h"
 #include "swarm/endpoint.h"
 #include "swarm/news.h"
+#include "swarm/shareholders.h"
 #include "util/clock.h"
 #include "util/sync.h"
 
@@ -26,6 +29,8 @@ class LayerViews {
  public:
   /// What a peer said, or showed by asking, counts for so long.
   static constexpr std::chrono::seconds kBelieved{10};
+  /// Peers that are remembered of one layer; of a crowd the shareholders, and who was heard last.
+  static constexpr size_t kMostPeers = 256;
 
   /// Peers that have or want a layer.
   struct Member {
@@ -42,14 +47,22 @@ class LayerViews {
   /// From now on the layer counts as interesting, for at least a minute. True: it did not before.
   /// Its origins are added to those that are known.
   bool interest(const chunk::LayerRef& layer, util::SteadyTime now);
+  /// It stays interesting, where it is.
+  void renew(const util::Digest& layer, util::SteadyTime now);
   /// A peer that may have the layer (from the DHT): asked although it said nothing yet.
   void may_have(const util::Digest& layer, const Endpoint& peer);
+  /// A shareholder of the layer, says a peer. True: it would be one as far as we can tell, and was
+  /// not heard yet; it is a candidate now.
+  bool named(const util::Digest& layer, const std::string& node_id, const Endpoint& peer);
 
   /// The peer's answer in a repository: what it does not mention of `asked` it has not there.
+  /// `node_id`: empty while it is not known.
   void heard(const Endpoint& peer, const std::string& repository,
-             const std::vector<util::Digest>& asked, const News& news, util::SteadyTime now);
+             const std::vector<util::Digest>& asked, const News& news, util::SteadyTime now,
+             std::string_view node_id = {});
   /// The peer asked us for news of the layer, and wants it.
-  void wanted_by(const Endpoint& peer, const util::Digest& layer, util::SteadyTime now);
+  void wanted_by(const Endpoint& peer, const util::Digest& layer, util::SteadyTime now,
+                 std::string_view node_id = {});
   /// Another peer says that this one has these blocks.
   void holds(const Endpoint& peer, const util::Digest& layer, chunk::BlockRange blocks);
   /// It said it has these blocks and has not.
@@ -66,21 +79,34 @@ class LayerViews {
   [[nodiscard]] std::optional<chunk::LayerRef> find(const util::Digest& layer) const;
   /// Layers that are still interesting; forgets those that are not.
   [[nodiscard]] std::vector<chunk::LayerRef> interesting(util::SteadyTime now);
-  [[nodiscard]] std::set<Endpoint> candidates(const util::Digest& layer) const;
+  /// Its members, and who may be one; the weight of others than members and named ones is 0.
+  [[nodiscard]] std::map<Endpoint, NewsPeer> to_ask(const util::Digest& layer) const;
+  /// Its shareholders by node id, as far as we know, ourselves left out.
+  [[nodiscard]] std::map<std::string, Endpoint> shareholders_of(const util::Digest& layer,
+                                                                util::SteadyTime now) const;
 
  private:
   struct PeerView {
     LayerNews news;
+    uint64_t held = 0;       ///< blocks of the news, counted
     std::string repository;  ///< of the news
+    std::string node_id;     ///< empty: not known
+    uint64_t weight = 0;     ///< see shareholder_weight
     bool wants = false;
     util::SteadyTime heard;  ///< its news
     util::SteadyTime asked;  ///< it asked us
+    [[nodiscard]] util::SteadyTime last() const { return std::max(heard, asked); }
+    [[nodiscard]] bool exchanges() const { return wants || held > 0; }
+    [[nodiscard]] uint64_t share_weight() const { return exchanges() ? weight : 0; }
   };
   struct View {
     chunk::LayerRef ref;
     util::SteadyTime until;
     std::map<Endpoint, PeerView> peers;
-    std::set<Endpoint> candidates;
+    std::map<Endpoint, uint64_t> candidates;  ///< and the weight of who was named, else 0
+
+    PeerView& remember(const Endpoint& peer, std::string_view node_id);
+    void make_room();
   };
   util::Sync<std::map<util::Digest, View>> views_;
 };

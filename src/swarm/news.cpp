@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "swarm/shareholders.h"
+
 namespace swarmfs::swarm {
 
 using nlohmann::json;
@@ -16,6 +18,7 @@ namespace {
 constexpr uint64_t kLargestLayer = 1ull << 40;
 constexpr size_t kMostLayers = 256;
 constexpr size_t kLongestZone = 63;
+constexpr size_t kLongestId = 128;  ///< of a node
 
 util::Outcome<LayerNews> read_layer(const json& node) {
   LayerNews made;
@@ -27,6 +30,21 @@ util::Outcome<LayerNews> read_layer(const json& node) {
                                 chunk::block_count(made.size));
   if (!blocks) return Failure{Fault::invalid, "blocks that do not fit the layer"};
   made.blocks = std::move(*blocks);
+  const json named = node.value("shareholders", json::object());
+  if (!named.is_object() || named.size() > kMostShareholders)
+    return Failure{Fault::invalid, "shareholders out of bounds"};
+  for (const auto& [node_id, text] : named.items()) {
+    const auto endpoint = Endpoint::parse(text.get_ref<const std::string&>());
+    if (!endpoint || !endpoint->is_literal() || node_id.empty() || node_id.size() > kLongestId)
+      return Failure{Fault::invalid, "a shareholder without an address"};
+    made.shareholders.emplace(node_id, *endpoint);
+  }
+  return made;
+}
+
+json texts(const std::map<std::string, Endpoint>& shareholders) {
+  json made = json::object();
+  for (const auto& [node_id, endpoint] : shareholders) made[node_id] = endpoint.to_string();
   return made;
 }
 
@@ -38,7 +56,8 @@ std::string News::to_json() const {
     list[digest.hex()] = {{"size", layer.size},
                           {"wants", layer.wants},
                           {"sealed", layer.sealed},
-                          {"blocks", layer.blocks.to_base64()}};
+                          {"blocks", layer.blocks.to_base64()},
+                          {"shareholders", texts(layer.shareholders)}};
   return json{{"zone", zone}, {"layers", std::move(list)}}.dump();
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "swarm/block_set.h"
+#include "swarm/endpoint.h"
 #include "util/digest.h"
 #include "util/outcome.h"
 
@@ -18,8 +19,10 @@ namespace swarmfs::swarm {
 struct LayerNews {
   uint64_t size = 0;
   bool wants = false;   ///< it is bringing the layer in, so it owns shares
-  bool sealed = false;  ///< it has claim, hash tree and index to give
+  bool sealed = false;  ///< it has claim, hash tree, index and all its windows to give
   BlockSet blocks;      ///< that it has, or has on their way from the registry
+  /// Literal, by node id: that it knows of, the asker and itself left out.
+  std::map<std::string, Endpoint> shareholders{};
   bool operator==(const LayerNews&) const = default;
 };
 
@@ -28,10 +31,11 @@ struct News {
   std::string zone;
   std::map<util::Digest, LayerNews> layers;
 
-  /// {"zone":"a","layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>"}}}
+  /// {"zone":"a","layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>",
+  /// "shareholders":{"<node id>":"10.0.0.3:7946"}}}}
   [[nodiscard]] std::string to_json() const;
   /// Failure (invalid): not such a text; a zone of more than 63 characters, a layer of more than
-  /// 1 TiB or more than 256 layers. Pure.
+  /// 1 TiB, more than 256 layers or more than 64 shareholders of one. Pure.
   static util::Outcome<News> parse(std::string_view text);
 };
 

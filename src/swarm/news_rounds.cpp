@@ -4,7 +4,9 @@
 #include "swarm/news_rounds.h"
 
 #include <algorithm>
+#include <random>
 
+#include "swarm/shareholders.h"
 #include "util/log.h"
 
 namespace swarmfs::swarm {
@@ -14,7 +16,6 @@ namespace {
 constexpr std::chrono::seconds kGreeting{20};
 constexpr std::chrono::seconds kPatience{3};
 constexpr size_t kMostLayers = 128;
-constexpr size_t kMostPeers = 64;  ///< asked about one layer because they are there
 constexpr uint64_t kLength = 16 * 1024;
 
 std::string join(const std::vector<util::Digest>& digests) {
@@ -27,7 +28,12 @@ std::string join(const std::vector<util::Digest>& digests) {
 
 NewsRounds::NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views,
                        Holdings& holdings, util::Timers& timers)
-    : client_(client), table_(table), views_(views), holdings_(holdings), timers_(timers) {
+    : client_(client),
+      table_(table),
+      views_(views),
+      holdings_(holdings),
+      timers_(timers),
+      first_turn_(std::random_device{}()) {
   tick_ = timers_.every(kPeriod, [this] { round(); });
 }
 
@@ -43,7 +49,7 @@ NewsRounds::~NewsRounds() {
 }
 
 void NewsRounds::set_known(const std::vector<Endpoint>& peers) {
-  state_.lock()->known = {peers.begin(), peers.end()};
+  table_.add(peers);
   soon();
 }
 
@@ -89,17 +95,39 @@ bool NewsRounds::begins_with(const Endpoint& peer, bool has_topic) {
   return true;
 }
 
+uint64_t NewsRounds::next_turn(bool has_topic) {
+  auto state = state_.lock();
+  if (has_topic) return first_turn_ + state->rounds;
+  return first_turn_ +
+         static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch() / kGreeting);
+}
+
+std::vector<Endpoint> NewsRounds::whom(const std::vector<Group>& topics, uint64_t turn) const {
+  std::vector<util::Digest> layers;
+  for (const auto& topic : topics)
+    layers.insert(layers.end(), topic.layers.begin(), topic.layers.end());
+  const auto layer = layers.empty() ? util::Digest{} : layers[turn % layers.size()];
+  const auto members = views_.to_ask(layer);
+  std::map<Endpoint, NewsPeer> peers;
+  for (const auto& peer : table_.candidates(kLength)) {
+    const auto member = members.find(peer.endpoint);
+    peers[peer.endpoint] = member == members.end() ? NewsPeer{} : member->second;
+  }
+  std::vector<Endpoint> endpoints;
+  std::vector<NewsPeer> choice;
+  for (const auto& [endpoint, peer] : peers) {
+    endpoints.push_back(endpoint);
+    choice.push_back(peer);
+  }
+  std::vector<Endpoint> made;
+  for (const size_t i : whom_to_ask(choice, turn / std::max<size_t>(1, layers.size())))
+    made.push_back(endpoints[i]);
+  return made;
+}
+
 void NewsRounds::round() {
   const auto topics = groups();
-  std::set<Endpoint> peers;
-  for (const auto& peer : table_.list())
-    if (peers.size() < kMostPeers && peer.banned.empty()) peers.insert(peer.endpoint);
-  const auto known = state_.lock()->known;
-  for (const auto& peer : known)
-    if (peers.size() < kMostPeers) peers.insert(peer);
-  for (const auto& topic : topics)
-    for (const auto& layer : topic.layers) peers.merge(views_.candidates(layer));
-  for (const auto& peer : peers) {
+  for (const auto& peer : whom(topics, next_turn(!topics.empty()))) {
     if (!begins_with(peer, !topics.empty())) continue;
     for (const auto& topic : topics) ask(peer, topic);
     if (topics.empty()) ask(peer, {});
@@ -150,17 +178,30 @@ void NewsRounds::on_done(const AskingPtr& asking, const util::Outcome<http::Resp
 
 void NewsRounds::take_in(const Asking& asking, const http::Response& response) {
   const bool fresh = client_.met(asking.peer, response);
+  if (response.peer == table_.self()) return views_.gone(asking.peer);
   const auto now = std::chrono::steady_clock::now();
   if (response.status == 403 && fresh) return soon();
   if (response.status != 200)
-    return views_.heard(asking.peer, asking.group.repository, asking.group.layers, {}, now);
+    return views_.heard(asking.peer, asking.group.repository, asking.group.layers, {}, now,
+                        response.peer);
   const auto news = News::parse(response.body);
   if (!news) {
     table_.ban(asking.peer, "it talks nonsense: " + news.failure().message);
     return views_.gone(asking.peer);
   }
   table_.met(asking.peer, response.peer, news->zone);
-  views_.heard(asking.peer, asking.group.repository, asking.group.layers, *news, now);
+  views_.heard(asking.peer, asking.group.repository, asking.group.layers, *news, now,
+               response.peer);
+  learn(*news);
+}
+
+/// They are peers only once they have shown a certificate.
+void NewsRounds::learn(const News& news) {
+  std::vector<Endpoint> fresh;
+  for (const auto& [layer, said] : news.layers)
+    for (const auto& [node_id, peer] : said.shareholders)
+      if (node_id != table_.self() && views_.named(layer, node_id, peer)) fresh.push_back(peer);
+  table_.add(fresh);
 }
 
 }  // namespace swarmfs::swarm

@@ -7,7 +7,6 @@
 #include <list>
 #include <map>
 #include <memory>
-#include <set>
 
 #include "swarm/demand_client.h"
 #include "swarm/layer_views.h"
@@ -16,8 +15,9 @@
 namespace swarmfs::swarm {
 
 /// Asks peers, again and again, what they have and want of the layers that are being brought in
-/// here, and tells them so of us. Peers without anything to talk about are greeted now and then, so
-/// that the connection is there when a fault comes. Any thread.
+/// here, and tells them so of us: of a crowd some in each round (whom_to_ask), of those layers in
+/// turn. Peers without anything to talk about are greeted now and then, so that the connection is
+/// there when a fault comes. Any thread.
 class NewsRounds {
  public:
   static constexpr std::chrono::milliseconds kPeriod{250};
@@ -35,6 +35,8 @@ class NewsRounds {
   /// Blocks until somebody answers: true. False: a whole round has ended without, or `until` has
   /// passed.
   bool wait_for_news(util::SteadyTime until);
+  /// Somebody has yet to answer.
+  [[nodiscard]] bool asking() const { return !state_.lock()->asking.empty(); }
 
  private:
   /// Layers that are asked for in one repository.
@@ -50,7 +52,6 @@ class NewsRounds {
   };
   using AskingPtr = std::shared_ptr<Asking>;
   struct State {
-    std::set<Endpoint> known;
     std::list<AskingPtr> asking;
     std::map<Endpoint, util::SteadyTime> greeted;
     uint64_t rounds = 0;   ///< begun
@@ -60,6 +61,9 @@ class NewsRounds {
 
   void round();
   [[nodiscard]] std::vector<Group> groups();
+  [[nodiscard]] std::vector<Endpoint> whom(const std::vector<Group>& topics, uint64_t turn) const;
+  [[nodiscard]] uint64_t next_turn(bool has_topic);
+  void learn(const News& news);
   [[nodiscard]] bool begins_with(const Endpoint& peer, bool has_topic);
   void ask(const Endpoint& peer, const Group& group);
   void on_done(const AskingPtr& asking, const util::Outcome<http::Response>& outcome);
@@ -70,6 +74,7 @@ class NewsRounds {
   LayerViews& views_;
   Holdings& holdings_;
   util::Timers& timers_;
+  const uint64_t first_turn_;  ///< at random, so that a crowd that starts at once spreads
   util::Sync<State> state_;
   std::condition_variable changed_;
   util::Sync<util::Operation> soon_;

@@ -14,6 +14,8 @@ using util::ByteRange;
 
 namespace {
 
+constexpr size_t kMostWithoutWindows = 4096;
+
 /// The part of `range` that lies in its first chunk.
 ByteRange in_chunk(const chunk::LayerRef& layer, ByteRange range) {
   const uint64_t size = chunk::chunk_size(layer.size);
@@ -39,11 +41,10 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
                                                   chunk::Class cls) const {
   Route made;
   const auto now = std::chrono::steady_clock::now();
-  const auto members = views.members(layer.digest, chunk::blocks_covering(range), now);
+  const auto members = suppliers(layer, range);
   if (members.empty()) return made;
   std::map<Endpoint, const LayerViews::Member*> by_endpoint;
-  for (const auto& member : members)
-    if (member.exchanges()) by_endpoint.emplace(member.endpoint, &member);
+  for (const auto& member : members) by_endpoint.emplace(member.endpoint, &member);
   Question question;
   std::vector<bool> holds;
   for (auto& candidate : table.candidates(range.length)) {
@@ -69,6 +70,31 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   return made;
 }
 
+std::vector<LayerViews::Member> PeerSource::State::suppliers(const chunk::LayerRef& layer,
+                                                             ByteRange range) const {
+  const auto now = std::chrono::steady_clock::now();
+  if (layer.form != chunk::Form::windows) {
+    auto members = views.members(layer.digest, chunk::blocks_covering(range), now);
+    std::erase_if(members, [](const auto& member) { return !member.exchanges(); });
+    return members;
+  }
+  auto members = views.members(layer.of, {}, now);
+  auto without = without_windows.lock();
+  std::erase_if(members, [&](auto& member) {
+    member.holds = member.sealed;
+    return !member.sealed || without->contains({member.endpoint, layer.digest});
+  });
+  return members;
+}
+
+void PeerSource::State::lacks(const Endpoint& peer, const chunk::LayerRef& layer, ByteRange range) {
+  if (layer.form != chunk::Form::windows)
+    return views.lacks(peer, layer.digest, chunk::blocks_covering(range));
+  auto without = without_windows.lock();
+  if (without->size() >= kMostWithoutWindows) without->clear();
+  without->emplace(peer, layer.digest);
+}
+
 void PeerSource::State::later(util::Duration delay, std::function<void()> callback) {
   timers.post(delay, [weak = weak_from_this(), callback = std::move(callback)] {
     if (const auto self = weak.lock()) self->gate.run(callback);
@@ -86,7 +112,10 @@ PeerSource::~PeerSource() {
 std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRange range,
                                             const chunk::FetchContext& context) {
   if (context.for_peer || (!context.sealed && !state_->options.provisional)) return std::nullopt;
-  if (state_->views.interest(layer, std::chrono::steady_clock::now()))
+  const auto now = std::chrono::steady_clock::now();
+  if (layer.form == chunk::Form::windows)
+    state_->views.renew(layer.of, now);
+  else if (state_->views.interest(layer, now))
     state_->later({}, [state = state_.get(), layer] { state->options.on_fresh(layer); });
   const ByteRange part = in_chunk(layer, range);
   const auto route = state_->route(layer, part, context.cls);
@@ -113,8 +142,8 @@ void PeerSource::blame(const chunk::LayerRef& layer, const std::string& supplier
                        const std::string& why) {
   const auto endpoint = Endpoint::parse(supplier.substr(0, supplier.find(' ')));
   if (!endpoint) return;
-  util::log::error("peer {} is banned: layer {}: {}", supplier, layer.digest.short_hex(), why);
-  state_->table.ban(*endpoint, why, layer.digest);
+  util::log::error("peer {} is banned: layer {}: {}", supplier, layer.layer().short_hex(), why);
+  state_->table.ban(*endpoint, why, layer.layer());
   state_->views.gone(*endpoint);
 }
 

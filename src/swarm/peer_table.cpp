@@ -76,6 +76,13 @@ struct Entry {
     return peer.banned.empty() && (peer.failures == 0 || (now >= peer.silent_until && !probing));
   }
 
+  [[nodiscard]] Peer measured_peer() const {
+    Peer made = peer;
+    made.first_byte = latency(0).mean();
+    made.p95 = latency(0).p95();
+    return made;
+  }
+
   void measure_first_byte(uint64_t length, bool has_it, Duration took, SteadyTime now) {
     (has_it ? first_bytes[length > kSmall] : relays).add(took);
     measured = now;
@@ -249,6 +256,10 @@ PeerTable::PeerTable(std::string self, const util::Clock& clock)
     : state_(std::make_shared<State>(std::move(self), clock)) {}
 PeerTable::~PeerTable() = default;
 
+const std::string& PeerTable::self() const {
+  return state_->self;
+}
+
 void PeerTable::add(const std::vector<Endpoint>& endpoints) {
   auto known = state_->known.lock();
   for (const Endpoint& endpoint : endpoints) known->add(endpoint);
@@ -351,21 +362,16 @@ std::vector<Candidate> PeerTable::candidates(uint64_t length) const {
 std::vector<Peer> PeerTable::list() const {
   std::vector<Peer> result;
   auto known = state_->known.lock();
-  for (const auto& [endpoint, entry] : known->peers) {
-    Peer peer = entry.peer;
-    peer.first_byte = entry.latency(0).mean();
-    peer.p95 = entry.latency(0).p95();
-    result.push_back(std::move(peer));
-  }
+  for (const auto& [endpoint, entry] : known->peers) result.push_back(entry.measured_peer());
   std::sort(result.begin(), result.end(),
             [](const Peer& a, const Peer& b) { return a.endpoint < b.endpoint; });
   return result;
 }
 
 std::optional<Peer> PeerTable::find(const Endpoint& endpoint) const {
-  for (Peer& peer : list())
-    if (peer.endpoint == endpoint) return std::move(peer);
-  return {};
+  auto known = state_->known.lock();
+  const Entry* entry = known->find(endpoint);
+  return entry ? std::optional(entry->measured_peer()) : std::nullopt;
 }
 
 }  // namespace swarmfs::swarm

@@ -68,6 +68,9 @@ class PeerTable {
   PeerTable(std::string self, const util::Clock& clock);
   ~PeerTable();
 
+  /// Our node id.
+  [[nodiscard]] const std::string& self() const;
+
   /// Peers that were heard of. Known ones stay as they are. At most 4096 are kept: a newcomer takes
   /// the place of the one that failed most often, if any failed.
   void add(const std::vector<Endpoint>& endpoints);

@@ -137,11 +137,16 @@ bool PeerTransfer::ask(size_t index) {
 
 void PeerTransfer::launch(const TryPtr& made) {
   const auto& step = made->step;
-  auto request =
-      source_->client.request(made->endpoint, "/v1/layers/" + order_.layer.digest.hex() + "/bytes",
-                              {{"repository", made->repository},
-                               {"class", chunk::to_string(order_.context.cls)},
-                               {"fetch", step.holds ? "0" : "1"}});
+  const bool windows = order_.layer.form == chunk::Form::windows;
+  DemandClient::Query query{{"repository", made->repository},
+                            {"class", chunk::to_string(order_.context.cls)}};
+  if (windows)
+    query["root"] = order_.layer.digest.hex();
+  else
+    query["fetch"] = step.holds ? "0" : "1";
+  auto request = source_->client.request(
+      made->endpoint,
+      "/v1/layers/" + order_.layer.layer().hex() + (windows ? "/windows" : "/bytes"), query);
   request.range = made->range;
   request.stall_timeout = stall_timeout(order_.context.cls, step.holds);
   request.bulk = order_.context.cls != chunk::Class::fault;
@@ -174,18 +179,25 @@ void PeerTransfer::launch(const TryPtr& made) {
 
 void PeerTransfer::set_hedge(size_t step, util::Duration hedge) {
   if (hedge == util::Duration::max()) return;
-  source_->later(hedge, [weak = weak_from_this(), step] {
+  source_->later(hedge, [weak = weak_from_this(), step, hedge] {
     const auto self = weak.lock();
     if (!self) return;
+    const bool now = self->may_overtake();
     {
       const std::lock_guard hold(self->mutex_);
       // After the last step the caller's own hedge asks the registry.
       const bool late =
           self->next_step_ == step + 1 && self->next_step_ < self->route_.steps.size();
-      if (self->winner_ || !late) return;
+      if (self->winner_ || self->ended_ || !late) return;
     }
+    if (!now) return self->set_hedge(step, hedge);
     self->ask_next();
   });
+}
+
+bool PeerTransfer::may_overtake() const {
+  const auto& context = order_.context;
+  return swarm::may_overtake(context.cls, context.congested && context.congested());
 }
 
 void PeerTransfer::watch() {
@@ -200,7 +212,7 @@ void PeerTransfer::watch() {
       if (self->ended_) return;
       late = self->is_late();
     }
-    if (late) self->ask_next();
+    if (late && self->may_overtake()) self->ask_next();
     self->watch();
   });
 }
@@ -284,8 +296,7 @@ void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outco
   }
   if (outcome->status == 206) return one->attempt->done();
   one->attempt->declined();
-  if (outcome->status == 404)
-    source_->views.lacks(one->endpoint, order_.layer.digest, chunk::blocks_covering(one->range));
+  if (outcome->status == 404) source_->lacks(one->endpoint, order_.layer, one->range);
   util::log::debug("peer {} declines layer {} at {} with {}", one->endpoint.to_string(),
                    order_.layer.digest.short_hex(), one->range.offset, outcome->status);
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <list>
 #include <mutex>
+#include <set>
 
 #include "swarm/peer_source.h"
 #include "util/operation.h"
@@ -30,6 +31,12 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
         util::Timers& timers, util::Metrics& metrics);
   [[nodiscard]] Route route(const chunk::LayerRef& layer, util::ByteRange range,
                             chunk::Class cls) const;
+  /// Who has all of these bytes, and who may own their share. Windows: who published their index,
+  /// and did not say that its own are others.
+  [[nodiscard]] std::vector<LayerViews::Member> suppliers(const chunk::LayerRef& layer,
+                                                          util::ByteRange range) const;
+  /// The peer has not what was asked for.
+  void lacks(const Endpoint& peer, const chunk::LayerRef& layer, util::ByteRange range);
   /// On the timer's thread, unless the source has died by then.
   void later(util::Duration delay, std::function<void()> callback);
 
@@ -41,6 +48,8 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
   util::CallbackGate gate;  ///< of what is called later: it uses the references above
   util::Sync<TokenBucket> cross_zone;
   std::array<util::Metrics::Counter*, 2> from_zone{};  ///< [same]
+  /// Who published an index and has not the windows of this root.
+  util::Sync<std::set<std::pair<Endpoint, util::Digest>>> without_windows;
 };
 
 /// One range from peers: step after step of its route, the next as well when a peer lets the hedge
@@ -106,6 +115,8 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void set_hedge(size_t step, util::Duration hedge);
   void watch();
   [[nodiscard]] bool is_late() const;
+  /// See policy.h. Not under the lock: it calls out.
+  [[nodiscard]] bool may_overtake() const;
   Exchanges drop_all_but(const TryPtr& kept);
   bool on_headers(const TryPtr& one, const http::Response& response);
   void on_data(const TryPtr& one, util::ByteView bytes);

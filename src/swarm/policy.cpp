@@ -7,6 +7,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "swarm/shareholders.h"
+
 namespace swarmfs::swarm {
 namespace {
 
@@ -58,22 +60,27 @@ Duration slowness(std::span<const Candidate> peers, Duration registry) {
   return std::max<Duration>(milliseconds(500), 8 * median_owner(peers));
 }
 
-/// Members that may own a share: us, and the peers that are known by id and keep up. Indices into
-/// question.peers, its size for us.
+/// Members that may own a share: of us and the peers that are known by id and keep up, those who
+/// are shareholders. Indices into question.peers, its size for us.
 std::vector<size_t> able_owners(const Question& question, size_t count) {
-  std::vector<std::string> members{question.self};
-  std::vector<size_t> peer_of{question.peers.size()};
+  if (count == 0) return {};
+  std::vector<size_t> able{question.peers.size()};
+  std::vector<uint64_t> weights{shareholder_weight(question.layer, question.self)};
   const Duration slow = slowness(question.peers, question.registry);
   for (size_t i = 0; i < question.peers.size(); ++i) {
     const Candidate& peer = question.peers[i];
     if (peer.node_id.empty() || as_owner(peer) > slow) continue;
     if (!question.cross_zone && peer.zone != question.zone) continue;
-    members.push_back(peer.node_id);
-    peer_of.push_back(i);
+    able.push_back(i);
+    weights.push_back(shareholder_weight(question.layer, peer.node_id));
   }
+  const auto chosen = shareholders(weights);
+  std::vector<std::string> members;
+  for (const size_t i : chosen)
+    members.push_back(i == 0 ? question.self : question.peers[able[i]].node_id);
   std::vector<size_t> result;
   for (const size_t member : owners(question.layer, question.chunk, members, count))
-    result.push_back(peer_of[member]);
+    result.push_back(able[chosen[member]]);
   return result;
 }
 
@@ -174,6 +181,10 @@ bool lags(chunk::Class cls, const Progress& progress) {
   const double needs =
       static_cast<double>(progress.elapsed.count()) * rest / static_cast<double>(progress.arrived);
   return needs > static_cast<double>(grace.count());
+}
+
+bool may_overtake(chunk::Class cls, bool congested) {
+  return is_fault(cls) || !congested;
 }
 
 std::optional<Duration> pause_when_busy(chunk::Class cls, unsigned times) {

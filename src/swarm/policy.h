@@ -71,11 +71,11 @@ struct Question {
   util::Duration registry{};
   bool cross_zone = true;  ///< false: the budget for other zones is used up
 };
-/// Holders first, by choose(), at most three. Then the owner, for a fault only where nobody is
-/// known to hold the chunk, for bulk the next owner as well, so that a late owner costs the
-/// registry one more copy and not one from everybody; who comes to ourselves in that order stops
-/// there. Owners that are far slower than the rest (is_slow) are passed over. The registry is the
-/// last step, always.
+/// Holders first, by choose(), at most three. Then the owner (a shareholder of the layer), for a
+/// fault only where nobody is known to hold the chunk, for bulk the next owner as well, so that a
+/// late owner costs the registry one more copy and not one from everybody; who comes to ourselves
+/// in that order stops there. Owners that are far slower than the rest (is_slow) are passed over.
+/// The registry is the last step, always.
 std::vector<Step> steps(const Question& question);
 
 /// Too slow to own a share: needs (with the way to the registry) over half a second and more than
@@ -96,6 +96,11 @@ struct Progress {
 /// for. Then: nothing came for 100 ms (fault) or 1 s (bulk); or it has run for 50 ms (fault) or 2 s
 /// (bulk) and for twice what was expected, and would at its present rate take as long again.
 bool lags(chunk::Class cls, const Progress& progress);
+
+/// Whether who is late by its hedge or by lags() gets company now. Bulk that comes while our own
+/// link is full (FetchContext::congested) is late because of that: a second copy of it would make
+/// all of it later.
+bool may_overtake(chunk::Class cls, bool congested);
 
 /// What to do with the answer "busy". A fault goes to the next step at once. Bulk pauses and makes
 /// its steps anew, with what is known by then (somebody else may have the chunk): a crowd that

@@ -4,6 +4,7 @@
 #include "swarm/swarm.h"
 
 #include <algorithm>
+#include <future>
 #include <map>
 #include <set>
 
@@ -24,8 +25,10 @@ namespace {
 
 constexpr auto kLookUp = 100ms;        ///< in the DHT
 constexpr auto kNewsPatience = 300ms;  ///< for who has a layer
+constexpr auto kBusyPatience = 1s;     ///< while some have yet to answer
 constexpr auto kDocument = 10s;
-constexpr size_t kAsked = 4;  ///< members that are asked for one document
+constexpr size_t kLookedOver = 16;  ///< announced layers at once
+constexpr size_t kAsked = 4;        ///< members that are asked for one document
 
 http::TlsMaterial material(const cluster::Identity& identity) {
   return {identity.certificate_pem(), identity.key_pem(), identity.ca_pem()};
@@ -65,7 +68,9 @@ struct Swarm::State {
         client(asker(), table),
         source(std::make_unique<PeerSource>(source_options(), client, table, views, its_timers,
                                             metrics)),
-        rounds(client, table, views, holdings, its_timers) {
+        rounds(client, table, views, holdings, its_timers),
+        announced_gauge(metrics.gauge("swarmfs_announced_layers",
+                                      "Layers that the DHT is told this node has or wants.")) {
     client.set_tls(material(*identity.current()));
     server = std::make_unique<DemandServer>(
         DemandServerOptions{texts(options.listen), options.zone, limits(options.max_requests),
@@ -73,20 +78,19 @@ struct Swarm::State {
         material(*identity.current()), holdings, table, views, metrics);
     discovery = std::make_unique<Discovery>(
         discovery_options(options),
-        [this](const std::vector<Endpoint>& peers) {
-          table.add(peers);
-          rounds.set_known(peers);
-        },
-        its_timers, metrics);
+        [this](const std::vector<Endpoint>& peers) { rounds.set_known(peers); }, its_timers,
+        metrics);
     changes = identity.on_change([this](const std::shared_ptr<const cluster::Identity>& fresh) {
       client.set_tls(material(*fresh));
       server->set_tls(material(*fresh));
       auto all = announced.lock();
       for (auto& [layer, keys] : *all) renew(keys, layer);
     });
+    looking_over = its_timers.every(options.look_over, [this] { look_over(); });
   }
   ~State() {
     source.reset();
+    looking_over.cancel();
     changes.cancel();
     look_ups.lock()->clear();
     discovery.reset();
@@ -109,8 +113,41 @@ struct Swarm::State {
 
   /// Under every secret that somebody may look with: during a rotation not all have the new one.
   void announce(const util::Digest& layer) {
-    auto keys = announced.lock();
-    renew((*keys)[layer], layer);
+    auto all = announced.lock();
+    renew((*all)[layer], layer);
+    announced_gauge.set(static_cast<double>(all->size()));
+  }
+  void look_over() {
+    for (const auto& layer : next_announced())
+      if (!has_some(layer)) withdraw_unless_wanted(layer);
+  }
+  std::vector<util::Digest> next_announced() {
+    auto all = announced.lock();
+    std::vector<util::Digest> some;
+    auto next = all->upper_bound(looked_at);
+    while (some.size() < std::min(kLookedOver, all->size())) {
+      if (next == all->end()) next = all->begin();
+      some.push_back((next++)->first);
+    }
+    if (!some.empty()) looked_at = some.back();
+    return some;
+  }
+  bool has_some(const util::Digest& layer) {
+    try {
+      const auto held = holdings.held(layer);
+      return held && !held->presence.empty();
+    } catch (const std::exception& error) {  // of the disk; it may have it
+      util::log::debug("swarm: layer {}: {}", layer.short_hex(), error.what());
+      return true;
+    }
+  }
+  void withdraw_unless_wanted(const util::Digest& layer) {
+    auto all = announced.lock();
+    const auto found = all->find(layer);
+    if (found == all->end() || views.find(layer)) return;
+    for (const auto& key : found->second) discovery->withdraw(key);
+    all->erase(found);
+    announced_gauge.set(static_cast<double>(all->size()));
   }
   void renew(std::set<DhtKey>& keys, const util::Digest& layer) {
     std::set<DhtKey> fresh;
@@ -181,8 +218,11 @@ struct Swarm::State {
     if (claim->layer != layer.digest || claim->size != layer.size)
       return refuse(peer, "its claim is of another layer");
     if (table.banned(*claimant)) return std::nullopt;
+    auto coming = std::async(std::launch::async, [&] {
+      return client.get(peer, path + "/index", query, kDocument, 1ull << 30);
+    });
     const auto leaves = client.get(peer, path + "/tree", query, kDocument);
-    auto index = client.get(peer, path + "/index", query, kDocument, 1ull << 30);
+    const auto index = coming.get();
     if (!leaves || !index) return std::nullopt;
     auto tree = chunk::HashTree::from_leaves(layer.size, util::as_bytes(*leaves), claim->root);
     if (!tree) return refuse(peer, "its hash tree does not make the claimed root");
@@ -209,6 +249,9 @@ struct Swarm::State {
   util::Sync<std::map<util::Digest, std::set<DhtKey>>> announced;
   std::unique_ptr<Discovery> discovery;  // needs table, rounds
   util::Operation changes;               // needs client, server, discovery
+  util::Metrics::Gauge& announced_gauge;
+  util::Digest looked_at;        ///< of the timers' thread
+  util::Operation looking_over;  // needs holdings, views, discovery
 };
 
 Swarm::Swarm(SwarmOptions options, cluster::IdentityKeeper& identity, Holdings& holdings,
@@ -231,9 +274,13 @@ void Swarm::interest(const chunk::LayerRef& layer) {
 std::optional<ClaimedLayer> Swarm::find_claim(const chunk::LayerRef& layer) {
   state_->interest(layer);
   state_->rounds.soon();
-  const auto until = std::chrono::steady_clock::now() + kNewsPatience;
-  while (state_->sealed_members(layer.digest).empty() && std::chrono::steady_clock::now() < until &&
-         state_->rounds.wait_for_news(until)) {
+  const auto begun = std::chrono::steady_clock::now();
+  const auto patience = [&] {
+    return begun + (state_->rounds.asking() ? kBusyPatience : kNewsPatience);
+  };
+  while (state_->sealed_members(layer.digest).empty() &&
+         std::chrono::steady_clock::now() < patience() &&
+         state_->rounds.wait_for_news(patience())) {
   }
   for (const auto& member : state_->sealed_members(layer.digest))
     if (auto found = state_->claimed_by(member, layer)) return found;

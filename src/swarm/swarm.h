@@ -28,6 +28,8 @@ struct SwarmOptions {
   uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
   bool provisional = true;       ///< members may give bytes that no hash tree covers
   unsigned max_requests = 256;   ///< of other nodes, answered at once
+  /// How often a few of the announced layers are looked after; what is gone is not announced on.
+  std::chrono::milliseconds look_over{5'000};
 };
 
 /// A layer of which a member said, and signed, what its root and its index are.
@@ -61,7 +63,8 @@ class Swarm {
   /// The layer will be wanted: looks for who has it, and tells others.
   void interest(const chunk::LayerRef& layer);
 
-  /// Something of the layer is here: tells the DHT, and nobody is asked.
+  /// Something of the layer is here: tells the DHT, and nobody is asked. Withdrawn when nothing of
+  /// it is here any more and nobody here wants it.
   void announce(const util::Digest& layer);
 
   /// Blocks, some hundred milliseconds where nobody has it. Checked: the claim is a member's, the

@@ -44,7 +44,8 @@ void Timers::put(SteadyTime when, std::shared_ptr<Task> task) {
   auto state = state_.lock();
   task->entry = state->tasks.emplace(when, task);
   task->waits = true;
-  changed_.notify_all();
+  // The thread sleeps until the first one, or less.
+  if (task->entry == state->tasks.begin()) changed_.notify_all();
 }
 
 Operation Timers::cancelling(std::shared_ptr<Task> task) {

@@ -29,10 +29,18 @@ inline std::string make_layer(unsigned mode = 0644) {
   return support::gzip(tar.finish());
 }
 
-inline layer::LayerIndex index_of(const std::string& layer) {
+inline layer::Indexed indexed(const std::string& layer) {
   layer::Indexer indexer;
   indexer.feed(util::as_bytes(layer));
   return indexer.finish();
+}
+
+inline layer::LayerIndex index_of(const std::string& layer) {
+  return indexed(layer).index;
+}
+
+inline std::string windows_of(const std::string& layer) {
+  return std::string(util::as_text(indexed(layer).windows));
 }
 
 inline std::shared_ptr<const chunk::HashTree> tree_of(const std::string& bytes) {
@@ -68,7 +76,8 @@ class FakeClaims final : public ClaimSource {
   std::string reasons;
 };
 
-/// A library over a real cache, and a registry that serves what the test wants.
+/// A library over a real cache, and a registry that serves what the test wants; it gives the
+/// layer's windows as well, as members would.
 class ContentTest : public testing::Test {
  protected:
   ~ContentTest() override { stop(); }
@@ -76,6 +85,7 @@ class ContentTest : public testing::Test {
   void start(const std::string& served, bool cluster = true) {
     stop();
     source_.emplace(served);
+    source_->set_windows(windows_of(layer_));
     cache_.emplace(cache::CacheOptions{directory_.path()}, timers_, workers_, metrics_);
     fetcher_.emplace(*cache_, std::vector<chunk::Source*>{&*source_}, fetch::FetchOptions{},
                      timers_, metrics_);
@@ -134,6 +144,15 @@ class ContentTest : public testing::Test {
                             done.set_value(bytes.failure());
                         });
       return done.get_future().get();
+    });
+  }
+  void bring_windows(const std::shared_ptr<Content>& content) {
+    served([&] {
+      std::promise<void> done;
+      const auto operation = fetcher_->bring_in(content->windows->stored(), chunk::Class::pull,
+                                                [&](const auto&) { done.set_value(); });
+      done.get_future().wait();
+      return true;
     });
   }
   void expect_true_bytes(const std::shared_ptr<Content>& content) {

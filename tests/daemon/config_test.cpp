@@ -32,6 +32,8 @@ fault_timeout = "500ms"
 socket = "/s"
 [metrics]
 address = "127.0.0.1:1"
+[mirror]
+listen = "127.0.0.1:9755"
 [log]
 level = "debug"
 [fetch]
@@ -54,6 +56,7 @@ max_requests_per_second = 50
   EXPECT_EQ(config.fault_timeout, std::chrono::milliseconds(500));
   EXPECT_EQ(config.log_level, util::log::Level::debug);
   EXPECT_EQ(config.span_cache, 64u << 20);
+  EXPECT_EQ(config.mirror_listen, "127.0.0.1:9755");
   EXPECT_FALSE(config.backfill);
   ASSERT_EQ(config.credential_files.size(), 2u);
   ASSERT_EQ(config.registries.size(), 1u);
@@ -62,6 +65,22 @@ max_requests_per_second = 50
   EXPECT_EQ(config.registries[0].plain_http, true);
   EXPECT_EQ(config.registries[0].max_connections, 3u);
   EXPECT_EQ(config.registries[0].max_requests_per_second, 50u);
+}
+
+TEST(Config, the_mirror_is_for_this_machine_alone) {
+  EXPECT_EQ(parse_config("", "x.toml").mirror_listen, "");
+  EXPECT_EQ(parse_config("[mirror]\nlisten = \"[::1]:9755\"", "x.toml").mirror_listen,
+            "[::1]:9755");
+  for (const char* address : {"0.0.0.0:9755", "10.0.0.3:9755", "[::]:9755", "[fd00::1]:9755"}) try {
+      parse_config(std::string("[mirror]\nlisten = \"") + address + "\"", "x.toml");
+      ADD_FAILURE() << address;
+    } catch (const BadConfig& error) {
+      EXPECT_NE(std::string(error.what()).find("loopback only"), std::string::npos) << error.what();
+    }
+  for (const char* address : {"127.0.0.1", "127.0.0.1:0", "localhost:9755", "x"})
+    EXPECT_THROW(parse_config(std::string("[mirror]\nlisten = \"") + address + "\"", "x.toml"),
+                 BadConfig)
+        << address;
 }
 
 TEST(Config, a_cluster_is_known_by_every_key) {

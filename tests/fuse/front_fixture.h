@@ -148,7 +148,7 @@ class FrontTest : public testing::Test {
   }
   void mount() {
     front_.emplace(FrontOptions{directory_.path() / "tree", 2, kForever}, *images_, *reader_,
-                   *fetcher_, *cache_, metrics_);
+                   *fetcher_, *cache_, timers_, metrics_);
   }
   [[nodiscard]] std::filesystem::path data_file() const {
     return directory_.path() / "tree" / "layers" / digest_.hex() / "diff" / "data";

@@ -3,12 +3,8 @@
 
 // Signals at readers whose bytes have not come: through the kernel, and with requests of our own.
 
-#include <fcntl.h>
 #include <linux/fuse.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <csignal>
@@ -18,7 +14,7 @@
 
 #include "front_fixture.h"
 #include "fuse/operations.h"
-#include "util/unique_fd.h"
+#include "reader_process.h"
 
 namespace swarmfs::fuse {
 namespace {
@@ -35,90 +31,22 @@ char state_of(pid_t thread) {
   return text.at(text.rfind(')') + 2);
 }
 
-/// A file of the mount in memory, each page of which is a request of its own: the one kind of read
-/// that a signal reaches.
-class Mapping {
- public:
-  Mapping(const std::filesystem::path& file, size_t size) : size_(size) {
-    const util::UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-    memory_ = static_cast<char*>(::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0));
-    if (memory_ == MAP_FAILED) throw std::runtime_error("mmap");
-    ::madvise(memory_, size, MADV_RANDOM);
-  }
-  ~Mapping() { ::munmap(memory_, size_); }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  [[nodiscard]] const char* at(size_t offset) const { return memory_ + offset; }
-
- private:
-  const size_t size_;
-  char* memory_;
-};
-
-/// Faults pages in inside a system call, where a fault that fails is EFAULT instead of SIGBUS.
-class Toucher {
- public:
-  Toucher() {
-    if (::pipe2(ends_, O_CLOEXEC)) throw std::runtime_error("pipe");
-  }
-  ~Toucher() {
-    ::close(ends_[0]);
-    ::close(ends_[1]);
-  }
-  Toucher(const Toucher&) = delete;
-  Toucher& operator=(const Toucher&) = delete;
-  /// Its first byte, or nothing.
-  std::optional<char> touch(const char* page) {
-    char byte = 0;
-    ssize_t wrote = 0;
-    do {
-      wrote = ::write(ends_[1], page, 1);
-    } while (wrote < 0 && errno == EINTR);  // of the pipe; it was before the fault
-    if (wrote != 1 || ::read(ends_[0], &byte, 1) != 1) return std::nullopt;
-    return byte;
-  }
-
- private:
-  int ends_[2];
-};
-
-/// A process of nothing but one page fault.
-pid_t fork_reader(const char* page) {
-  const pid_t child = ::fork();
-  if (child != 0) return child;
-  ::syscall(SYS_close_range, 3, ~0u, 0);  // above all the descriptor of the mount
-  static_cast<void>(*static_cast<const volatile char*>(page));
-  ::_exit(0);
-}
-
-/// Signals that do nothing, and restart nothing.
-void harmless(int signal) {
-  struct sigaction action {};
-  action.sa_handler = [](int) {};
-  ::sigaction(signal, &action, nullptr);
-}
-
 class InterruptTest : public FrontTest {};
 
 TEST_F(InterruptTest, a_signal_breaks_no_page_fault) {
   if (IsSkipped()) return;
-  harmless(SIGUSR1);
   mount();
-  const Mapping file(data_file(), data_.size());
+  ReaderProcess reader(data_file());
   std::optional<char> got;
-  std::atomic<pid_t> id{0};
-  std::thread reader([&] {
-    id = ::gettid();
-    got = Toucher().touch(file.at(0));
-  });
+  std::thread touching([&] { got = reader.touch(0); });
   wait_until([&] { return source_.unanswered() > 0; });
-  ::pthread_kill(reader.native_handle(), SIGUSR1);
+  reader.signal(SIGUSR1);
   // The kernel tells us of the signal before it goes on waiting, uninterruptibly.
-  wait_until([&] { return state_of(id) == 'D'; });
+  wait_until([&] { return state_of(reader.pid()) == 'D'; });
   for (int i = 0; i < 10; ++i)
     EXPECT_TRUE(std::filesystem::exists(directory_.path() / "tree" / "layers" / digest_.hex()));
   source_.keep_silent(false);
-  reader.join();
+  touching.join();
   ASSERT_TRUE(got) << "the fault failed";
   EXPECT_EQ(*got, data_[0]);
 }
@@ -126,36 +54,44 @@ TEST_F(InterruptTest, a_signal_breaks_no_page_fault) {
 TEST_F(InterruptTest, who_is_killed_waits_for_nobody) {
   if (IsSkipped()) return;
   mount();
-  const Mapping file(data_file(), data_.size());
   for (int i = 0; i < 20; ++i) {
-    const pid_t reader = fork_reader(file.at(i * kBlock));
-    if (i % 2) wait_until([&] { return state_of(reader) == 'S'; });
-    ::kill(reader, SIGKILL);
-    int status = 0;
-    ASSERT_EQ(::waitpid(reader, &status, 0), reader);
-    EXPECT_TRUE(WIFSIGNALED(status));
+    ReaderProcess reader(data_file(), i * kBlock);
+    if (i % 2) wait_until([&] { return state_of(reader.pid()) == 'S'; });
+    EXPECT_TRUE(WIFSIGNALED(reader.die()));
   }
   // What they asked for is fetched all the same.
   source_.keep_silent(false);
-  EXPECT_EQ(Toucher().touch(file.at(kBlock)), data_[kBlock]);
+  EXPECT_EQ(ReaderProcess(data_file()).touch(kBlock), data_[kBlock]);
+}
+
+// The kernel tells of the first signal alone.
+TEST_F(InterruptTest, who_is_killed_after_a_signal_that_it_survived_waits_for_nobody) {
+  if (IsSkipped()) return;
+  mount();
+  for (int i = 0; i < 3; ++i) {
+    ReaderProcess reader(data_file(), i * kBlock);
+    wait_until([&] { return state_of(reader.pid()) == 'S'; });
+    reader.signal(SIGUSR1);
+    wait_until([&] { return state_of(reader.pid()) == 'D'; });
+    EXPECT_TRUE(WIFSIGNALED(reader.die()));
+  }
 }
 
 TEST_F(InterruptTest, a_storm_of_signals_while_the_session_ends) {
   if (IsSkipped()) return;
-  harmless(SIGUSR1);
   mount();
-  const Mapping file(data_file(), data_.size());
   const size_t pages = data_.size() / kPage;
   std::atomic<bool> ending{false};
   std::atomic<unsigned> touched{0}, wrong{0}, failed{0};
-  std::vector<std::thread> readers;
-  for (unsigned seed = 0; seed < 6; ++seed)
-    readers.emplace_back([&, seed] {
+  std::deque<ReaderProcess> readers;
+  for (unsigned i = 0; i < 6; ++i) readers.emplace_back(data_file());
+  std::vector<std::thread> touching;
+  for (unsigned seed = 0; seed < readers.size(); ++seed)
+    touching.emplace_back([&, seed] {
       std::mt19937 random(seed);
-      Toucher toucher;
       while (!ending) {
         const size_t offset = random() % pages * kPage;
-        const auto byte = toucher.touch(file.at(offset));
+        const auto byte = readers[seed].touch(offset);
         if (byte && *byte != data_[offset]) ++wrong;
         if (!byte && !ending) ++failed;
         ++touched;
@@ -169,21 +105,21 @@ TEST_F(InterruptTest, a_storm_of_signals_while_the_session_ends) {
     }
   });
   std::mt19937 random(99);
-  std::deque<pid_t> children;
+  std::deque<ReaderProcess> dying;
   for (unsigned round = 0; round < 60 || touched < 200; ++round) {
-    ::pthread_kill(readers[random() % readers.size()].native_handle(), SIGUSR1);
-    children.push_back(fork_reader(file.at(random() % pages * kPage)));
-    if (children.size() < 4) continue;
-    ::kill(children.front(), SIGKILL);
-    ASSERT_EQ(::waitpid(children.front(), nullptr, 0), children.front());
-    children.pop_front();
+    readers[random() % readers.size()].signal(SIGUSR1);
+    dying.emplace_back(data_file(), random() % pages * kPage);
+    if (round % 2) dying.back().signal(SIGUSR1);
+    if (dying.size() < 4) continue;
+    dying.front().die();
+    dying.pop_front();
   }
   ending = true;
-  for (const pid_t child : children) ::kill(child, SIGKILL);
+  for (const auto& one : dying) one.signal(SIGKILL);
   fetcher_->stop();
   front_.reset();
-  for (const pid_t child : children) EXPECT_EQ(::waitpid(child, nullptr, 0), child);
-  for (auto& reader : readers) reader.join();
+  dying.clear();
+  for (auto& thread : touching) thread.join();
   speaker.join();
   EXPECT_EQ(wrong, 0u);
   EXPECT_EQ(failed, 0u);
@@ -281,6 +217,8 @@ class SessionTest : public FrontTest {
     return child;
   }
 
+  std::unique_ptr<Context> context_;
+
  private:
   static ssize_t take_reply(int, iovec* pieces, int count, void*) {
     std::string all;
@@ -295,7 +233,6 @@ class SessionTest : public FrontTest {
 
   static inline SessionTest* instance_ = nullptr;
   fuse_session* session_ = nullptr;
-  std::unique_ptr<Context> context_;
   mutable util::Sync<std::map<uint64_t, std::vector<Reply>>> replies_;
 };
 
@@ -335,6 +272,26 @@ TEST_F(SessionTest, a_reader_that_lives_gets_its_bytes_whenever_the_interrupt_co
   source_.keep_silent(false);
   EXPECT_EQ(wait_for_bytes(42), data_.substr(0, kPage));
   EXPECT_EQ(wait_for_bytes(44), data_.substr(kBlock, kPage));
+}
+
+TEST_F(SessionTest, a_reader_that_is_killed_after_its_interrupt_is_let_go) {
+  if (IsSkipped()) return;
+  open_session();
+  const pid_t reader = ::fork();
+  if (reader == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  send_read(42, 0, reader);
+  send_interrupt(42);
+  let_go_of_dying(*context_);
+  EXPECT_TRUE(replies(42).empty());
+  ::kill(reader, SIGKILL);
+  ::waitpid(reader, nullptr, 0);
+  let_go_of_dying(*context_);
+  let_go_of_dying(*context_);
+  ASSERT_EQ(replies(42).size(), 1u);
+  EXPECT_EQ(replies(42)[0].error, -EINTR);
 }
 
 TEST_F(SessionTest, what_still_waits_at_the_end_is_an_error) {

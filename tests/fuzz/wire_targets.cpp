@@ -8,6 +8,7 @@
 #include "content/tree_document.h"
 #include "http/range.h"
 #include "http/url.h"
+#include "swarm/announcements.h"
 #include "swarm/endpoint.h"
 #include "swarm/news.h"
 #include "swarm/proof.h"
@@ -41,6 +42,7 @@ Target news() {
   swarm::News made{"zone a", {}};
   swarm::LayerNews some{kSize, true, false, swarm::BlockSet(chunk::block_count(kSize))};
   some.blocks.add({1, 3});
+  some.shareholders = {{"a node", {"10.0.0.3", 7946}}, {"another", {"fd00::1", 7946}}};
   made.layers = {{digest_of("a"), some}, {digest_of("b"), {0, false, true, swarm::BlockSet(0)}}};
   return {"news", {made.to_json(), swarm::News{}.to_json()}, [](const std::string& text) {
             const auto read = swarm::News::parse(text);
@@ -180,11 +182,40 @@ Target target() {
           }};
 }
 
+/// What is announced in the DHT: a key and an endpoint each, written into text.
+Target announcements() {
+  constexpr size_t kRecord = 9;
+  const swarm::Announcements::Limits limits{4, 3, 8};
+  return {"announcements",
+          {"k10.0.0.1k10.0.0.2m10.0.0.3", "afd00::12"},
+          [limits](const std::string& text) {
+            swarm::Announcements kept(limits);
+            const util::SteadyTime now;
+            bool any = false;
+            for (size_t at = 0; at + kRecord <= text.size(); at += kRecord) {
+              swarm::DhtKey key{};
+              key.front() = static_cast<std::byte>(text[at]);
+              const auto address = swarm::canonical_address(text.substr(at + 1, kRecord - 1));
+              const swarm::Endpoint peer{address.value_or(text.substr(at + 1, kRecord - 1)), 1};
+              any |= address.has_value();
+              kept.add(key, peer, now + std::chrono::minutes(at));
+              expect(kept.keys() <= limits.keys && kept.peers() <= limits.total,
+                     "too much is kept");
+              const auto late = now + std::chrono::minutes(at);
+              expect(kept.of(key, false, 2, late).size() <= 2, "more is told than was asked for");
+              expect(kept.of(key, true, 9, late).size() <= limits.peers, "one key keeps too much");
+            }
+            kept.forget_old(now + std::chrono::hours(24 * 365));
+            expect(kept.keys() == 0 && kept.peers() == 0, "what is old stays");
+            return any;
+          }};
+}
+
 }  // namespace
 
 std::vector<Target> wire_targets() {
   return {news(),     blocks(), claim(), certificates(),  leaves(), tree_document(),
-          endpoint(), proof(),  range(), content_range(), target()};
+          endpoint(), proof(),  range(), content_range(), target(), announcements()};
 }
 
 }  // namespace swarmfs::fuzz

@@ -10,7 +10,8 @@ ROOMS = {
     "swarm": "cluster http chunk util",
     "content": "fetch layer chunk util", "image": "content fetch layer oci chunk util",
     "fuse": "image content fetch layer chunk util", "control": "util",
-    "daemon": "control fuse image swarm content fetch registry cache http oci layer chunk cluster util",
+    "mirror": "fetch http oci chunk util",
+    "daemon": "control mirror fuse image swarm content fetch registry cache http oci layer chunk cluster util",
     # cli makes and shows tokens without a daemon.
     "cli": "cluster http util",
 }
@@ -21,7 +22,7 @@ LIBRARIES = {
     r"spdlog/|prometheus/": "util", r"openssl/": "util cluster http", r"toml\+\+/|systemd/": "daemon", r"CLI/": "cli",
     r"libtorrent/": "swarm",
     # daemon: the catalog's documents.
-    r"nlohmann/": "cluster oci registry control image swarm daemon cli", r"fmt/": " ".join(ROOMS),
+    r"nlohmann/": "cluster oci registry control image swarm mirror daemon cli", r"fmt/": " ".join(ROOMS),
 }
 # nlohmann's header is large: of the headers only cli's, a program of its own, may bring it in.
 HEAVY_IN_HEADERS = {"nlohmann/": "cli"}

@@ -15,7 +15,7 @@ using support::TarMaker;
 std::shared_ptr<const layer::LayerIndex> indexed(const TarMaker& tar) {
   layer::Indexer indexer;
   indexer.feed(util::as_bytes(tar.finish()));
-  return std::make_shared<const layer::LayerIndex>(indexer.finish());
+  return std::make_shared<const layer::LayerIndex>(indexer.finish().index);
 }
 
 /// "a/b a/c d" of every path, with the layer that gives it: "a/b:1".

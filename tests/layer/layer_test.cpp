@@ -23,7 +23,7 @@ using support::zstd;
 using util::as_bytes;
 using util::as_text;
 
-LayerIndex index_of(const std::string& layer, size_t piece, std::string* space = nullptr) {
+Indexed indexed(const std::string& layer, size_t piece, std::string* space = nullptr) {
   IndexerOptions options;
   options.checkpoint_interval = 64 * 1024;
   if (space) options.on_space = [space](util::ByteView bytes) { *space += as_text(bytes); };
@@ -31,6 +31,23 @@ LayerIndex index_of(const std::string& layer, size_t piece, std::string* space =
   for (size_t at = 0; at < layer.size(); at += piece)
     indexer.feed(as_bytes(std::string_view(layer).substr(at, piece)));
   return indexer.finish();
+}
+
+LayerIndex index_of(const std::string& layer, size_t piece, std::string* space = nullptr) {
+  return indexed(layer, piece, space).index;
+}
+
+util::ByteView window_of(const Indexed& made, size_t checkpoint) {
+  const auto& range = made.index.checkpoints[checkpoint].window;
+  return util::ByteView(made.windows).subspan(range.offset, range.length);
+}
+
+util::Outcome<util::Bytes> inflate(const Indexed& made, size_t span, const std::string& layer) {
+  const auto at = made.index.span(span);
+  const auto window = made.index.unpack(span, window_of(made, span));
+  if (!window) return window.failure();
+  return made.index.inflate(
+      at, as_bytes(std::string_view(layer).substr(at.bytes.offset, at.bytes.length)), *window);
 }
 
 std::string sample_tar() {
@@ -76,16 +93,15 @@ TEST(Indexer, gives_a_data_space_that_any_span_inflates_to) {
     for (const size_t piece : {size_t{997}, size_t{65536}, one.layer.size()}) {
       SCOPED_TRACE(std::string(one.name) + " in pieces of " + std::to_string(piece));
       std::string space;
-      const LayerIndex index = index_of(one.layer, piece, &space);
+      const Indexed made = indexed(one.layer, piece, &space);
+      const LayerIndex& index = made.index;
       EXPECT_EQ(index.compression, one.compression);
       EXPECT_EQ(index.layer_size, one.layer.size());
       EXPECT_EQ(space, tar.substr(0, space.size()));
       EXPECT_EQ(index.space_size, space.size());
       std::string joined;
       for (size_t i = 0; i < index.span_count(); ++i) {
-        const Span span = index.span(i);
-        const auto bytes = index.inflate(span, as_bytes(std::string_view(one.layer).substr(
-                                                   span.bytes.offset, span.bytes.length)));
+        const auto bytes = inflate(made, i, one.layer);
         ASSERT_TRUE(bytes) << bytes.failure().message;
         joined += as_text(*bytes);
       }
@@ -172,47 +188,79 @@ TEST(LayerIndex, of_another_version_is_no_index) {
   EXPECT_NE(read.failure().message.find("another version"), std::string::npos);
 }
 
-TEST(LayerIndex, keeps_its_windows_small) {
-  const LayerIndex index = index_of(gzip(sample_tar()), 8192);
-  size_t plain = 0, packed = 0;
-  for (const auto& checkpoint : index.checkpoints) {
-    plain += checkpoint.window.unpack().value().size();
-    packed += checkpoint.window.packed().size();
-  }
-  ASSERT_GT(plain, 5 * Window::kLongest);
-  EXPECT_LT(packed, plain * 2 / 3) << "of sixteen letters, so at least half of it";
-}
-
-TEST(LayerIndex, cannot_inflate_from_a_damaged_window) {
+TEST(LayerIndex, keeps_its_windows_small_and_apart) {
   const std::string layer = gzip(sample_tar());
-  LayerIndex index = index_of(layer, 8192);
-  const Span span = index.span(1);
-  const auto bytes =
-      as_bytes(std::string_view(layer)).subspan(span.bytes.offset, span.bytes.length);
-  ASSERT_TRUE(index.inflate(span, bytes));
-  const Window good = index.checkpoints[1].window;
-  for (const auto& bad : {good.packed().first(good.packed().size() / 2), as_bytes("no window")}) {
-    index.checkpoints[1].window = Window::from_packed(bad);
-    EXPECT_FALSE(index.inflate(span, bytes));
-    EXPECT_FALSE(index.checkpoints[1].window == good);
+  const Indexed made = indexed(layer, 8192);
+  size_t plain = 0, packed = 0;
+  for (size_t i = 0; i < made.index.span_count(); ++i) {
+    plain += made.index.unpack(i, window_of(made, i))->size();
+    packed += made.index.checkpoints[i].window.length;
+  }
+  ASSERT_GT(plain, 5 * kLongestWindow);
+  EXPECT_LT(packed, plain * 2 / 3) << "of sixteen letters, so at least half of it";
+  EXPECT_EQ(made.index.windows_size(), packed);
+  EXPECT_EQ(made.windows.size(), packed);
+  EXPECT_LT(made.index.serialize().size(), packed / 10);
+}
+
+TEST(LayerIndex, binds_the_blocks_of_its_windows) {
+  const Indexed made = indexed(gzip(sample_tar()), 8192);
+  const auto read = LayerIndex::parse(made.index.serialize());
+  ASSERT_TRUE(read);
+  ASSERT_EQ(read->windows.size(), (made.windows.size() + 16383) / 16384);
+  ASSERT_GT(read->windows.size(), 2u);
+  for (size_t i = 0; i < read->windows.size(); ++i) {
+    const auto rest = util::ByteView(made.windows).subspan(i * 16384);
+    EXPECT_EQ(read->windows[i], util::Sha256::of(rest.first(std::min<size_t>(rest.size(), 16384))));
   }
 }
 
-TEST(Window, is_the_same_whatever_packed_it) {
-  const std::string plain = noise(Window::kLongest, 1);
+TEST(LayerIndex, knows_the_windows_that_bytes_need) {
+  const std::string layer = gzip(sample_tar());
+  const LayerIndex index = index_of(layer, 8192);
+  ASSERT_GT(index.span_count(), 4u);
+  const auto& points = index.checkpoints;
+  const Span third = index.span(2);
+  EXPECT_EQ(index.windows_for({third.bytes.offset + 100, 1}), points[2].window);
+  const util::ByteRange both{points[2].window.offset,
+                             points[2].window.length + points[3].window.length};
+  EXPECT_EQ(index.windows_for({third.bytes.offset + 100, third.bytes.length}), both);
+  EXPECT_EQ(index.windows_for({0, layer.size()}), (util::ByteRange{0, index.windows_size()}));
+  EXPECT_EQ(index.windows_for({0, 1}).length, 0u) << "the first checkpoint is a gzip header";
+  EXPECT_TRUE(index_of(sample_tar(), 8192).windows_for({0, 5000}).empty());
+}
+
+TEST(LayerIndex, takes_no_window_but_the_right_one) {
+  const std::string layer = gzip(sample_tar());
+  const Indexed made = indexed(layer, 8192);
+  const auto good = window_of(made, 1);
+  ASSERT_TRUE(made.index.unpack(1, good));
+  const std::string other = noise(kLongestWindow, 9);
+  const auto forged = pack_window(as_bytes(other));
+  for (const auto& bad : {good.first(good.size() / 2), as_bytes("no window"), window_of(made, 2),
+                          util::ByteView(forged), util::ByteView()})
+    EXPECT_EQ(made.index.unpack(1, bad).failure().fault, util::Fault::corrupt);
+}
+
+TEST(LayerIndex, is_the_same_whatever_packed_its_windows) {
+  const Indexed made = indexed(gzip(sample_tar()), 8192);
+  const auto plain = made.index.unpack(1, window_of(made, 1)).value();
   std::string packed(ZSTD_compressBound(plain.size()), '\0');
   packed.resize(ZSTD_compress(packed.data(), packed.size(), plain.data(), plain.size(), 19));
-  const Window here = Window::of(as_bytes(plain)), there = Window::from_packed(as_bytes(packed));
-  ASSERT_NE(as_text(here.packed()), packed);
-  EXPECT_EQ(here, there);
-  EXPECT_EQ(as_text(*there.unpack()), plain);
-  EXPECT_NE(here, Window::of(as_bytes(noise(Window::kLongest, 2))));
-  EXPECT_NE(here, Window());
+  ASSERT_NE(as_text(window_of(made, 1)), packed);
+  EXPECT_EQ(made.index.unpack(1, as_bytes(packed)).value(), plain);
+  LayerIndex elsewhere = made.index;
+  elsewhere.checkpoints[1].window.length = packed.size();
+  elsewhere.windows[0] = util::Digest();
+  EXPECT_TRUE(made.index.says_the_same(elsewhere));
+  EXPECT_FALSE(made.index == elsewhere);
+  elsewhere.checkpoints[1].window_hash[3] ^= std::byte{1};
+  EXPECT_FALSE(made.index.says_the_same(elsewhere));
 }
 
 TEST(Window, is_refused_when_it_is_longer_than_a_window) {
   const std::string bomb = zstd(std::string(100 << 20, 'x'));
-  EXPECT_FALSE(Window::from_packed(as_bytes(bomb)).unpack());
+  EXPECT_FALSE(unpack_window(as_bytes(bomb)));
 }
 
 TEST(LayerIndex, refuses_compressed_bytes_that_are_damaged) {
@@ -221,9 +269,9 @@ TEST(LayerIndex, refuses_compressed_bytes_that_are_damaged) {
   const Span span = index.span(0);
   std::string bytes = layer.substr(span.bytes.offset, span.bytes.length);
   for (size_t at = 30; at < bytes.size(); at += bytes.size() / 3) bytes[at] ^= 0x55;
-  const auto outcome = index.inflate(span, as_bytes(bytes));
+  const auto outcome = index.inflate(span, as_bytes(bytes), {});
   EXPECT_TRUE(!outcome || outcome->size() == span.space.length);
-  EXPECT_FALSE(index.inflate(span, as_bytes(bytes.substr(0, bytes.size() / 2))));
+  EXPECT_FALSE(index.inflate(span, as_bytes(bytes.substr(0, bytes.size() / 2)), {}));
 }
 
 TEST(Indexer, refuses_every_crime_of_the_museum) {
@@ -238,6 +286,26 @@ TEST(Indexer, refuses_every_crime_of_the_museum) {
     ++seen;
   }
   EXPECT_GE(seen, 20u);
+}
+
+TEST(LayerIndex, refuses_every_crime_of_the_museum) {
+  size_t seen = 0;
+  for (const auto& file : std::filesystem::directory_iterator(SWARMFS_REFUSE_INDEXES)) {
+    if (file.path().extension() != ".index") continue;
+    std::ifstream in(file.path(), std::ios::binary);
+    const std::string document((std::istreambuf_iterator<char>(in)), {});
+    const auto read = LayerIndex::parse(as_bytes(document));
+    if (file.path().stem() == "innocent") {
+      ASSERT_TRUE(read) << read.failure().message;
+      EXPECT_EQ(read->windows_size(), 30'000u);
+      continue;
+    }
+    ASSERT_FALSE(read) << file.path().filename();
+    EXPECT_EQ(read.failure().fault, util::Fault::corrupt);
+    EXPECT_EQ(read.failure().message.find("checksum"), std::string::npos) << file.path().filename();
+    ++seen;
+  }
+  EXPECT_GE(seen, 19u);
 }
 
 TEST(FileTableBuilder, keeps_names_while_thousands_come) {

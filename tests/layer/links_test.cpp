@@ -16,7 +16,7 @@ using support::TarMaker;
 FileTable files_of(const TarMaker& tar) {
   Indexer indexer;
   indexer.feed(util::as_bytes(tar.finish()));
-  return indexer.finish().files;
+  return indexer.finish().index.files;
 }
 
 /// Every path: "dir/ dir/file=size dir/link>target"; whiteouts as "dir/!name", foreign links as

@@ -98,12 +98,19 @@ void repair_headers(std::string& bytes) {
 }
 
 /// What stands up to reading must stand up to use.
-void use(const LayerIndex& index, std::string_view layer) {
+void use(const LayerIndex& index, util::ByteView windows, std::string_view layer) {
   for (size_t i = 0; i < index.span_count(); ++i) {
     const Span span = index.span(i);
     if (span.bytes.end() > layer.size()) continue;
     const auto bytes = as_bytes(layer.substr(span.bytes.offset, span.bytes.length));
-    if (const auto made = index.inflate(span, bytes)) {
+    const auto& at = index.checkpoints[i].window;
+    EXPECT_TRUE(span.bytes.empty() || overlap(index.windows_for(span.bytes), at) == at ||
+                at.empty());
+    const auto packed =
+        at.end() > windows.size() ? util::ByteView() : windows.subspan(at.offset, at.length);
+    const auto window = index.unpack(i, packed);
+    if (!window) continue;
+    if (const auto made = index.inflate(span, bytes, *window)) {
       EXPECT_EQ(made->size(), span.space.length);
     }
   }
@@ -121,7 +128,8 @@ bool index_and_use(const std::string& layer, Mutator& mutator) {
   try {
     for (size_t at = 0; at < layer.size(); at += piece)
       indexer.feed(as_bytes(std::string_view(layer).substr(at, piece)));
-    use(indexer.finish(), layer);
+    const auto made = indexer.finish();
+    use(made.index, made.windows, layer);
     return true;
   } catch (const BadLayer&) {
     return false;
@@ -183,7 +191,8 @@ TEST(Mutations, of_an_index_are_read_or_refused) {
   options.checkpoint_interval = 1024;
   Indexer indexer(options);
   indexer.feed(as_bytes(layer));
-  const auto document = indexer.finish().serialize();
+  const auto made = indexer.finish();
+  const auto document = made.index.serialize();
   const std::string text(as_text(document));
   std::string body(1 << 20, '\0');
   const size_t packed = text.size() - kMagic - kDigest;
@@ -193,14 +202,25 @@ TEST(Mutations, of_an_index_are_read_or_refused) {
   bombard(3, 6000, [&](Mutator& mutator) {
     const auto bad = document_of(text.substr(0, kMagic), mutator.mutate(body, 1));
     const auto read = LayerIndex::parse(bad);
-    if (read) use(*read, layer);
+    if (read) use(*read, made.windows, layer);
     return static_cast<bool>(read);
+  });
+}
+
+TEST(Mutations, of_a_window_are_unpacked_or_refused) {
+  const auto packed = pack_window(as_bytes(support::noise(20'000, 5)));
+  const std::string text(as_text(packed));
+  bombard(4, 3000, [&](Mutator& mutator) {
+    const auto bad = mutator.mutate(text, 1);
+    const auto plain = unpack_window(as_bytes(bad));
+    EXPECT_TRUE(!plain || plain->size() <= kLongestWindow);
+    return plain.has_value();
   });
 }
 
 TEST(Mutations, into_a_body_that_fills_the_memory_are_refused) {
   support::largest_allocation = 0;
-  EXPECT_FALSE(LayerIndex::parse(document_of("swfsidx2", std::string(200 << 20, '\0'))));
+  EXPECT_FALSE(LayerIndex::parse(document_of("swfsidx3", std::string(200 << 20, '\0'))));
   EXPECT_LT(support::largest_allocation, size_t{201} << 20) << "the body itself, of this test";
 }
 

@@ -11,13 +11,23 @@ def blob_path(registry_folder, hex_digest):
     return os.path.join(registry_folder, "docker/registry/v2/blobs/sha256", hex_digest[:2], hex_digest, "data")
 
 
+def windows_of(cache, hex_digest):
+    """The windows that belong to a layer's index."""
+    name, = glob.glob(os.path.join(cache, "docs", "windows", hex_digest + ".*"))
+    _, root, size = os.path.basename(name).split(".")
+    if size == "0":
+        return b""
+    with open(os.path.join(cache, "layers", root + ".windows.bytes"), "rb") as f:
+        return f.read(int(size))
+
+
 def check(cache, registry_folder):
     """(blocks compared, blocks wrong) over all layers kept as bytes."""
     compared = wrong = 0
     for bits_path in glob.glob(os.path.join(cache, "layers", "*.bits")):
         name = os.path.basename(bits_path)[:-5]
         raw = open(bits_path, "rb").read()
-        if name.endswith(".space") or len(raw) < HEADER.size:
+        if name.endswith((".space", ".windows")) or len(raw) < HEADER.size:
             continue
         magic, _, _, size, _, _ = HEADER.unpack_from(raw)
         assert magic == b"swfsbit1", bits_path

@@ -18,8 +18,8 @@ from netns import within
 class Holding:
     """What a member tells of one layer: the truth. Lies override a method."""
 
-    def __init__(self, data, index):
-        self.data, self.index_bytes = data, index
+    def __init__(self, data, index, windows):
+        self.data, self.index_bytes, self.windows = data, index, windows
 
     def tree(self):
         return leaves(self.data)
@@ -37,6 +37,11 @@ class Holding:
         """Answers bytes first…last (inclusive)."""
         self.send_head(request, first, last)
         request.wfile.write(self.data[first:last + 1])
+
+    def send_windows(self, request, first, last):
+        """Those bytes of the index's windows."""
+        self.send_head(request, first, last)
+        request.wfile.write(self.windows[first:last + 1])
 
     def send_head(self, request, first, last, length=None):
         request.send_response(206)
@@ -89,7 +94,7 @@ class HostileMember:
         parts = urllib.parse.urlsplit(request.path)
         query = dict(urllib.parse.parse_qsl(parts.query))
         self.seen.append((parts.path, query, dict(request.headers)))
-        found = re.fullmatch(r"/v1/layers/([0-9a-f]{64})/(bytes|claim|tree|index)", parts.path)
+        found = re.fullmatch(r"/v1/layers/([0-9a-f]{64})/(bytes|windows|claim|tree|index)", parts.path)
         if parts.path == "/v1/layers":
             return self.say(request, self.news(query).encode())
         if parts.path == "/v1/manifests" and self.manifest:
@@ -100,9 +105,11 @@ class HostileMember:
         if found[2] == "claim":
             claim = self.forger.claim(found[1], len(holding.data), holding.root(), holding.claimed_index())
             return self.say(request, claim.encode())
-        if found[2] != "bytes":
+        if found[2] not in ("bytes", "windows"):
             return self.say(request, holding.tree() if found[2] == "tree" else holding.index())
         first, last = map(int, re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers["Range"]).groups())
+        if found[2] == "windows":
+            return holding.send_windows(request, first, last)
         holding.send(request, first, min(last, len(holding.data) - 1))
 
     def news(self, query):
@@ -126,7 +133,7 @@ class HostileMember:
         request.wfile.write(body)
 
     def asked(self, what):
-        """How often a document of any layer was asked for: "bytes", "claim", "tree", "index"."""
+        """How often a document of any layer was asked for: "bytes", "windows", "claim", "tree", "index"."""
         return sum(path.endswith("/" + what) for path, _, _ in self.seen)
 
     def stop(self):
@@ -144,6 +151,24 @@ class FlippedBits(Holding):
         for at in range(0, len(body), BLOCK // 2):
             body[at] ^= 1
         request.wfile.write(body)
+
+
+class WrongWindows(Holding):
+    """The true index, and windows with a wrong bit in every block."""
+
+    def send_windows(self, request, first, last):
+        self.send_head(request, first, last)
+        body = bytearray(self.windows[first:last + 1])
+        for at in range(0, len(body), BLOCK // 2):
+            body[at] ^= 1
+        request.wfile.write(body)
+
+
+class NoWindows(Holding):
+    """Vouches for an index and has not the windows that belong to it: no lie, but much work for who believed it."""
+
+    def send_windows(self, request, first, last):
+        HostileMember.say(request, b"not here\n", status=404)
 
 
 class Unsealed(Holding):
@@ -226,9 +251,9 @@ class FalseLayer(Holding):
     """A lie from beginning to end: a signed root, a tree that fits it and bytes that fit the tree, of another layer of
     the same size. Only the layer's digest gives it away, when all of it is there."""
 
-    def __init__(self, data, index):
+    def __init__(self, data, index, windows):
         middle = len(data) // 2  # the tail of the archive still makes sense
-        super().__init__(data[:middle] + bytes([data[middle] ^ 0x10]) + data[middle + 1:], index)
+        super().__init__(data[:middle] + bytes([data[middle] ^ 0x10]) + data[middle + 1:], index, windows)
 
 
 class SwappedIndex(Holding):

@@ -6,11 +6,11 @@ import sys
 import time
 
 from bed import Bed, need_bed, wait_for
-from cache_files import blob_path
+from cache_files import blob_path, windows_of
 from forger import Forger
 from hostile import (Asker, DamagedIndex, EmptyBody, EndlessBody, FalseLayer, FalseRoot, FlippedBits, FlippedUnsealed,
-                     ForeignIndex, Holding, HostileMember, ShortBody, Silence, Stall, SwappedIndex, UnknownIndex, Unsealed,
-                     WrongTree)
+                     ForeignIndex, Holding, HostileMember, NoWindows, ShortBody, Silence, Stall, SwappedIndex, UnknownIndex,
+                     Unsealed, WrongTree, WrongWindows)
 from trees import differences, walk
 
 IMAGE = "small:v1"
@@ -18,14 +18,14 @@ LIAR = "10.77.0.100"
 # Lie → whether the liar is banned for it (None: it may be, or not).
 LIES = {Holding: False, Unsealed: False, FlippedBits: True, FlippedUnsealed: True, ShortBody: None, EmptyBody: None,
         EndlessBody: None, Stall: False, Silence: False, WrongTree: True, SwappedIndex: True, DamagedIndex: True, ForeignIndex: True,
-        UnknownIndex: False, FalseRoot: True, FalseLayer: True}
+        UnknownIndex: False, FalseRoot: True, FalseLayer: True, WrongWindows: True, NoWindows: False}
 # Found by comparing bytes, so counted as such.
-COUNTED = (FlippedBits, FlippedUnsealed, FalseRoot, FalseLayer)
+COUNTED = (FlippedBits, FlippedUnsealed, FalseRoot, FalseLayer, WrongWindows)
 SLOWEST_FILE = 15  # seconds
 
 
 class Truth:
-    """The layers of the image: hex digest → (bytes, index), and its tree; from a node that has them all."""
+    """The layers of the image: hex digest → (bytes, index, windows), and its tree; from a node that has them all."""
 
     def __init__(self, bed, node, asker):
         node.pull(IMAGE)
@@ -38,13 +38,14 @@ class Truth:
                      lambda: asker.get(node, f"/v1/layers/{hex_digest}/claim", query)[0] == 200)
             status, index, _ = asker.get(node, f"/v1/layers/{hex_digest}/index", query)
             assert status == 200
-            self.layers[hex_digest] = (open(blob_path(bed.folder, hex_digest), "rb").read(), index)
+            self.layers[hex_digest] = (open(blob_path(bed.folder, hex_digest), "rb").read(), index,
+                                       windows_of(os.path.join(node.work, "cache"), hex_digest))
 
     def holdings(self, lie):
-        indexes = [index for _, index in self.layers.values()]
+        indexes = [index for _, index, _ in self.layers.values()]
         made = {}
-        for number, (hex_digest, (data, index)) in enumerate(self.layers.items()):
-            made[hex_digest] = lie(data, index)
+        for number, (hex_digest, (data, index, windows)) in enumerate(self.layers.items()):
+            made[hex_digest] = lie(data, index, windows)
             if lie is ForeignIndex:
                 made[hex_digest].other = indexes[number - 1]
         return made
@@ -96,6 +97,8 @@ def lied_to(bed, victim, truth, forger, lie):
         if LIES[lie] is not None:
             assert (state["state"] == "banned") == LIES[lie], state
         assert counted > 0 or lie not in COUNTED
+        if lie in (Holding, WrongWindows, NoWindows):
+            assert liar.asked("windows") > 0, "the windows came from elsewhere: the test does not test"
         if lie in (Holding, Unsealed):
             assert liar.asked("bytes") > 0 and counted == 0, "the truth is not believed: the test does not test"
         if state["state"] == "banned":

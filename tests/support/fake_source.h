@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -24,11 +25,13 @@ class FakeSource final : public chunk::Source {
 
   [[nodiscard]] chunk::SourceKind kind() const override { return kind_; }
   [[nodiscard]] std::string name() const override { return "fake"; }
-  std::optional<chunk::Plan> plan(const chunk::LayerRef&, util::ByteRange range,
+  std::optional<chunk::Plan> plan(const chunk::LayerRef& layer, util::ByteRange range,
                                   const chunk::FetchContext& context) override {
     const std::lock_guard hold(mutex_);
     planned_for_.push_back(context);
-    if (!plan_) return std::nullopt;
+    if (planner_) return planner_(range);
+    const bool windows = layer.form == chunk::Form::windows;
+    if (!plan_ || (windows && layer.size != windows_.size())) return std::nullopt;
     return chunk::Plan{std::min(plan_->length, range.length), plan_->hedge, plan_->front_to_back};
   }
   void blame(const chunk::LayerRef&, const std::string& supplier, const std::string&) override {
@@ -51,6 +54,16 @@ class FakeSource final : public chunk::Source {
   void set_plan(std::optional<chunk::Plan> plan) {
     const std::lock_guard hold(mutex_);
     plan_ = plan;
+  }
+  /// Windows to give of a layer whose index has as many. At first: none.
+  void set_windows(std::string windows) {
+    const std::lock_guard hold(mutex_);
+    windows_ = std::move(windows);
+  }
+  /// As set_plan(), by range.
+  void set_planner(std::function<std::optional<chunk::Plan>(util::ByteRange)> planner) {
+    const std::lock_guard hold(mutex_);
+    planner_ = std::move(planner);
   }
   /// Whom the transfers to come name.
   void set_supplier(std::string supplier) {
@@ -107,7 +120,8 @@ class FakeSource final : public chunk::Source {
       if (found == live_.end()) return;
       asked = found->second;
       bytes = std::min(bytes, asked.range.length);
-      piece = content_.substr(asked.range.offset, bytes);
+      const bool windows = asked_of_[id].form == chunk::Form::windows;
+      piece = (windows ? windows_ : content_).substr(asked.range.offset, bytes);
       found->second.range = {asked.range.offset + bytes, asked.range.length - bytes};
     }
     asked.on_data(util::as_bytes(piece));
@@ -173,9 +187,10 @@ class FakeSource final : public chunk::Source {
   };
 
   mutable std::mutex mutex_;
-  std::string content_;
+  std::string content_, windows_;
   const chunk::SourceKind kind_;
   std::optional<chunk::Plan> plan_ = chunk::Plan{UINT64_MAX};
+  std::function<std::optional<chunk::Plan>(util::ByteRange)> planner_;
   std::string supplier_ = "fake";
   std::map<size_t, Asked> live_;
   std::vector<util::ByteRange> asked_;

@@ -189,6 +189,33 @@ TEST_F(DemandServerTest, tells_what_it_has) {
   EXPECT_TRUE(members[0].wants) << "who asks wants";
 }
 
+TEST_F(DemandServerTest, names_the_shareholders_that_it_knows_but_the_asker) {
+  holdings_.held_ = HeldLayer{kSize, false, false, {{2, 3}}};
+  their_views_.interest(layer_, clock_.now());
+  const Endpoint other{"10.0.0.9", 7946};
+  their_views_.wanted_by(other, layer_.digest, clock_.now(), "other");
+  their_views_.wanted_by({"10.0.0.8", 7946}, layer_.digest, clock_.now());
+  for (const auto& asks : {"for the first time", "again"}) {
+    const auto answer =
+        ask("/v1/layers", {{"repository", kRepository}, {"layers", layer_.digest.hex()}});
+    const auto news = News::parse(answer.body);
+    ASSERT_TRUE(news) << asks;
+    EXPECT_EQ(news->layers.at(layer_.digest).shareholders,
+              (std::map<std::string, Endpoint>{{"other", other}}))
+        << asks;
+  }
+}
+
+TEST_F(DemandServerTest, does_not_take_itself_for_a_member) {
+  their_views_.interest(layer_, clock_.now());
+  const auto own = ca_.issue("server");
+  client_.set_tls({own.certificate_pem, own.key_pem, ca_.pem()});
+  const auto answer =
+      ask("/v1/layers", {{"repository", kRepository}, {"layers", layer_.digest.hex()}});
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_TRUE(their_views_.members(layer_.digest, {}, clock_.now()).empty());
+}
+
 TEST_F(DemandServerTest, gives_claim_tree_and_index_of_a_sealed_layer) {
   const DemandClient::Query query{{"repository", kRepository}};
   EXPECT_EQ(ask(path("/claim"), query).status, 404);
@@ -278,6 +305,29 @@ TEST_F(DemandServerTest, may_die_with_reads_under_way) {
   server_.reset();
   EXPECT_NE(ended.get_future().get(), 206);
   EXPECT_TRUE(gate->cancelled);
+}
+
+TEST_F(DemandServerTest, gives_windows_by_their_root) {
+  holdings_.windows_root_ = util::Sha256::of(util::as_bytes("windows"));
+  holdings_.windows_ = content().substr(0, 50'000);
+  DemandClient::Query query{
+      {"repository", kRepository}, {"class", "fault"}, {"root", holdings_.windows_root_.hex()}};
+  const auto given = ask(path("/windows"), query, util::ByteRange{16'384, 20'000});
+  EXPECT_EQ(given.status, 206);
+  EXPECT_TRUE(given.body == content().substr(16'384, 20'000));
+  EXPECT_EQ(given.header("Content-Range"), "bytes 16384-36383/*");
+  query["root"] = layer_.digest.hex();
+  EXPECT_EQ(ask(path("/windows"), query, util::ByteRange{0, 10}).status, 404) << "others";
+  query["root"] = "12";
+  EXPECT_EQ(ask(path("/windows"), query, util::ByteRange{0, 10}).status, 400);
+  query["root"] = holdings_.windows_root_.hex();
+  EXPECT_EQ(ask(path("/windows"), query, util::ByteRange{0, 5 << 20}).status, 416);
+  EXPECT_EQ(ask(path("/windows"), query).status, 416);
+  query["repository"] = "docker.io/library/other";
+  EXPECT_EQ(ask(path("/windows"), query, util::ByteRange{0, 10}).status, 404);
+  query["repository"] = kRepository;
+  holdings_.access_.known_public = false;
+  EXPECT_EQ(ask(path("/windows"), query, util::ByteRange{0, 10}).status, 403);
 }
 
 }  // namespace

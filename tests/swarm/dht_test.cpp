@@ -123,6 +123,22 @@ TEST(Announcements, are_bounded) {
   EXPECT_EQ(announcements.peers(), 4u);
 }
 
+TEST(Announcements, are_bounded_as_a_whole) {
+  Announcements announcements({.keys = 9, .peers = 3, .total = 4});
+  const util::SteadyTime now{};
+  for (uint16_t port = 1; port <= 3; ++port)
+    for (const char* key : {"a", "b"}) announcements.add(key_of(key), {"10.0.0.1", port}, now);
+  announcements.add(key_of("c"), {"10.0.0.1", 1}, now);
+  EXPECT_EQ(announcements.peers(), 4u);
+  EXPECT_EQ(announcements.keys(), 2u);
+  for (const char* key : {"a", "b"})
+    EXPECT_EQ(announcements.of(key_of(key), false, 9, now),
+              (std::vector<Endpoint>{{"10.0.0.1", 3}, {"10.0.0.1", 2}}));
+  announcements.add(key_of("a"), {"10.0.0.1", 2}, now);
+  EXPECT_EQ(announcements.of(key_of("a"), false, 9, now),
+            (std::vector<Endpoint>{{"10.0.0.1", 2}, {"10.0.0.1", 3}}));
+}
+
 TEST(DhtKey, depends_on_the_secret_and_on_the_layer) {
   const util::Digest layer = util::Sha256::of(util::as_bytes("layer"));
   const DhtKey key = dht_key(util::as_bytes("secret"), layer);

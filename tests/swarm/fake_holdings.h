@@ -50,6 +50,17 @@ class FakeHoldings final : public Holdings {
     on_read(util::SharedBytes::of({bytes.begin(), bytes.end()}));
     return {};
   }
+  util::Operation windows(const util::Digest& layer, const util::Digest& root,
+                          util::ByteRange range, OnRead on_read) override {
+    const bool here = layer == layer_ && root == windows_root_ && range.end() <= windows_.size();
+    if (!here) {
+      on_read(util::Failure{util::Fault::not_found, "not here"});
+      return {};
+    }
+    const auto bytes = util::as_bytes(windows_).subspan(range.offset, range.length);
+    on_read(util::SharedBytes::of({bytes.begin(), bytes.end()}));
+    return {};
+  }
   void published(const util::Digest&,
                  std::function<void(std::optional<PublishedLayer>)> callback) override {
     callback(published_);
@@ -66,6 +77,8 @@ class FakeHoldings final : public Holdings {
 
   util::Digest layer_;
   std::string content_, repository_;
+  util::Digest windows_root_;
+  std::string windows_;
   Access access_;
   std::optional<HeldLayer> held_;
   std::optional<PublishedLayer> published_;

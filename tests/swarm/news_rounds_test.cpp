@@ -63,6 +63,55 @@ TEST_F(NewsRoundsTest, asks_in_every_repository_of_a_layer) {
   EXPECT_EQ(members()[0].repository, "docker.io/library/other");
 }
 
+TEST_F(NewsRoundsTest, asks_the_shareholders_that_a_peer_names) {
+  Peer& owner = peer("owner", [&](auto&) { return Peer::answer(200, told(true)); });
+  Peer& teller = peer("teller", [&](auto&) {
+    News said{"there", {{layer_.digest, news(false)}}};
+    said.layers[layer_.digest].shareholders = {{"owner", at(owner)}, {"me", {"127.0.0.1", 9}}};
+    return Peer::answer(200, said.to_json());
+  });
+  views_.interest(layer_, clock_.now());
+  start({at(teller)});
+  ASSERT_TRUE(eventually([&] { return members().size() == 2; }));
+  EXPECT_EQ(table_.find(at(owner))->node_id, "owner");
+  EXPECT_FALSE(table_.find({"127.0.0.1", 9})) << "that is us";
+  const auto owners = views_.shareholders_of(layer_.digest, clock_.now());
+  EXPECT_EQ(owners,
+            (std::map<std::string, Endpoint>{{"owner", at(owner)}, {"teller", at(teller)}}));
+}
+
+TEST_F(NewsRoundsTest, takes_no_news_from_itself) {
+  Peer& mirror = peer("me", [&](auto&) { return Peer::answer(200, told(true)); });
+  views_.interest(layer_, clock_.now());
+  start({at(mirror)});
+  EXPECT_TRUE(eventually([&] {
+    const auto known = table_.find(at(mirror));
+    return known && known->node_id == "me";
+  }));
+  EXPECT_TRUE(members().empty());
+  EXPECT_TRUE(table_.candidates(1).empty());
+}
+
+TEST(News, that_names_shareholders_out_of_bounds_is_refused) {
+  const auto digest = util::Sha256::of(util::as_bytes("layer"));
+  const auto text = [&](const std::string& named) {
+    return "{\"zone\":\"\",\"layers\":{\"" + digest.hex() +
+           "\":{\"size\":0,\"wants\":true,\"sealed\":false,\"blocks\":\"\"" + named + "}}}";
+  };
+  ASSERT_TRUE(News::parse(text(""))) << "an older node names nobody";
+  const auto read = News::parse(text(",\"shareholders\":{\"id\":\"[fd00::1]:7946\"}"));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->layers.at(digest).shareholders,
+            (std::map<std::string, Endpoint>{{"id", {"fd00::1", 7946}}}));
+  std::string many;
+  for (int i = 0; i < 65; ++i) many += (i ? ",\"" : "\"") + std::to_string(i) + "\":\"10.0.0.1:1\"";
+  for (const std::string& bad : std::vector<std::string>{
+           "[]", "{\"id\":7}", "{\"id\":\"10.0.0.3\"}", "{\"id\":\"node-7:7946\"}",
+           "{\"\":\"10.0.0.3:1\"}", "{\"" + std::string(129, 'x') + "\":\"10.0.0.3:1\"}",
+           "{" + many + "}"})
+    EXPECT_FALSE(News::parse(text(",\"shareholders\":" + bad))) << bad.substr(0, 40);
+}
+
 TEST_F(NewsRoundsTest, greets_who_is_there_without_a_topic) {
   Peer& other = peer("a", [](auto&) { return Peer::answer(200, News{}.to_json()); });
   start({at(other)});
@@ -146,7 +195,7 @@ TEST_F(DemandClientTest, gets_a_document_or_says_what_became_of_it) {
   Peer& mute = peer("mute", [](auto&) { return says("", Then::wait); });
   EXPECT_EQ(get(mute, 100ms).failure().fault, Fault::timed_out);
   EXPECT_EQ(get(mute).failure().fault, Fault::unavailable) << "it is silent for a second";
-  EXPECT_EQ(mute.asked().size(), 1u);
+  EXPECT_LE(mute.asked().size(), 1u) << "none where the handshake took the 100 ms";
 }
 
 TEST_F(DemandClientTest, is_denied_by_who_does_not_trust_its_certificate) {

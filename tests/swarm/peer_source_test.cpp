@@ -28,8 +28,9 @@ class PeerSourceTest : public DemandTest {
   class Fetch {
    public:
     Fetch(chunk::Source& source, const chunk::LayerRef& layer, ByteRange range, Class cls,
-          std::function<void(Fetch&)> on_data = {}) {
+          std::function<void(Fetch&)> on_data = {}, std::function<bool()> congested = {}) {
       chunk::FetchContext context;
+      context.congested = std::move(congested);
       context.cls = cls;
       auto made = source.fetch(
           layer, range, context,
@@ -300,6 +301,24 @@ TEST_F(PeerSourceTest, overtakes_a_slow_peer_and_lets_it_go) {
   EXPECT_EQ(table_.find(at(slow))->failures, 0u) << "late is not dead";
 }
 
+TEST_F(PeerSourceTest, overtakes_nobody_for_bulk_while_our_own_link_is_full) {
+  // Whoever is asked first says nothing; it is dropped for that after 5 s.
+  std::atomic<int> asked_so_far{0}, looks{0};
+  const auto script = [&](auto& asked) {
+    return asked_so_far++ == 0 ? says("", Then::wait) : right(asked);
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  Fetch got(source_, layer_, kRange, Class::pull, {}, [&] {
+    if (looks++ > 0) return false;
+    EXPECT_EQ(asked_so_far, 1);
+    return true;
+  });
+  EXPECT_FALSE(got.fault());
+  EXPECT_TRUE(got.bytes() == part(kRange));
+  EXPECT_EQ(asked_so_far, 2);
+  EXPECT_GE(looks, 2) << "asked again after the full link";
+}
+
 TEST_F(PeerSourceTest, overtakes_a_peer_that_lags) {
   // Whoever is asked first stops after a while.
   std::atomic<int> asked_so_far{0};
@@ -507,6 +526,74 @@ TEST_F(PeerSourceTest, takes_no_provisional_bytes_where_it_must_not) {
   EXPECT_FALSE(strict.plan(layer_, kRange, context));
   context.sealed = true;
   EXPECT_TRUE(strict.plan(layer_, kRange, context));
+}
+
+/// Windows, of a layer that members vouch for.
+class PeerWindowsTest : public PeerSourceTest {
+ protected:
+  void knows_index(const Peer& peer, const std::string& name, bool sealed = true) {
+    know(peer, name);
+    News said{"here", {{layer_.digest, news(true, sealed)}}};
+    views_.heard(at(peer), kRepository, {layer_.digest}, said, std::chrono::steady_clock::now());
+  }
+  std::unique_ptr<Fetch> fetch_windows(Class cls = Class::fault) {
+    return std::make_unique<Fetch>(source_, windows_, kRange, cls);
+  }
+  std::optional<chunk::Plan> plan(Class cls = Class::fault) {
+    chunk::FetchContext context;
+    context.cls = cls;
+    context.sealed = true;
+    return source_.plan(windows_, kRange, context);
+  }
+  static Peer::Answer nothing(const Peer::Asked&) {
+    return {"HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n"};
+  }
+  const chunk::LayerRef windows_ =
+      chunk::LayerRef::windows_of(layer_, util::Sha256::of(util::as_bytes("root")), kSize);
+};
+
+TEST_F(PeerWindowsTest, come_from_who_vouches_for_the_index) {
+  Peer& holder = peer("a", right);
+  Peer& unsealed = peer("b", right);
+  knows_index(unsealed, "b", false);
+  EXPECT_FALSE(plan()) << "who only has the layer has no windows to give";
+  knows_index(holder, "a");
+  EXPECT_TRUE(plan());
+  const auto got = fetch_windows();
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange));
+  ASSERT_EQ(holder.asked().size(), 1u);
+  EXPECT_EQ(holder.asked().front().target,
+            "/v1/layers/" + layer_.digest.hex() +
+                "/windows?class=fault&port=4711&repository=docker.io%2Flibrary%2Fnginx&root=" +
+                windows_.digest.hex() + "&zone=here");
+  EXPECT_TRUE(unsealed.asked().empty());
+}
+
+TEST_F(PeerWindowsTest, are_asked_only_once_of_who_has_others) {
+  Peer& other = peer("a", nothing);
+  knows_index(other, "a");
+  for (const auto cls : {Class::fault, Class::pull}) {
+    EXPECT_EQ(plan(cls).has_value(), cls == Class::fault);
+    EXPECT_EQ(fetch_windows(cls)->fault(), Fault::unavailable);
+  }
+  EXPECT_EQ(other.asked().size(), 1u);
+  EXPECT_FALSE(table_.banned("a"));
+  const auto members = views_.members(layer_.digest, {0, 1}, std::chrono::steady_clock::now());
+  ASSERT_EQ(members.size(), 1u);
+  EXPECT_TRUE(members.front().holds) << "it still has the layer";
+}
+
+TEST_F(PeerWindowsTest, that_are_wrong_ban_who_gave_them_until_the_claim_proves_false) {
+  Peer& liar = peer("a", right);
+  knows_index(liar, "a");
+  const auto got = fetch_windows();
+  EXPECT_FALSE(got->fault());
+  source_.blame(windows_, got->supplier(), "wrong");
+  EXPECT_TRUE(table_.banned("a"));
+  EXPECT_FALSE(plan());
+  table_.pardon(layer_.digest);
+  EXPECT_FALSE(table_.banned("a"));
 }
 
 }  // namespace

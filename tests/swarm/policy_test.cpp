@@ -209,6 +209,14 @@ TEST(Lags, looks_at_silence_and_at_the_rate) {
     EXPECT_EQ(lags(cls, progress), expected) << what;
 }
 
+TEST(MayOvertake, bulk_does_not_while_our_own_link_is_full) {
+  const std::tuple<Class, bool, bool> table[] = {
+      {Class::fault, false, true}, {Class::fault, true, true},     {Class::pull, false, true},
+      {Class::pull, true, false},  {Class::prefetch, true, false}, {Class::backfill, true, false}};
+  for (const auto& [cls, congested, expected] : table)
+    EXPECT_EQ(may_overtake(cls, congested), expected) << chunk::to_string(cls) << congested;
+}
+
 TEST(Busy, a_fault_goes_elsewhere_and_bulk_comes_again_for_a_while) {
   EXPECT_FALSE(pause_when_busy(Class::fault, 0));
   EXPECT_EQ(pause_when_busy(Class::pull, 0), milliseconds(50));

@@ -25,6 +25,9 @@ class SwarmTest : public testing::Test {
     keeper_ = std::make_unique<cluster::IdentityKeeper>(files_, timers_);
     SwarmOptions options;
     options.listen = {at_};
+    options.look_over = 20ms;
+    holdings_.layer_ = layer_;
+    holdings_.held_ = HeldLayer{100, true, false, {{0, 1}}};
     swarm_ = std::make_unique<Swarm>(options, *keeper_, holdings_, timers_, metrics_);
   }
   void write(const std::vector<cluster::Token>& tokens) {
@@ -74,6 +77,21 @@ TEST_F(SwarmTest, is_found_by_what_it_announces_under_every_secret_of_a_rotation
   keeper_->reload();
   EXPECT_TRUE(is_found_with(fresh)) << "what was announced is announced anew";
   EXPECT_TRUE(is_found_with(old));
+}
+
+TEST_F(SwarmTest, withdraws_what_is_not_here_any_more) {
+  const auto token = cluster::Token::make();
+  start({token});
+  auto& announced = metrics_.gauge("swarmfs_announced_layers",
+                                   "Layers that the DHT is told this node has or wants.");
+  for (const char* name : {"one", "another"})
+    swarm_->announce(util::Sha256::of(util::as_bytes(name)));
+  swarm_->announce(layer_);
+  const auto until = std::chrono::steady_clock::now() + 60s;
+  while (announced.value() != 1 && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(announced.value(), 1);
+  EXPECT_TRUE(is_found_with(token)) << "what is here is announced on";
 }
 
 }  // namespace

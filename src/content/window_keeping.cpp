@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "content/window_keeping.h"
+
+#include <charconv>
+#include <future>
+
+#include "content/document_names.h"
+#include "content/windows.h"
+#include "util/error.h"
+#include "util/log.h"
+
+namespace swarmfs::content {
+
+using util::Failure;
+using util::Fault;
+
+namespace {
+
+constexpr size_t kHex = 64;
+
+struct WindowsName {
+  util::Digest layer, root;
+  uint64_t size = 0;
+};
+
+std::optional<WindowsName> parse_name(std::string_view name) {
+  name.remove_prefix(kWindows.size());
+  if (name.size() < 2 * kHex + 3 || name[kHex] != '.' || name[2 * kHex + 1] != '.')
+    return std::nullopt;
+  const auto layer = util::Digest::parse_hex(name.substr(0, kHex));
+  const auto root = util::Digest::parse_hex(name.substr(kHex + 1, kHex));
+  const auto digits = name.substr(2 * kHex + 2);
+  uint64_t size = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), size);
+  if (!layer || !root || error != std::errc() || end != digits.data() + digits.size())
+    return std::nullopt;
+  return WindowsName{*layer, *root, size};
+}
+
+}  // namespace
+
+WindowKeeping::WindowKeeping(chunk::Store& store) : store_(store) {
+  auto all = kept_.lock();
+  for (const auto& document : store_.documents(std::string(kWindows))) {
+    const auto name = parse_name(document);
+    if (!name) continue;
+    Kept made{name->root, name->size, nullptr, nullptr};
+    made.stored = open(made);
+    all->insert_or_assign(name->layer, std::move(made));
+  }
+}
+
+std::string WindowKeeping::name_of(const util::Digest& layer, const Kept& kept) {
+  return std::string(kWindows) + layer.hex() + "." + kept.root.hex() + "." +
+         std::to_string(kept.size);
+}
+
+std::shared_ptr<chunk::StoredLayer> WindowKeeping::open(const Kept& kept) const {
+  if (kept.size == 0) return nullptr;
+  try {
+    return store_.open(kept.root, kept.size, chunk::Form::windows);
+  } catch (const util::Error& error) {
+    util::log::warning("windows {} are not kept: {}", kept.root.short_hex(), error.what());
+    return nullptr;
+  }
+}
+
+WindowKeeping::Kept WindowKeeping::kept(const util::Digest& layer) const {
+  auto all = kept_.lock();
+  const auto found = all->find(layer);
+  return found == all->end() ? Kept{} : found->second;
+}
+
+void WindowKeeping::note(const util::Digest& layer, const Tree& tree) {
+  Kept made{tree->root(), tree->size(), nullptr, tree};
+  made.stored = open(made);
+  if (made.stored) made.stored->trust(tree);
+  Kept old;
+  bool known = false;
+  {
+    auto all = kept_.lock();
+    auto [at, fresh] = all->try_emplace(layer);
+    known = !fresh;
+    old = std::exchange(at->second, made);
+  }
+  if (known && old.root == made.root && old.size == made.size) return;
+  store_.save_document(name_of(layer, made), {});
+  if (!known) return;
+  store_.remove_document(name_of(layer, old));
+  if (old.stored) old.stored->discard();
+}
+
+bool WindowKeeping::fill(const util::Digest& layer, const util::Bytes& windows) {
+  const Kept kept = this->kept(layer);
+  if (kept.size != windows.size()) return false;
+  if (complete(layer)) return true;
+  if (!kept.stored) return false;
+  bool all = true;
+  for (const auto& gap : kept.stored->missing(chunk::blocks_covering({0, kept.size}))) {
+    const auto range = chunk::bytes_of(gap, kept.size);
+    const auto piece = util::ByteView(windows).subspan(range.offset, range.length);
+    std::promise<bool> written;
+    kept.stored->write(chunk::BlockIndex{gap.first},
+                       util::SharedBytes::of({piece.begin(), piece.end()}), chunk::Class::backfill,
+                       [&written](const util::Outcome<util::Done>& outcome) {
+                         written.set_value(static_cast<bool>(outcome));
+                       });
+    all = written.get_future().get() && all;
+  }
+  return all;
+}
+
+void WindowKeeping::forget(const util::Digest& layer) {
+  auto all = kept_.lock();
+  const auto found = all->find(layer);
+  if (found == all->end()) return;
+  const Kept old = std::move(found->second);
+  all->erase(found);
+  all.unlock();
+  store_.remove_document(name_of(layer, old));
+  if (old.stored) old.stored->discard();
+}
+
+bool WindowKeeping::complete(const util::Digest& layer) const {
+  auto all = kept_.lock();
+  const auto found = all->find(layer);
+  if (found == all->end()) return false;
+  const uint64_t size = found->second.size;
+  const auto stored = found->second.stored;
+  all.unlock();
+  return size == 0 || (stored && stored->has(chunk::blocks_covering({0, size})));
+}
+
+bool WindowKeeping::trusted(const util::Digest& layer, const Kept& kept) {
+  if (kept.tree) return true;
+  const auto document = store_.load_document(index_name(layer));
+  if (!document) return false;
+  const auto index = layer::LayerIndex::parse(*document);
+  if (!index) return false;
+  auto tree = windows_tree(*index);
+  if (tree->root() != kept.root || tree->size() != kept.size) return false;
+  kept.stored->trust(tree);
+  auto all = kept_.lock();
+  const auto found = all->find(layer);
+  if (found != all->end() && found->second.root == kept.root) found->second.tree = std::move(tree);
+  return true;
+}
+
+void WindowKeeping::read(const util::Digest& layer, const util::Digest& root, util::ByteRange range,
+                         OnRead on_read) {
+  const Kept kept = this->kept(layer);
+  if (!kept.stored || kept.root != root || !trusted(layer, kept))
+    return on_read(Failure{Fault::not_found, "not here"});
+  if (range.empty() || range.clamp(kept.size) != range)
+    return on_read(Failure{Fault::invalid, "no range of these windows"});
+  if (!kept.stored->has(chunk::blocks_covering(range)))
+    return on_read(Failure{Fault::not_found, "not here"});
+  kept.stored->read(range, std::move(on_read));
+}
+
+}  // namespace swarmfs::content

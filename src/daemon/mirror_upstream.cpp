@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "daemon/mirror_upstream.h"
+
+#include <sys/resource.h>
+
+#include <future>
+
+#include "daemon/repository.h"
+#include "util/log.h"
+
+namespace swarmfs::daemon {
+
+using mirror::Permission;
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+using Kind = mirror::Permission::Kind;
+
+namespace {
+
+/// A client waits, and can go to the registry instead.
+constexpr std::chrono::milliseconds kMemberPatience{1'500};
+constexpr size_t kMostChoices = 1024;
+/// Of the thread that hashes what passed: clients unpack at the same time.
+constexpr int kFinisherNice = 10;
+
+Permission permission_of(const Outcome<http::Response>& answer) {
+  Permission made;
+  if (!answer) return made;
+  if (answer->status / 100 == 2) made.kind = Kind::allowed;
+  if (answer->status == 404) made.kind = Kind::absent;
+  if (answer->status != 401 && answer->status != 403) return made;
+  made.kind = Kind::denied;
+  made.status = answer->status;
+  for (const auto& header : answer->headers)
+    if (http::find_header({header}, "WWW-Authenticate")) made.challenges.push_back(header.second);
+  return made;
+}
+
+chunk::Origin origin_of(const oci::Reference& reference) {
+  return {reference.registry, reference.repository};
+}
+
+}  // namespace
+
+Permission MirrorUpstream::ask(const oci::Reference& reference, const std::string& authorization,
+                               util::SteadyTime deadline) {
+  if (authorization.empty()) return ask_for_nobody(reference, deadline);
+  return permission_of(parts_.registry.relay(
+      origin_of(reference), "HEAD", "manifests/" + reference.target(),
+      {{"Accept", oci::accept_header()}, {"Authorization", authorization}}, deadline));
+}
+
+Permission MirrorUpstream::ask_for_nobody(const oci::Reference& reference,
+                                          util::SteadyTime deadline) {
+  // What is given to us without a credential is given to anybody.
+  auto given =
+      parts_.registry.manifest(reference, deadline, parts_.registry.has_credentials(reference));
+  if (given) return {Kind::allowed, 0, {}, mirror::Document::of(std::move(given->bytes))};
+  util::log::info("mirror: {}: {}", reference.to_string(), given.failure().message);
+  if (given.failure().fault == Fault::not_found) return {Kind::absent};
+  if (given.failure().fault != Fault::denied) return {Kind::unknown};
+  auto said = permission_of(parts_.registry.relay(origin_of(reference), "HEAD",
+                                                  "manifests/" + reference.target(),
+                                                  {{"Accept", oci::accept_header()}}, deadline));
+  if (said.kind != Kind::denied) said = {Kind::denied, 403};
+  return said;
+}
+
+bool MirrorUpstream::known_public(const oci::Reference& reference) {
+  return parts_.catalog.access(repository_name(reference)).known_public;
+}
+
+Outcome<mirror::Document> MirrorUpstream::manifest(const oci::Reference& reference,
+                                                   util::SteadyTime deadline) {
+  auto given = parts_.registry.manifest(reference, deadline);
+  if (!given) return given.failure();
+  return mirror::Document::of(std::move(given->bytes));
+}
+
+std::optional<mirror::Document> MirrorUpstream::from_members(const oci::Reference& reference) {
+  auto* const node = parts_.node;
+  if (!node || !node->swarm().has_peers() || parts_.registry.has_credentials(reference))
+    return std::nullopt;
+  auto answer = std::make_shared<std::promise<std::optional<swarm::GivenManifest>>>();
+  auto future = answer->get_future();
+  asking_.post(util::Workers::Urgency::normal, [node, reference, answer] {
+    try {
+      answer->set_value(node->swarm().find_manifest(reference.to_string(), reference.digest,
+                                                    oci::Platform::host().to_string()));
+    } catch (const std::exception& error) {
+      util::log::warning("mirror: {}: {}", reference.to_string(), error.what());
+      answer->set_value(std::nullopt);
+    }
+  });
+  if (future.wait_for(kMemberPatience) != std::future_status::ready) return std::nullopt;
+  auto given = future.get();
+  if (!given) return std::nullopt;
+  return mirror::Document::of(std::move(given->bytes));
+}
+
+Outcome<http::Response> MirrorUpstream::relay(const mirror::Route& route, const std::string& method,
+                                              const std::string& query,
+                                              const http::Headers& headers,
+                                              util::SteadyTime deadline) {
+  return parts_.registry.relay(origin_of(route.reference), method, route.path() + query, headers,
+                               deadline);
+}
+
+void MirrorUpstream::note_index(const oci::Reference& reference, const mirror::Document& document,
+                                const oci::Index& index) {
+  if (reference.tag.empty()) return;
+  auto choices = choices_.lock();
+  if (choices->size() > kMostChoices) choices->clear();
+  for (const auto& one : index.manifests)
+    if (one.platform)
+      (*choices)[{repository_name(reference), one.digest}] = {reference, *one.platform,
+                                                              document.bytes};
+}
+
+void MirrorUpstream::gave(const oci::Reference& reference, const mirror::Document& document,
+                          bool by_member) {
+  const auto parsed = oci::parse_manifest(*document.bytes);
+  if (!parsed) return;  // an artifact: its blobs come from the registry alone
+  if (const auto* index = std::get_if<oci::Index>(&*parsed))
+    return note_index(reference, document, *index);
+  const auto& manifest = std::get<oci::Manifest>(*parsed);
+  const std::optional<bool> hearsay = by_member ? std::optional(true) : std::nullopt;
+  image::Resolved resolved{document.digest, *document.bytes};
+  parts_.catalog.resolved(reference, oci::Platform::host(), resolved, hearsay);
+  std::optional<Choice> choice;
+  {
+    auto choices = choices_.lock();
+    const auto found = choices->find({repository_name(reference), document.digest});
+    if (found != choices->end()) choice = found->second;
+  }
+  if (choice) {
+    resolved.indexes.push_back(*choice->index);
+    parts_.catalog.resolved(choice->reference, choice->platform, resolved, hearsay);
+  }
+  auto blobs = manifest.layers;
+  blobs.push_back(manifest.config);
+  parts_.manifests.announce(reference, blobs);
+}
+
+std::shared_ptr<const void> MirrorUpstream::opened(const chunk::LayerRef& blob) {
+  return parts_.library.open_known(blob);
+}
+
+void MirrorUpstream::complete(const chunk::LayerRef& blob, const std::string& media_type) {
+  const bool is_layer = media_type.find("layer") != std::string::npos ||
+                        media_type.find("rootfs") != std::string::npos;
+  if (!is_layer || !finishing_.lock()->insert(blob.digest).second) return;
+  finishers_.post(util::Workers::Urgency::normal, [this, blob] {
+    ::setpriority(PRIO_PROCESS, 0, kFinisherNice);  // of this thread
+    try {
+      finish(blob);
+    } catch (const std::exception& error) {
+      util::log::error("mirror: layer {}: {}", blob.digest.short_hex(), error.what());
+    }
+    finishing_.lock()->erase(blob.digest);
+  });
+}
+
+bool MirrorUpstream::bring_rest(const std::shared_ptr<fetch::Layer>& layer) {
+  auto answer = std::make_shared<std::promise<bool>>();
+  auto future = answer->get_future();
+  const auto operation = parts_.fetcher.bring_in(
+      layer, chunk::Class::backfill,
+      [answer](const Outcome<util::Done>& outcome) { answer->set_value(bool(outcome)); });
+  while (future.wait_for(std::chrono::milliseconds(200)) != std::future_status::ready)
+    if (stopping_) return false;
+  return future.get();
+}
+
+void MirrorUpstream::finish(const chunk::LayerRef& blob) {
+  const auto layer = parts_.fetcher.open(blob);
+  if (stopping_ || !bring_rest(layer)) return;
+  const auto content = parts_.library.open(blob);
+  if (!content) {
+    util::log::info("mirror: layer {}: {}", blob.digest.short_hex(), content.failure().message);
+    return;
+  }
+  if (const auto verified = parts_.library.verify(**content); !verified)
+    util::log::warning("mirror: layer {}: {}", blob.digest.short_hex(), verified.failure().message);
+}
+
+}  // namespace swarmfs::daemon

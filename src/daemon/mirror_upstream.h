@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <set>
+
+#include "content/layer_library.h"
+#include "daemon/catalog.h"
+#include "daemon/cluster_node.h"
+#include "daemon/manifests.h"
+#include "fetch/fetcher.h"
+#include "mirror/upstream.h"
+#include "registry/registry_client.h"
+#include "util/sync.h"
+#include "util/workers.h"
+
+namespace swarmfs::daemon {
+
+/// What the mirror needs, from the registries, the catalog, the cluster and the layer library. What
+/// passed as a whole is hashed and indexed on a thread of low priority, as a pull does.
+class MirrorUpstream final : public mirror::Upstream {
+ public:
+  struct Parts {
+    registry::RegistryClient& registry;
+    Catalog& catalog;
+    Manifests& manifests;
+    content::LayerLibrary& library;
+    fetch::Fetcher& fetcher;
+    ClusterNode* node;  ///< null: no cluster
+  };
+  explicit MirrorUpstream(Parts parts) : parts_(parts) {}
+  /// Ends what waits for bytes; the fetcher must be ended before the destructor.
+  void stop() { stopping_ = true; }
+
+  mirror::Permission ask(const oci::Reference& reference, const std::string& authorization,
+                         util::SteadyTime deadline) override;
+  bool known_public(const oci::Reference& reference) override;
+  util::Outcome<mirror::Document> manifest(const oci::Reference& reference,
+                                           util::SteadyTime deadline) override;
+  std::optional<mirror::Document> from_members(const oci::Reference& reference) override;
+  util::Outcome<http::Response> relay(const mirror::Route& route, const std::string& method,
+                                      const std::string& query, const http::Headers& headers,
+                                      util::SteadyTime deadline) override;
+  void gave(const oci::Reference& reference, const mirror::Document& document,
+            bool by_member) override;
+  std::shared_ptr<const void> opened(const chunk::LayerRef& blob) override;
+  void complete(const chunk::LayerRef& blob, const std::string& media_type) override;
+
+ private:
+  /// An index that was given out by tag, until one of its manifests is asked for.
+  struct Choice {
+    oci::Reference reference;
+    oci::Platform platform;
+    std::shared_ptr<const util::Bytes> index;
+  };
+  using Choices = std::map<std::pair<std::string, util::Digest>, Choice>;
+
+  mirror::Permission ask_for_nobody(const oci::Reference& reference, util::SteadyTime deadline);
+  void note_index(const oci::Reference& reference, const mirror::Document& document,
+                  const oci::Index& index);
+  void finish(const chunk::LayerRef& blob);
+  bool bring_rest(const std::shared_ptr<fetch::Layer>& layer);
+
+  const Parts parts_;
+  std::atomic<bool> stopping_{false};
+  util::Sync<Choices> choices_;
+  util::Sync<std::set<util::Digest>> finishing_;
+  util::Workers asking_{2};     ///< members, which may take a while
+  util::Workers finishers_{1};  ///< last: its jobs use the rest
+};
+
+}  // namespace swarmfs::daemon

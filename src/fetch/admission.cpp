@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include <algorithm>
+#include <cassert>
+
+#include "fetch/brain.h"
+
+namespace swarmfs::fetch {
+
+using chunk::Class;
+
+namespace {
+
+constexpr std::chrono::milliseconds kQueueWatch{500};
+/// Bulk that got nothing for so long keeps other bulk waiting no longer.
+constexpr std::chrono::seconds kSilent{3};
+
+}  // namespace
+
+void Brain::enqueue(const FlightPtr& flight) {
+  flight->queued = true;
+  queue.push_back(flight);
+}
+
+void Brain::leave_queue(const FlightPtr& flight) {
+  flight->queued = false;
+  queue.remove(flight);
+}
+
+void Brain::admit_waiting(Actions& actions) {
+  if (queue.empty() || stopping) return;
+  watch_queue();
+  const uint64_t limit = inflow_limit(link->best(std::chrono::steady_clock::now()));
+  for (;;) {
+    std::vector<FlightPtr> able;
+    std::vector<WaitingRequest> waiting;
+    for (const auto& flight : queue) {
+      if (flight->paused) continue;
+      able.push_back(flight);
+      waiting.push_back({flight->context.cls, flight->ours, flight->layer->state_->inflow});
+    }
+    const auto next = next_in(waiting, inflow, limit);
+    if (!next) return;
+    leave_queue(able[*next]);
+    let_in(able[*next], actions);
+  }
+}
+
+void Brain::watch_queue() {
+  if (std::exchange(queue_watched, true)) return;
+  timers.post(kQueueWatch, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->looks.run([&] {
+      Actions actions;
+      {
+        const std::lock_guard hold(self->mutex);
+        self->queue_watched = false;
+        const auto since = std::chrono::steady_clock::now() - kSilent;
+        for (const auto& flight : self->flights)
+          if (!flight->attempts.empty() && flight->progress < since) self->give_inflow(*flight);
+        self->admit_waiting(actions);
+      }
+      run(actions);
+    });
+  });
+}
+
+void Brain::let_in(const FlightPtr& flight, Actions& actions) {
+  take_inflow(*flight);
+  // It waited for our sake, not for its source's.
+  if (flight->bulk)
+    flight->context.deadline = std::chrono::steady_clock::now() + options.bulk_timeout;
+  // Who its bytes come from is decided now; its waiters may have yet to join.
+  actions.push_back([self = shared_from_this(), flight] {
+    Actions then;
+    {
+      const std::lock_guard hold(self->mutex);
+      self->ask_next(flight, then);
+    }
+    run(then);
+  });
+}
+
+void Brain::take_inflow(Flight& flight) {
+  if (flight.ended || flight.context.cls == Class::fault || std::exchange(flight.admitted, true))
+    return;
+  inflow.bytes += flight.range.length;
+  if (flight.ours) inflow.ours += flight.range.length;
+  ++inflow.requests;
+  flight.layer->state_->inflow += flight.range.length;
+}
+
+void Brain::give_inflow(Flight& flight) {
+  if (!std::exchange(flight.admitted, false)) return;
+  inflow.bytes -= flight.range.length;
+  if (flight.ours) inflow.ours -= flight.range.length;
+  --inflow.requests;
+  flight.layer->state_->inflow -= flight.range.length;
+}
+
+void Brain::let_overtake(const FlightPtr& flight, const chunk::FetchContext& context,
+                         Actions& actions) {
+  if (context.cls != Class::fault && !context.for_peer) return;
+  flight->relayed = context.for_peer;
+  leave_queue(flight);
+  let_in(flight, actions);
+}
+
+bool Brain::waits_for_our_link(const Flight& flight) const {
+  const bool awaited = flight.context.cls == Class::fault ||
+                       std::any_of(flight.parts.begin(), flight.parts.end(), [](const Part& part) {
+                         return part.waiter->context.cls == Class::fault;
+                       });
+  return !awaited && link->full(std::chrono::steady_clock::now());
+}
+
+}  // namespace swarmfs::fetch

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "chunk/fetch_context.h"
+
+/// How much bulk is asked for at once, over all layers of the node: about what its link brings in
+/// while a request takes, for more would only queue on the link, before the faults and until
+/// requests look late. Pure.
+namespace swarmfs::fetch {
+
+/// What is on its way: requests of all classes but faults, from the moment they were let go.
+struct Inflow {
+  uint64_t bytes = 0;
+  uint64_t ours = 0;  ///< of these: of our own share, from the registry
+  unsigned requests = 0;
+};
+
+/// A request that waits to be let go.
+struct WaitingRequest {
+  chunk::Class cls = chunk::Class::pull;
+  bool ours = false;      ///< of our own share, or of nobody's
+  uint64_t of_layer = 0;  ///< bytes of its layer that are on their way
+};
+
+/// Bytes that may be on their way where at most `rate` bytes per second come (0: not known yet).
+uint64_t inflow_limit(double rate);
+
+/// Which of `waiting` (in the order in which they came) is let go next; empty: none yet. The
+/// earlier class first. Our share and what others bring take half of the limit each, unless one
+/// leaves room: what is ours is what others will ask for, and while the registry is slow the link
+/// is not idle. Then the layer of which least is on its way.
+std::optional<size_t> next_in(std::span<const WaitingRequest> waiting, const Inflow& inflow,
+                              uint64_t limit);
+
+}  // namespace swarmfs::fetch

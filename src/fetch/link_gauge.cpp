@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "fetch/link_gauge.h"
+
+#include <algorithm>
+
+namespace swarmfs::fetch {
+
+int64_t LinkGauge::number_of(util::SteadyTime time) {
+  return time.time_since_epoch() / kSlot;
+}
+
+void LinkGauge::arrived(uint64_t bytes, util::SteadyTime now) {
+  const int64_t number = number_of(now);
+  auto slots = slots_.lock();
+  Slot& slot = (*slots)[static_cast<size_t>(number) % slots->size()];
+  if (slot.number != number) slot = {number, 0};
+  slot.bytes += bytes;
+}
+
+uint64_t LinkGauge::second_before(const Slots& slots, int64_t end) {
+  uint64_t sum = 0;
+  for (int64_t number = std::max<int64_t>(0, end - kSlotsOfSecond); number < end; ++number) {
+    const Slot& slot = slots[static_cast<size_t>(number) % slots.size()];
+    if (slot.number == number) sum += slot.bytes;
+  }
+  return sum;
+}
+
+uint64_t LinkGauge::best_second(const Slots& slots, int64_t now) {
+  uint64_t best = 0;
+  for (int64_t end = now - kSlots + kSlotsOfSecond; end <= now; ++end)
+    best = std::max(best, second_before(slots, end));
+  return best;
+}
+
+double LinkGauge::best(util::SteadyTime now) const {
+  auto slots = slots_.lock();
+  return static_cast<double>(best_second(*slots, number_of(now)));
+}
+
+bool LinkGauge::full(util::SteadyTime now) const {
+  auto slots = slots_.lock();
+  const auto last = static_cast<double>(second_before(*slots, number_of(now)));
+  return last >= kTrickle && 2 * last >= static_cast<double>(best_second(*slots, number_of(now)));
+}
+
+}  // namespace swarmfs::fetch

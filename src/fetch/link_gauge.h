@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "util/clock.h"
+#include "util/sync.h"
+
+namespace swarmfs::fetch {
+
+/// How much comes in over this node's link, from whoever. Thread-safe; a leaf: calls nobody.
+class LinkGauge {
+ public:
+  /// Less is no load on any link, bytes per second.
+  static constexpr double kTrickle = 128 * 1024;
+
+  void arrived(uint64_t bytes, util::SteadyTime now);
+  /// The most that came within one second of the last ten, bytes per second.
+  [[nodiscard]] double best(util::SteadyTime now) const;
+  /// During the last second at least half of that came: who is late now waits for our link, or for
+  /// what all wait for.
+  [[nodiscard]] bool full(util::SteadyTime now) const;
+
+ private:
+  static constexpr std::chrono::milliseconds kSlot{250};
+  static constexpr int64_t kSlotsOfSecond = std::chrono::seconds(1) / kSlot;
+  static constexpr int64_t kSlots = 10 * kSlotsOfSecond;
+  struct Slot {
+    int64_t number = -1;  ///< in units of kSlot, since the clock's beginning
+    uint64_t bytes = 0;
+  };
+  using Slots = std::array<Slot, kSlots + 1>;
+
+  static int64_t number_of(util::SteadyTime time);
+  /// Of the second before slot `end`.
+  static uint64_t second_before(const Slots& slots, int64_t end);
+  static uint64_t best_second(const Slots& slots, int64_t now);
+
+  util::Sync<Slots> slots_;
+};
+
+}  // namespace swarmfs::fetch

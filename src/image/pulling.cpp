@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+// ImageLibrary: how an image is brought in as a whole.
+
+#include <condition_variable>
+
+#include "image/image_library.h"
+
+namespace swarmfs::image {
+
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+
+namespace {
+
+/// Layers at once: one that ends is no pause of the network, and the small ones are no round trips.
+constexpr size_t kSideBySide = 3;
+
+uint64_t size_of(const std::vector<oci::Descriptor>& layers) {
+  std::map<util::Digest, uint64_t> sizes;
+  for (const auto& layer : layers) sizes[layer.digest] = layer.size;
+  uint64_t total = 0;
+  for (const auto& [digest, size] : sizes) total += size;
+  return total;
+}
+
+Failure no_room(const std::string& what, const chunk::StoreUsage& usage) {
+  const bool small_disk = usage.most < usage.quota;
+  return {
+      Fault::no_space,
+      what + " does not fit the " + util::human_bytes(usage.most) + " that the cache's " +
+          (small_disk ? "disk has for it: free space there" : "quota allows: raise [cache] quota") +
+          ", unmount other images, or mount it without a pull: what is read is fetched then"};
+}
+
+/// Layers on their way, and which of them have ended.
+class Pulls {
+ public:
+  using Ended = std::pair<size_t, Outcome<util::Done>>;
+
+  void start(fetch::Fetcher& fetcher, size_t layer, std::shared_ptr<fetch::Layer> bytes) {
+    live_[layer] = fetcher.bring_in(std::move(bytes), chunk::Class::pull,
+                                    [this, layer](Outcome<util::Done> outcome) {
+                                      ended_.lock()->emplace_back(layer, std::move(outcome));
+                                      changed_.notify_all();
+                                    });
+  }
+  [[nodiscard]] size_t live() const { return live_.size(); }
+  /// One that has ended, soon; nothing: look again.
+  std::optional<Ended> next() {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+    auto ended = ended_.lock();
+    if (!ended.wait_until(changed_, until, [&] { return !ended->empty(); })) return std::nullopt;
+    auto one = std::move(ended->front());
+    ended->pop_front();
+    ended.unlock();  // an operation dies without our lock: its callback may wait for it
+    live_.erase(one.first);
+    return one;
+  }
+
+ private:
+  util::Sync<std::list<Ended>> ended_;
+  std::condition_variable changed_;
+  std::map<size_t, util::Operation> live_;  ///< last: nothing calls back once it is gone
+};
+
+/// What came last may have driven out what came first.
+std::optional<Failure> driven_out(const Image& image, const chunk::Store& store) {
+  for (const auto& content : image.contents) {
+    const chunk::BlockRange all{0, chunk::block_count(content->ref().size)};
+    if (!content->bytes->stored().has(all))
+      return no_room(
+          "layer " + content->ref().digest.short_hex() + " of " + image.reference.to_string(),
+          store.usage());
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::shared_ptr<Job> ImageLibrary::pull(const oci::Reference& reference,
+                                        const oci::Platform& platform) {
+  return start("pull", reference, [=, this](Job& job) -> std::optional<Failure> {
+    const auto record = resolve(reference, platform);
+    if (!record) return record.failure();
+    if (auto failure = too_large(*record)) return failure;
+    const auto image = open(*record, &job);
+    if (!image) return image.failure();
+    return bring_all(**image, job);
+  });
+}
+
+std::optional<Failure> ImageLibrary::too_large(const ImageRecord& record) const {
+  const uint64_t size = size_of(record.layers);
+  const auto usage = store_.usage();
+  if (size <= usage.most) return std::nullopt;
+  return no_room(record.reference.to_string() + " (" + util::human_bytes(size) + ")", usage);
+}
+
+std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
+  Pulls pulls;
+  const size_t count = image.contents.size();
+  for (size_t next = 0; next < count || pulls.live() > 0;) {
+    for (; next < count && pulls.live() < kSideBySide; ++next)
+      pulls.start(fetcher_, next, image.contents[next]->bytes);
+    if (state_.lock()->stopping) return Failure{Fault::cancelled, "the daemon stops"};
+    if (job.cancelled()) return Failure{Fault::cancelled, "nobody waits for it"};
+    const auto ended = pulls.next();
+    if (!ended) continue;
+    const auto& [layer, outcome] = *ended;
+    if (!outcome && outcome.failure().fault != Fault::corrupt) return outcome.failure();
+    // The others are on their way meanwhile.
+    const auto& content = *image.contents[layer];
+    const auto verified = outcome ? library_.verify(content) : library_.settle(content);
+    doubt_readers_of(content, !verified && verified.failure().fault == Fault::corrupt);
+    if (!verified && verified.failure().fault != Fault::not_found) return verified.failure();
+  }
+  return driven_out(image, store_);
+}
+
+}  // namespace swarmfs::image

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "mirror/blob_delivery.h"
+
+#include <algorithm>
+
+namespace swarmfs::mirror {
+
+BlobDelivery::BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob,
+                           util::ByteRange range, size_t window, DeliveryOptions options)
+    : fetcher_(fetcher),
+      blob_(std::move(blob)),
+      range_(range),
+      window_(window),
+      options_(options),
+      stream_(fetcher, blob_, range, window) {
+  if (range.offset == 0 && range.length == blob_->ref().size && !blob_->stored().verified())
+    hash_.emplace();
+}
+
+util::Outcome<util::Done> BlobDelivery::begin() {
+  auto piece = stream_.next(options_.first);
+  if (!piece) return piece.failure();
+  first_ = std::move(*piece);
+  return util::Done{};
+}
+
+bool BlobDelivery::give(http::BodyWriter& client, util::ByteView bytes) {
+  if (!bytes.empty() && !client.write(bytes)) return false;
+  sent_ += bytes.size();
+  return true;
+}
+
+BlobDelivery::End BlobDelivery::send(http::BodyWriter& client) {
+  const uint64_t size = blob_->ref().size;
+  while (sent_ < range_.length) {
+    auto piece = first_.size() > 0 ? util::Outcome(std::exchange(first_, {}))
+                                   : stream_.next(options_.silence);
+    if (!piece) return End::broken;
+    auto bytes = piece->view();
+    if (hash_) hash_->update(bytes);
+    if (range_.offset + sent_ + bytes.size() == size) {
+      const uint64_t held = std::min<uint64_t>(chunk::kBlockSize, bytes.size());
+      if (!give(client, bytes.first(bytes.size() - held))) return End::left;
+      bytes = bytes.last(held);
+      if (!proven()) return End::wrong;
+    }
+    if (!give(client, bytes)) return End::left;
+  }
+  return End::whole;
+}
+
+bool BlobDelivery::proven() {
+  const auto& digest = blob_->ref().digest;
+  if (hash_ && hash_->finish() == digest) return true;
+  if (blob_->stored().verified()) return !hash_;
+  const bool was_read_whole = hash_.has_value();
+  if (blob_->sealed()) return !was_read_whole;
+  // What is here now may be better than what was read: another reader has dropped the bad bytes.
+  const auto good = hashes_well();
+  if (good == false) blob_->discard("does not match its digest");
+  return good == true && !was_read_whole;
+}
+
+std::optional<bool> BlobDelivery::hashes_well() {
+  const auto& ref = blob_->ref();
+  BlobStream all(fetcher_, blob_, {0, ref.size}, window_);
+  util::Sha256 hash;
+  for (;;) {
+    const auto piece = all.next(options_.silence);
+    if (!piece) return std::nullopt;
+    if (piece->size() == 0) return hash.finish() == ref.digest;
+    hash.update(piece->view());
+  }
+}
+
+}  // namespace swarmfs::mirror

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "chunk/store.h"
+#include "fetch/fetcher.h"
+#include "http/server.h"
+#include "mirror/blob_stream.h"
+#include "util/digest.h"
+
+namespace swarmfs::mirror {
+
+struct DeliveryOptions {
+  /// Until the first piece: before it the client can still be told to go elsewhere.
+  std::chrono::milliseconds first{20'000};
+  /// Without a byte for so long, the connection is ended: the client resumes, here or elsewhere.
+  std::chrono::milliseconds silence{25'000};
+};
+
+/// One range of a blob on its way to a client. What is sealed was checked block by block. Otherwise
+/// the blob's last block is held back until all bytes were hashed, those that were sent or, of a
+/// range, those that are here: nobody gets a whole blob that is not what its digest says. One
+/// thread.
+class BlobDelivery {
+ public:
+  enum class End {
+    whole,   ///< all of the range was sent
+    broken,  ///< bytes did not come in time
+    wrong,  ///< the bytes do not match the digest; they were dropped unless a hash tree covers them
+    left,   ///< the client went away
+  };
+
+  BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob, util::ByteRange range,
+               size_t window, DeliveryOptions options);
+  /// Waits for the first piece.
+  util::Outcome<util::Done> begin();
+  End send(http::BodyWriter& client);
+  [[nodiscard]] uint64_t sent() const { return sent_; }
+
+ private:
+  bool give(http::BodyWriter& client, util::ByteView bytes);
+  /// Whether the last block may go.
+  bool proven();
+  /// Hashes the blob from its first byte to its last; empty: not all of it came.
+  std::optional<bool> hashes_well();
+
+  fetch::Fetcher& fetcher_;
+  const std::shared_ptr<fetch::Layer> blob_;
+  const util::ByteRange range_;
+  const size_t window_;
+  const DeliveryOptions options_;
+  BlobStream stream_;
+  util::SharedBytes first_;
+  std::optional<util::Sha256> hash_;  ///< of all that was read, where that begins at 0
+  uint64_t sent_ = 0;
+};
+
+}  // namespace swarmfs::mirror

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "mirror/mirror.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "util/log.h"
+
+namespace swarmfs::mirror {
+
+using http::ServerRequest;
+using http::ServerResponse;
+using util::Fault;
+using Kind = Permission::Kind;
+
+namespace {
+
+ServerResponse problem(int status, const std::string& code, const std::string& message) {
+  const nlohmann::json body = {{"errors", {{{"code", code}, {"message", message}}}}};
+  return {status, "application/json",
+          body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"};
+}
+
+ServerResponse unknown_manifest(const oci::Reference& reference) {
+  return problem(404, "MANIFEST_UNKNOWN",
+                 reference.to_string() + " is not here, and the registry does not give it to us");
+}
+
+ServerResponse refused(const Permission& permission, const oci::Reference& reference) {
+  auto made = problem(permission.status, permission.status == 403 ? "DENIED" : "UNAUTHORIZED",
+                      "the registry does not give you " + reference.to_string());
+  for (const auto& challenge : permission.challenges)
+    made.headers.emplace_back("WWW-Authenticate", challenge);
+  return made;
+}
+
+std::string header_of(const ServerRequest& request, const char* name) {
+  return http::find_header(request.headers, name).value_or("");
+}
+
+std::string etag_of(const util::Digest& digest) {
+  return "\"" + digest.to_string() + "\"";
+}
+
+void add_identity(ServerResponse& response, const util::Digest& digest) {
+  response.headers.emplace_back("Docker-Content-Digest", digest.to_string());
+  response.headers.emplace_back("ETag", etag_of(digest));
+}
+
+/// The query without `ns`, as it came.
+std::string query_of(const ServerRequest& request) {
+  std::string made;
+  for (const auto& [name, value] : request.query) {
+    if (name == "ns") continue;
+    for (const std::string* part : {&name, &value}) {
+      made += part == &name ? (made.empty() ? "?" : "&") : "=";
+      for (const char c : *part) {
+        if (std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_')
+          made += c;
+        else
+          made += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+      }
+    }
+  }
+  return made;
+}
+
+std::string in_words(const std::map<std::string, uint64_t>& by_source) {
+  std::string made;
+  for (const auto& [source, bytes] : by_source)
+    if (bytes > 0) made += (made.empty() ? "" : ", ") + source + " " + util::human_bytes(bytes);
+  return made.empty() ? "nothing" : made;
+}
+
+}  // namespace
+
+/// What one connection streams, until it has ended.
+struct Mirror::Stream {
+  std::string who;  ///< the client's name for itself
+  std::string media_type;
+  chunk::LayerRef ref;
+  util::ByteRange range;
+  std::shared_ptr<fetch::Layer> layer;
+  std::shared_ptr<const void> known;
+  Arrivals::Ticket arrival;
+  std::map<std::string, uint64_t> before;  ///< bytes by source
+  std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
+  std::shared_ptr<const void> counted;  ///< among the streams
+  std::unique_ptr<BlobDelivery> delivery;
+};
+
+Mirror::Mirror(MirrorOptions options, Upstream& upstream, fetch::Fetcher& fetcher,
+               chunk::Store& store, const util::Clock& clock, util::Metrics& metrics)
+    : options_(std::move(options)),
+      upstream_(upstream),
+      fetcher_(fetcher),
+      store_(store),
+      metrics_(metrics),
+      streams_now_(metrics.gauge("swarmfs_mirror_streams", "Blobs on their way to clients now")),
+      bytes_(metrics.counter("swarmfs_mirror_bytes_total", "Bytes of blobs given to clients")),
+      ledger_(store),
+      permissions_(upstream, ledger_, clock),
+      arrivals_(fetcher) {}
+
+ServerResponse Mirror::answer(const ServerRequest& request) {
+  ServerResponse made;
+  const char* kind = "other";
+  if (request.method != "GET" && request.method != "HEAD") {
+    made = problem(405, "UNSUPPORTED", "the mirror only gives");
+  } else if (const auto route = parse_route(request.path, request.query); !route) {
+    const bool bad = route.failure().fault == Fault::invalid;
+    made = problem(bad ? 400 : 404, bad ? "NAME_INVALID" : "NAME_UNKNOWN", route.failure().message);
+  } else {
+    kind = route->name();
+    made = dispatch(*route, request);
+  }
+  made.headers.emplace_back("Docker-Distribution-Api-Version", "registry/2.0");
+  metrics_
+      .counter("swarmfs_mirror_requests_total", "Requests of clients by kind and status",
+               {{"kind", kind}, {"status", std::to_string(made.status)}})
+      .add();
+  return made;
+}
+
+ServerResponse Mirror::dispatch(const Route& route, const ServerRequest& request) {
+  if (route.kind == Route::Kind::version) return {200, "application/json", "{}"};
+  if (route.reference.registry == options_.address)
+    return problem(404, "NAME_UNKNOWN", "that is this mirror, which is no registry");
+  auto made = route.kind == Route::Kind::manifest ? manifest(route, request)
+              : route.kind == Route::Kind::blob   ? blob(route, request)
+                                                  : relay(route, request);
+  made.headers.emplace_back("OCI-Namespace", route.reference.registry);
+  return made;
+}
+
+std::optional<Document> Mirror::find_manifest(const oci::Reference& reference,
+                                              Permission permission, bool& by_member) {
+  if (reference.digest && permission.kind == Kind::allowed)
+    if (auto known = ledger_.find(reference)) return known;
+  if (permission.document) return std::move(permission.document);
+  if (permission.kind == Kind::allowed && !permissions_.silent(reference.registry)) {
+    auto fetched =
+        upstream_.manifest(reference, std::chrono::steady_clock::now() + options_.patience);
+    if (fetched) return std::move(*fetched);
+    util::log::info("mirror: {}: {}", reference.to_string(), fetched.failure().message);
+    if (!util::may_pass(fetched.failure().fault)) return std::nullopt;
+    permissions_.fell_silent(reference.registry);
+  }
+  if (permission.kind == Kind::allowed)
+    if (auto known = ledger_.find(reference)) return known;
+  auto given = upstream_.from_members(reference);
+  by_member = given.has_value();
+  return given;
+}
+
+ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request) {
+  const auto& reference = route.reference;
+  const auto authorization = header_of(request, "Authorization");
+  auto permission = permissions_.check(reference, authorization,
+                                       std::chrono::steady_clock::now() + options_.patience);
+  if (permission.kind == Kind::denied) return refused(permission, reference);
+  if (permission.kind == Kind::absent) return unknown_manifest(reference);
+  bool by_member = false;
+  const auto document = find_manifest(reference, std::move(permission), by_member);
+  if (!document) return unknown_manifest(reference);
+  if (by_member) permissions_.grant(reference, authorization);
+  ledger_.note(reference, *document);
+  if (authorization.empty()) ledger_.set_public(repository_of(reference), true);
+  if (!accepts(request.headers, document->media_type)) return unknown_manifest(reference);
+  ServerResponse made{200, document->media_type};
+  add_identity(made, document->digest);
+  made.length = document->bytes->size();
+  if (is_known_already(request.headers, etag_of(document->digest))) {
+    made.status = 304;
+  } else if (request.method == "GET") {
+    made.body = util::as_text(*document->bytes);
+    upstream_.gave(reference, *document, by_member);
+    util::log::info("mirror: {} gets {} ({})", header_of(request, "User-Agent"),
+                    reference.to_string(), document->digest.short_hex());
+  }
+  return made;
+}
+
+ServerResponse Mirror::relay(const Route& route, const ServerRequest& request) {
+  http::Headers headers;
+  for (const auto& [name, value] : request.headers)
+    for (const char* kept : {"Accept", "Authorization"})
+      if (http::find_header({{name, value}}, kept)) headers.emplace_back(name, value);
+  const auto answer = upstream_.relay(route, request.method, query_of(request), headers,
+                                      std::chrono::steady_clock::now() + 2 * options_.patience);
+  if (!answer) return problem(404, "UNSUPPORTED", answer.failure().message);
+  // What means "ask me again" to a client would keep it here.
+  if (answer->status == 408 || answer->status == 429)
+    return problem(503, "TOOMANYREQUESTS", "the registry is busy");
+  ServerResponse made{answer->status, answer->header("Content-Type").value_or("application/json"),
+                      answer->body};
+  for (const auto& [name, value] : answer->headers)
+    for (const char* kept : {"WWW-Authenticate", "Link", "OCI-Filters-Applied"})
+      if (http::find_header({{name, value}}, kept)) made.headers.emplace_back(kept, value);
+  if (request.method == "HEAD")
+    made.length =
+        std::strtoull(answer->header("Content-Length").value_or("0").c_str(), nullptr, 10);
+  return made;
+}
+
+ServerResponse Mirror::stranger(const Route& route, const ServerRequest& request,
+                                std::optional<NamedBlob>& found) {
+  ServerRequest asked = request;
+  asked.method = "HEAD";
+  asked.query.clear();
+  auto answer = relay(route, asked);
+  if (answer.status == 200 && answer.length.value_or(0) > 0) {
+    found = NamedBlob{*route.reference.digest, *answer.length, "application/octet-stream"};
+    return answer;
+  }
+  if (answer.status == 401 || answer.status == 403) return answer;
+  return problem(404, "BLOB_UNKNOWN", "no manifest that passed here names it");
+}
+
+ServerResponse Mirror::blob(const Route& route, const ServerRequest& request) {
+  const auto& reference = route.reference;
+  const auto known = ledger_.blob(repository_of(reference), *reference.digest);
+  if (!known) {
+    std::optional<NamedBlob> found;
+    auto refusal = stranger(route, request, found);
+    return found ? deliver(route, request, *found) : refusal;
+  }
+  oci::Reference manifest = reference;
+  manifest.digest = known->manifest;
+  const auto permission = permissions_.check(manifest, header_of(request, "Authorization"),
+                                             std::chrono::steady_clock::now() + options_.patience);
+  if (permission.kind == Kind::denied) return refused(permission, reference);
+  if (permission.kind != Kind::allowed)
+    return problem(404, "BLOB_UNKNOWN", "the registry cannot say now whether you may have it");
+  return deliver(route, request, known->blob);
+}
+
+ServerResponse Mirror::deliver(const Route& route, const ServerRequest& request,
+                               const NamedBlob& blob) {
+  ServerResponse made{200, "application/octet-stream"};
+  const auto etag = etag_of(blob.digest);
+  const auto wanted = wanted_range(request.headers, blob.size, etag);
+  if (is_known_already(request.headers, etag)) {
+    made.status = 304;
+  } else if (request.method == "HEAD") {
+    made.length = blob.size;
+  } else if (wanted.kind == WantedRange::Kind::unsatisfiable) {
+    made = problem(416, "RANGE_INVALID", "the blob has no such bytes");
+    made.headers.emplace_back("Content-Range", fmt::format("bytes */{}", blob.size));
+  } else if (blob.size > 0) {
+    const auto& reference = route.reference;
+    made = stream({blob.digest, blob.size, {{reference.registry, reference.repository}}}, wanted,
+                  blob.media_type, header_of(request, "User-Agent"));
+  }
+  if (made.status < 400) {
+    add_identity(made, blob.digest);
+    made.headers.emplace_back("Accept-Ranges", "bytes");
+  }
+  return made;
+}
+
+size_t Mirror::window() const {
+  const size_t share = options_.window_budget / BlobStream::kPiece / std::max<size_t>(1, streams_);
+  return std::clamp<size_t>(share, 2, 16);
+}
+
+ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wanted,
+                              const std::string& media_type, const std::string& who) {
+  auto made = std::make_shared<Stream>();
+  made->who = who;
+  made->media_type = media_type;
+  made->ref = ref;
+  made->range = wanted.range;
+  made->layer = fetcher_.open(ref);
+  ++streams_;
+  streams_now_.add(1);
+  made->counted = {this, [this](const void*) {
+                     --streams_;
+                     streams_now_.add(-1);
+                   }};
+  auto& stored = made->layer->stored();
+  const bool here = stored.has(chunk::blocks_covering({0, ref.size}));
+  if (!here || !stored.verified()) made->known = upstream_.opened(ref);
+  made->before = made->layer->bytes_by_source();
+  // What cannot be kept as a whole would drive itself out.
+  if (!here && wanted.to_the_end && ref.size <= store_.usage().most)
+    made->arrival = arrivals_.bring_in(made->layer);
+  made->delivery = std::make_unique<BlobDelivery>(fetcher_, made->layer, wanted.range, window(),
+                                                  options_.delivery);
+  if (const auto begun = made->delivery->begin(); !begun) {
+    util::log::warning("mirror: blob {}: {}", ref.digest.short_hex(), begun.failure().message);
+    const auto fault = begun.failure().fault;
+    const bool never = fault == Fault::not_found || fault == Fault::denied;
+    return problem(never ? 404 : 503, "BLOB_UNKNOWN", begun.failure().message);
+  }
+  ServerResponse response{200, "application/octet-stream"};
+  response.length = wanted.range.length;
+  if (wanted.kind == WantedRange::Kind::part) {
+    response.status = 206;
+    response.headers.emplace_back(
+        "Content-Range",
+        fmt::format("bytes {}-{}/{}", wanted.range.offset, wanted.range.end() - 1, ref.size));
+  }
+  response.stream = [this, made](http::BodyWriter& client) {
+    const auto end = made->delivery->send(client);
+    end_stream(*made, end);
+    return end == BlobDelivery::End::whole;
+  };
+  return response;
+}
+
+void Mirror::end_stream(Stream& stream, BlobDelivery::End end) {
+  using End = BlobDelivery::End;
+  const uint64_t sent = stream.delivery->sent();
+  auto sources = stream.layer->bytes_by_source();
+  uint64_t brought = 0;
+  for (auto& [source, bytes] : sources) {
+    bytes -= std::min(bytes, stream.before[source]);
+    if (source != "cache") brought += bytes;
+  }
+  sources["cache"] = sent - std::min(sent, brought);
+  const auto took = std::chrono::duration<double>(std::chrono::steady_clock::now() - stream.began);
+  constexpr const char* kEnds[] = {"", ", cut short: the bytes did not come",
+                                   ", cut short: the bytes are wrong", ", the client left"};
+  util::log::info("mirror: {} got {} of {} of {} in {:.1f} s ({}){}", stream.who,
+                  util::human_bytes(sent), stream.ref.digest.short_hex(),
+                  stream.ref.origins[0].registry + "/" + stream.ref.origins[0].repository,
+                  took.count(), in_words(sources), kEnds[static_cast<size_t>(end)]);
+  bytes_.add(static_cast<double>(sent));
+  if (end == End::broken || end == End::wrong)
+    metrics_
+        .counter("swarmfs_mirror_cut_short_total", "Blobs that could not be given to their end",
+                 {{"why", end == End::wrong ? "wrong" : "late"}})
+        .add();
+  const bool all = end == End::whole && stream.range.end() == stream.ref.size;
+  if ((all && stream.arrival) || (end == End::wrong && stream.layer->sealed()))
+    upstream_.complete(stream.ref, stream.media_type);
+}
+
+}  // namespace swarmfs::mirror

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "chunk/layer_ref.h"
+#include "http/client.h"
+#include "mirror/document.h"
+#include "mirror/route.h"
+#include "oci/reference.h"
+#include "util/clock.h"
+#include "util/outcome.h"
+
+namespace swarmfs::mirror {
+
+/// What a registry says to somebody who wants a manifest of it.
+struct Permission {
+  enum class Kind {
+    allowed,
+    denied,   ///< with `status` and `challenges`
+    absent,   ///< there is no such manifest
+    unknown,  ///< the registry did not say
+  };
+  Kind kind = Kind::unknown;
+  int status = 401;
+  std::vector<std::string> challenges{};  ///< WWW-Authenticate, line by line
+  std::optional<Document> document{};     ///< of allowed, where it came with the answer
+};
+
+/// What the mirror needs from the rest of the daemon, which implements it. Any thread, several at
+/// once; the calls block, at most until `deadline` where there is one.
+class Upstream {
+ public:
+  virtual ~Upstream() = default;
+
+  /// Whether the registry gives the manifest to who sends this Authorization header; empty: to
+  /// nobody in particular. No credential of this node's is used.
+  virtual Permission ask(const oci::Reference& reference, const std::string& authorization,
+                         util::SteadyTime deadline) = 0;
+  /// The registry was found to give the repository to anybody not long ago. Never waits.
+  virtual bool known_public(const oci::Reference& reference) = 0;
+  /// From the registry, with this node's credentials.
+  virtual util::Outcome<Document> manifest(const oci::Reference& reference,
+                                           util::SteadyTime deadline) = 0;
+  /// From a member of the cluster. They give what is public, and this node has no credentials for;
+  /// empty: nobody knows it.
+  virtual std::optional<Document> from_members(const oci::Reference& reference) = 0;
+  /// One request in the caller's name: the registry's answer, whatever it is.
+  virtual util::Outcome<http::Response> relay(const Route& route, const std::string& method,
+                                              const std::string& query,
+                                              const http::Headers& headers,
+                                              util::SteadyTime deadline) = 0;
+
+  /// A manifest was given out: its blobs will be wanted, here and by peers.
+  virtual void gave(const oci::Reference& reference, const Document& document, bool by_member) = 0;
+  /// Bytes of the blob are about to be read: what is known of it counts from now on, as long as the
+  /// result lives.
+  virtual std::shared_ptr<const void> opened(const chunk::LayerRef& blob) = 0;
+  /// All of it passed: it is to be hashed, and others may have it. Never waits.
+  virtual void complete(const chunk::LayerRef& blob, const std::string& media_type) = 0;
+};
+
+}  // namespace swarmfs::mirror

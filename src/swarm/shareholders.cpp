@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/shareholders.h"
+
+#include <algorithm>
+#include <cassert>
+#include <functional>
+#include <numeric>
+
+#include "swarm/policy.h"
+
+namespace swarmfs::swarm {
+namespace {
+
+/// No layer has so many chunks: its own hash apart from those of the shares.
+constexpr uint64_t kNoChunk = ~0ull;
+
+void take_by_turns(const std::vector<size_t>& from, uint64_t turn, size_t seats,
+                   std::vector<size_t>& into) {
+  if (seats == 0) return;
+  const size_t first = turn % from.size() * seats % from.size();
+  for (size_t i = 0; i < seats; ++i) into.push_back(from[(first + i) % from.size()]);
+}
+
+}  // namespace
+
+uint64_t shareholder_weight(const util::Digest& layer, std::string_view node_id) {
+  if (node_id.empty()) return 0;
+  return std::max<uint64_t>(1, rendezvous_weight(layer, kNoChunk, node_id));
+}
+
+std::vector<size_t> shareholders(std::span<const uint64_t> weights, size_t most) {
+  std::vector<size_t> order;
+  for (size_t i = 0; i < weights.size(); ++i)
+    if (weights[i] > 0) order.push_back(i);
+  const auto heavier = [&](size_t a, size_t b) { return weights[a] > weights[b]; };
+  const auto end = order.begin() + static_cast<ptrdiff_t>(std::min(most, order.size()));
+  std::partial_sort(order.begin(), end, order.end(), heavier);
+  order.erase(end, order.end());
+  return order;
+}
+
+std::vector<size_t> whom_to_ask(std::span<const NewsPeer> peers, uint64_t turn, size_t most) {
+  std::vector<size_t> all(peers.size());
+  std::iota(all.begin(), all.end(), 0);
+  if (peers.size() <= most) return all;
+  std::vector<uint64_t> weights, named_weights;
+  for (const NewsPeer& peer : peers) {
+    weights.push_back(peer.named ? 0 : peer.weight);
+    named_weights.push_back(peer.named ? peer.weight : 0);
+  }
+  std::vector<size_t> result = shareholders(named_weights, most / 2);
+  const auto owners = shareholders(weights);
+  std::vector<bool> taken(peers.size());
+  for (const size_t i : result) taken[i] = true;
+  for (const size_t i : owners) taken[i] = true;
+  std::erase_if(all, [&](size_t i) { return taken[i]; });
+  const size_t left = most - result.size();
+  const size_t seats = std::max(most / 4, left - std::min(left, all.size()));
+  take_by_turns(owners, turn, std::min(owners.size(), seats), result);
+  take_by_turns(all, turn, std::min(all.size(), most - result.size()), result);
+  return result;
+}
+
+bool outweighs(std::span<const uint64_t> weights, uint64_t weight) {
+  const auto heavier = [&](uint64_t other) { return other >= weight; };
+  return std::count_if(weights.begin(), weights.end(), heavier) <
+         static_cast<ptrdiff_t>(kMostShareholders);
+}
+
+size_t whom_to_forget(std::span<const Remembered> members) {
+  assert(!members.empty());
+  uint64_t lightest = 0;  // of the shareholders
+  if (members.size() > kMostShareholders) {
+    std::vector<uint64_t> weights;
+    for (const Remembered& member : members) weights.push_back(member.weight);
+    const auto last = weights.begin() + (kMostShareholders - 1);
+    std::nth_element(weights.begin(), last, weights.end(), std::greater<>());
+    lightest = std::max<uint64_t>(1, *last);
+  }
+  size_t oldest = members.size();
+  for (size_t i = 0; i < members.size(); ++i) {
+    if (lightest > 0 && members[i].weight >= lightest) continue;
+    if (oldest == members.size() || members[i].heard < members[oldest].heard) oldest = i;
+  }
+  return oldest;
+}
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "util/clock.h"
+#include "util/digest.h"
+
+/// How a crowd keeps a layer's swarm small for each of its nodes: a few own its shares, and each
+/// node hears from a few at a time. Pure functions; the simulations in tests/swarm call them too.
+namespace swarmfs::swarm {
+
+/// So many members own the shares of a layer; the rest get their chunks from these and from each
+/// other, and bring nothing from the registry while one of them keeps up.
+inline constexpr size_t kMostShareholders = 64;
+/// Peers that are asked for news in one round.
+inline constexpr size_t kMostAsked = 32;
+
+/// What a node weighs among the shareholders of a layer; 0 where its id is not known (empty).
+/// Rendezvous hashing: who joins or leaves moves nobody else.
+uint64_t shareholder_weight(const util::Digest& layer, std::string_view node_id);
+
+/// Indices into `weights` of the heaviest, heaviest first, at most `most`; never those of weight 0.
+std::vector<size_t> shareholders(std::span<const uint64_t> weights,
+                                 size_t most = kMostShareholders);
+
+/// A peer that can be asked for news.
+struct NewsPeer {
+  uint64_t weight = 0;  ///< shareholder_weight() for the layer of this round
+  bool named = false;   ///< a shareholder, says a peer; we have not heard from it yet
+};
+/// Whom to ask in round `turn`: all, where they are few. Else up to half of the seats go to named
+/// ones, a quarter to shareholders and the others to the rest, by turns: so views become one within
+/// a few rounds, everybody is heard again, and shareholders are not asked by a whole crowd at once.
+std::vector<size_t> whom_to_ask(std::span<const NewsPeer> peers, uint64_t turn,
+                                size_t most = kMostAsked);
+
+/// Whether one of weight `weight` would be a shareholder among those of `weights`.
+bool outweighs(std::span<const uint64_t> weights, uint64_t weight);
+
+/// A member of a layer's swarm that is remembered.
+struct Remembered {
+  uint64_t weight = 0;
+  util::SteadyTime heard;  ///< last
+};
+/// Who makes room for a newcomer: the one that was silent for longest, but no shareholder while
+/// there are others. `members` is not empty.
+size_t whom_to_forget(std::span<const Remembered> members);
+
+}  // namespace swarmfs::swarm
