@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace swarmfs::swarm {
 
@@ -53,6 +54,7 @@ bool TorrentLayer::tell(uint32_t piece) {
 
 uint64_t TorrentLayer::await(uint32_t piece, chunk::Class cls, OnPiece on_piece) {
   auto waiters = waiters_.lock();
+  if (waiters->ended) return 0;
   const uint64_t id = waiters->next++;
   waiters->by_id.emplace(id, Waiter{piece, cls, false, std::move(on_piece)});
   return id;
@@ -92,20 +94,26 @@ std::vector<uint32_t> TorrentLayer::awaited() const {
   return made;
 }
 
+void TorrentLayer::deliver(OnPiece on_piece, const util::Outcome<util::SharedBytes>& bytes) {
+  deliveries_.post(util::Workers::Urgency::normal,
+                   [call = std::move(on_piece), bytes] { call(bytes); });
+}
+
 void TorrentLayer::came(uint32_t piece, const util::Outcome<util::SharedBytes>& bytes) {
-  std::vector<OnPiece> calls;
-  {
-    auto waiters = waiters_.lock();
-    auto& by_id = waiters->by_id;
-    for (auto entry = by_id.begin(); entry != by_id.end();) {
-      const bool meant = entry->second.piece == piece;
-      if (meant) calls.push_back(std::move(entry->second.on_piece));
-      entry = meant ? by_id.erase(entry) : std::next(entry);
-    }
+  auto waiters = waiters_.lock();
+  auto& by_id = waiters->by_id;
+  for (auto entry = by_id.begin(); entry != by_id.end();) {
+    const bool meant = entry->second.piece == piece;
+    if (meant) deliver(std::move(entry->second.on_piece), bytes);
+    entry = meant ? by_id.erase(entry) : std::next(entry);
   }
-  for (auto& call : calls)
-    deliveries_.post(util::Workers::Urgency::normal,
-                     [call = std::move(call), bytes] { call(bytes); });
+}
+
+void TorrentLayer::end(const util::Failure& failure) {
+  auto waiters = waiters_.lock();
+  waiters->ended = true;
+  for (auto& [id, waiter] : std::exchange(waiters->by_id, {}))
+    deliver(std::move(waiter.on_piece), failure);
 }
 
 void give_from_store(const std::shared_ptr<TorrentLayer>& layer, uint32_t piece) {

@@ -60,7 +60,8 @@ class TorrentLayer {
   [[nodiscard]] bool broken() const { return broken_; }
   void set_broken() { broken_ = true; }
 
-  /// `on_piece` is called once, unless forgotten before. Returns an id.
+  /// `on_piece` is called once, unless forgotten before. Returns an id; 0 where all has ended: it
+  /// is not called.
   uint64_t await(uint32_t piece, chunk::Class cls, OnPiece on_piece);
   /// A waiter that does not want it now: the piece is asked for by others' waiters only.
   void hold(uint64_t waiter, bool held);
@@ -71,6 +72,9 @@ class TorrentLayer {
   [[nodiscard]] std::vector<uint32_t> awaited() const;
   /// Hands the piece, or the failure, to all who wait for it.
   void came(uint32_t piece, const util::Outcome<util::SharedBytes>& bytes);
+  /// Fails all who wait. Once it has returned `deliveries` is given nothing more: what the store
+  /// still reads for waiters may come after its end.
+  void end(const util::Failure& failure);
 
  private:
   struct Waiter {
@@ -80,9 +84,12 @@ class TorrentLayer {
     OnPiece on_piece;
   };
   struct Waiters {
+    bool ended = false;
     uint64_t next = 1;
     std::map<uint64_t, Waiter> by_id;
   };
+  /// Under the lock, so that nothing is posted after end().
+  void deliver(OnPiece on_piece, const util::Outcome<util::SharedBytes>& bytes);
 
   const chunk::LayerRef ref_;
   const std::shared_ptr<const chunk::HashTree> tree_;

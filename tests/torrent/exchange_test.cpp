@@ -106,6 +106,7 @@ TEST(TorrentExchange, notices_that_what_it_told_is_gone_and_begins_anew) {
   const Subject subject(2 << 20);
   Node seed("127.0.0.21"), node("127.0.0.22");
   seed.take(subject, true);
+  ASSERT_TRUE(await([&] { return seed.layer()->told(4); }));
   seed.stored().evict(seed.layer()->blocks_of(4));
   node.take(subject, false, {seed.endpoint()});
   node.want(4);
@@ -123,10 +124,10 @@ TEST(TorrentExchange, notices_that_what_it_told_is_gone_and_begins_anew) {
 
 TEST(TorrentExchange, stands_still_while_a_waiter_is_held) {
   const Subject subject(1 << 20);
+  std::atomic<int> came = 0;  // outlives who counts it
   Node seed("127.0.0.21"), node("127.0.0.22");
   seed.take(subject, true);
   node.take(subject, false, {seed.endpoint()});
-  std::atomic<int> came = 0;
   const auto id = node.layer()->await(0, chunk::Class::backfill, [&](const auto&) { ++came; });
   node.layer()->hold(id, true);
   node.session().refresh(node.layer(), {0});
@@ -166,6 +167,21 @@ TEST(TorrentExchange, a_swarm_of_five_shares_what_each_has_a_part_of) {
     return complete == nodes.size();
   }));
   for (auto& node : nodes) EXPECT_TRUE(node->stored().content() == subject.content);
+}
+
+TEST(TorrentExchange, what_has_ended_fails_all_who_wait_and_gives_nobody_anything) {
+  const Subject subject(1 << 20);
+  std::atomic<int> failed = 0, came = 0;
+  Node node("127.0.0.22");
+  node.take(subject, false);
+  const auto count = [&](const auto& bytes) { ++(bytes ? came : failed); };
+  node.layer()->await(0, chunk::Class::backfill, count);
+  node.layer()->await(2, chunk::Class::pull, count);
+  node.layer()->end({util::Fault::unavailable, "no more"});
+  ASSERT_TRUE(await([&] { return failed == 2; }));
+  EXPECT_EQ(node.layer()->await(1, chunk::Class::pull, count), 0);
+  node.layer()->came(1, util::SharedBytes::of(util::Bytes(16)));
+  EXPECT_EQ(came, 0);
 }
 
 TEST(TorrentExchange, ends_in_the_middle_of_things) {

@@ -57,7 +57,10 @@ class Node {
             [this](const std::string& liar, const util::Digest&, const std::string&) {
               liars_.lock()->push_back(liar);
             })) {}
-  ~Node() { session_.reset(); }
+  ~Node() {
+    session_.reset();
+    if (layer_) layer_->end({util::Fault::cancelled, "the node ends"});
+  }
 
   /// Has all of it, or nothing.
   void take(const Subject& subject, bool whole, const std::vector<swarm::Endpoint>& peers = {}) {
@@ -108,7 +111,7 @@ class Node {
   util::Sync<std::vector<std::string>> liars_;
   util::Sync<std::map<uint32_t, std::string>> came_;
   util::Workers deliveries_{1};  // its jobs use came_
-  util::Workers workers_{1};     // its jobs use deliveries_
+  util::Workers workers_{1};     // its jobs use layers, which use deliveries_ until they end()
   std::shared_ptr<MemoryLayer> stored_;
   std::shared_ptr<swarm::TorrentLayer> layer_;
   std::unique_ptr<swarm::TorrentSession> session_;  // last: uses the others
