@@ -1,25 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
-#include "cluster/identity.h"
+#include "members.h"
 #include "torrent_fixture.h"
 
 namespace swarmfs::torrent_test {
-
-namespace {
-
-struct Member {
-  http::TlsMaterial material;
-  std::string ca_pem;
-};
-
-Member member_of(const cluster::Token& token) {
-  const auto identity =
-      cluster::Identity::of_tokens({token}, cluster::PrivateKey::generate(), cluster::wall_now());
-  return {{identity.certificate_pem(), identity.key_pem(), identity.ca_pem()}, identity.ca_pem()};
-}
-
-}  // namespace
 
 TEST(HostileTorrent, a_liar_is_found_out_by_its_first_wrong_block_and_ended) {
   const Subject subject((4 << 20) + 9);
