@@ -207,8 +207,10 @@ TEST_F(CrowdOfViews, asks_whom_it_is_told_of_only_where_it_would_be_a_shareholde
   EXPECT_FALSE(views_.named(layer_.digest, id(1), at(1)));
   const auto weights = weights_of(1000);
   const auto right = as_set(shareholders(weights));
-  for (size_t i = 900; i < 1000; ++i)
-    if (right.contains(i)) EXPECT_TRUE(views_.named(layer_.digest, id(i), at(i))) << i;
+  for (size_t i = 900; i < 1000; ++i) {
+    if (!right.contains(i)) continue;
+    EXPECT_TRUE(views_.named(layer_.digest, id(i), at(i))) << i;
+  }
   size_t light = 900;
   while (right.contains(light)) ++light;
   const std::vector<uint64_t> known(weights.begin(), weights.begin() + 900);
