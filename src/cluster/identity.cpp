@@ -44,13 +44,15 @@ std::vector<Secret> secrets_of(const std::vector<Certificate>& roots, const Cert
 }  // namespace
 
 Identity::Identity(PrivateKey key, const std::vector<Certificate>& chain,
-                   std::vector<Certificate> roots, std::vector<Secret> secrets)
+                   std::vector<Certificate> roots, const Certificate& issuer,
+                   std::vector<Secret> secrets)
     : key_(std::move(key)),
       roots_(std::move(roots)),
       secrets_(std::move(secrets)),
       node_id_(chain.front().node_id()),
       certificate_pem_(to_pem(chain)),
       ca_pem_(to_pem(roots_)),
+      issuer_pem_(to_pem({issuer})),
       validity_(chain.front().validity()) {}
 
 Identity Identity::of_tokens(const std::vector<Token>& tokens, const PrivateKey& node_key,
@@ -62,7 +64,8 @@ Identity Identity::of_tokens(const std::vector<Token>& tokens, const PrivateKey&
     secrets.push_back(token.derive(kDht));
   }
   const auto ours = Authority(tokens.at(0)).issue(node_key, {now - kClockSkew, now + kIssuedFor});
-  Identity made(node_key, {ours}, std::move(roots), std::move(secrets));
+  const auto issuer = roots.front();
+  Identity made(node_key, {ours}, std::move(roots), issuer, std::move(secrets));
   made.renew_at_ = now + kIssuedFor / 2;
   made.issues_ = true;
   return made;
@@ -87,7 +90,7 @@ Identity Identity::of_files(const IdentityFiles& files, WallTime now) {
     refuse(fmt::format("{} (under ca_file {}, as TLS client and server)", root.failure().message,
                        files.ca_file.string()));
   auto secrets = secrets_of(roots, *root);
-  Identity made(*key, chain, std::move(roots), std::move(secrets));
+  Identity made(*key, chain, std::move(roots), *root, std::move(secrets));
   made.renew_at_ = now + kReadFilesAgain;
   return made;
 }

@@ -46,6 +46,8 @@ class Identity {
   /// All CAs that are trusted.
   [[nodiscard]] const std::string& ca_pem() const { return ca_pem_; }
   [[nodiscard]] const std::vector<Certificate>& roots() const { return roots_; }
+  /// The one of them that issued our certificate.
+  [[nodiscard]] const std::string& issuer_pem() const { return issuer_pem_; }
   /// For ids that only members can compute (keyed DHT look-ups): of the CA that issued our
   /// certificate. With CA files it follows from the CA's public key, so whoever has the CA
   /// certificate knows it too.
@@ -63,12 +65,12 @@ class Identity {
 
  private:
   Identity(PrivateKey key, const std::vector<Certificate>& chain, std::vector<Certificate> roots,
-           std::vector<Secret> secrets);
+           const Certificate& issuer, std::vector<Secret> secrets);
 
   PrivateKey key_;
   std::vector<Certificate> roots_;
   std::vector<Secret> secrets_;
-  std::string node_id_, certificate_pem_, ca_pem_;
+  std::string node_id_, certificate_pem_, ca_pem_, issuer_pem_;
   Validity validity_;
   WallTime renew_at_{};
   bool issues_ = false;

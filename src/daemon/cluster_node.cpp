@@ -33,6 +33,8 @@ swarm::SwarmOptions swarm_options(const ClusterSection& section) {
   made.cross_zone_rate = section.cross_zone_rate;
   made.provisional = section.provisional == Provisional::cluster;
   made.max_requests = section.max_peer_requests;
+  made.bulk_port = static_cast<uint16_t>(section.bulk_port);
+  made.bulk_rates = {section.bulk_upload, section.bulk_download};
   return made;
 }
 

@@ -90,8 +90,24 @@ void check_identity_keys(const Reader& reader, const toml::table& table,
   }
 }
 
+void check_bulk_port(const Reader& reader, const toml::table& table,
+                     const ClusterSection& section) {
+  if (section.bulk_port == 0) return;
+  if (section.listen.empty())
+    reader.refuse(line_of(table, "bulk_port"),
+                  "bulk_port does nothing without listen, this node's own addresses");
+  for (const auto& text : section.listen) {
+    const unsigned port = parse_host_port(text, kDefaultPort)->port;
+    if (section.bulk_port == port || section.bulk_port == port + 1)
+      reader.refuse(line_of(table, "bulk_port"),
+                    fmt::format("bulk_port: {} is taken: {} and {} are those of listen and its DHT",
+                                section.bulk_port, port, port + 1));
+  }
+}
+
 void check_together(const Reader& reader, const toml::table& table, const ClusterSection& section) {
   check_identity_keys(reader, table, section);
+  check_bulk_port(reader, table, section);
   if (!section.listen.empty() && !section.has_identity())
     reader.refuse(line_of(table, "listen"),
                   "listen needs an identity: set token_file (make one: swarmfs cluster init "
@@ -111,19 +127,20 @@ void check_together(const Reader& reader, const toml::table& table, const Cluste
 Apply cluster_section(const Reader& reader, ClusterSection& target) {
   return [&reader, &target](const toml::node& node) {
     std::optional<bool> dht;
-    reader.section("cluster", {{"token_file", reader.path(target.token_file)},
-                               {"ca_file", reader.path(target.ca_file)},
-                               {"cert_file", reader.path(target.cert_file)},
-                               {"key_file", reader.path(target.key_file)},
-                               {"listen", listen(reader, target.listen)},
-                               {"peers", addresses(reader, target.peers)},
-                               {"dns", addresses(reader, target.dns)},
-                               {"dht", reader.choice(dht)},
-                               {"zone", zone(reader, target.zone)},
-                               {"cross_zone_rate", reader.bytes(target.cross_zone_rate)},
-                               {"provisional", provisional(reader, target.provisional)},
-                               {"max_peer_requests",
-                                reader.count(target.max_peer_requests, 1, 10'000)}})(node);
+    reader.section("cluster",
+                   {{"token_file", reader.path(target.token_file)},
+                    {"ca_file", reader.path(target.ca_file)},
+                    {"cert_file", reader.path(target.cert_file)},
+                    {"key_file", reader.path(target.key_file)},
+                    {"listen", listen(reader, target.listen)},
+                    {"peers", addresses(reader, target.peers)},
+                    {"dns", addresses(reader, target.dns)},
+                    {"dht", reader.choice(dht)},
+                    {"zone", zone(reader, target.zone)},
+                    {"cross_zone_rate", reader.bytes(target.cross_zone_rate)},
+                    {"provisional", provisional(reader, target.provisional)},
+                    {"max_peer_requests", reader.count(target.max_peer_requests, 1, 10'000)},
+                    {"bulk_port", reader.count(target.bulk_port, 0, 65'535)}})(node);
     const auto& table = *node.as_table();
     target.dht = dht.value_or(!target.listen.empty());
     check_together(reader, table, target);

@@ -164,6 +164,8 @@ Keys top_level(const Reader& reader, Config& config) {
        reader.section("credentials", {{"files", reader.list(config.credential_files)}})},
       {"registry", registries(reader, config)},
       {"cluster", cluster_section(reader, config.cluster)},
+      {"bulk", reader.section("bulk", {{"upload", reader.bytes(config.cluster.bulk_upload)},
+                                       {"download", reader.bytes(config.cluster.bulk_download)}})},
   };
 }
 

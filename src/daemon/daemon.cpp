@@ -64,7 +64,9 @@ std::unique_ptr<Neighbours> neighbours(const ClusterNode* node, const Config& co
 
 std::vector<chunk::Source*> sources(ClusterNode* node, chunk::Source& registry) {
   if (!node) return {&registry};
-  return {&node->swarm().source(), &registry};
+  std::vector<chunk::Source*> made{&node->swarm().source(), &registry};
+  if (auto* bulk = node->swarm().bulk_source()) made.insert(made.begin(), bulk);
+  return made;
 }
 
 /// A thread each, with a small window of the budget that all share.

@@ -129,6 +129,32 @@ void PeerHoldings::published(const util::Digest& layer,
   });
 }
 
+std::optional<swarm::ExchangedLayer> PeerHoldings::exchanged(const util::Digest& digest) {
+  const Using held(connection_);
+  const auto layer = parts_.library ? open(digest) : nullptr;
+  if (!layer || layer->ref().size == 0) return std::nullopt;
+  swarm::ExchangedLayer made{layer->with_origins(), layer->tree(), nullptr, nullptr};
+  made.stored = parts_.store->open(digest, made.ref.size);
+  if (!made.tree) {
+    const auto known = parts_.library->published(digest);
+    auto tree = known ? chunk::HashTree::from_leaves(made.ref.size, known->leaves, known->root)
+                      : std::nullopt;
+    if (!tree) return std::nullopt;
+    made.tree = std::make_shared<const chunk::HashTree>(std::move(*tree));
+    made.stored->trust(made.tree);
+  }
+  made.stands = [this, digest, root = made.tree->root()] { return stands(digest, root); };
+  return made;
+}
+
+bool PeerHoldings::stands(const util::Digest& digest, const util::Digest& root) {
+  const Using held(connection_);
+  const auto layer = parts_.library ? open(digest) : nullptr;
+  if (!layer) return false;
+  const auto tree = layer->tree();
+  return tree ? tree->root() == root : parts_.library->may_publish(digest);
+}
+
 void PeerHoldings::manifest(const std::string& reference, const std::string& platform,
                             std::function<void(std::optional<swarm::HeldManifest>)> callback) {
   std::optional<swarm::HeldManifest> found;

@@ -43,12 +43,14 @@ class PeerHoldings final : public swarm::Holdings {
                           util::ByteRange range, OnRead on_read) override;
   void published(const util::Digest& layer,
                  std::function<void(std::optional<swarm::PublishedLayer>)> callback) override;
+  std::optional<swarm::ExchangedLayer> exchanged(const util::Digest& layer) override;
   void manifest(const std::string& reference, const std::string& platform,
                 std::function<void(std::optional<swarm::HeldManifest>)> callback) override;
   void profile(const util::Digest& manifest,
                std::function<void(std::optional<std::string>)> callback) override;
 
  private:
+  [[nodiscard]] bool stands(const util::Digest& layer, const util::Digest& root);
   [[nodiscard]] std::shared_ptr<fetch::Layer> open(const util::Digest& layer);
 
   util::Workers& workers_;

@@ -270,7 +270,9 @@ void Brain::hurry(const FlightPtr& flight, chunk::FetchContext context) {
   context.sealed = flight->layer->sealed();
   auto& source = *sources[flight->attempts.back()->source];
   const auto plan = source.plan(flight->layer->with_origins(), flight->rest(), context);
-  if (plan && plan->hedge < flight->hedge) set_hedge(flight, plan->hedge);
+  // Who supplies nothing to a fault leaves it to the next source.
+  const auto hedge = plan ? plan->hedge : util::Duration::zero();
+  if (hedge < flight->hedge) set_hedge(flight, hedge);
 }
 
 void Brain::set_paused(const FlightPtr& flight, bool paused, Actions& actions) {

@@ -195,6 +195,7 @@ struct DemandServer::State {
       if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
     const auto now = std::chrono::steady_clock::now();
     const auto asker = request.peer == table.self() ? std::nullopt : asker_endpoint(request);
+    const bool is_public = options.bulk_port && holdings.access(repository).known_public;
     for (const auto& digest : asked) {
       if (!holdings.belongs(digest, repository)) continue;
       if (asker) views.wanted_by(*asker, digest, now, request.peer);
@@ -205,6 +206,7 @@ struct DemandServer::State {
       for (const auto& blocks : held->presence) layer.blocks.add(blocks);
       layer.shareholders = views.shareholders_of(digest, now);
       layer.shareholders.erase(request.peer);
+      if (is_public) layer.bulk_port = options.bulk_port(digest);
       news.layers.emplace(digest, std::move(layer));
     }
     respond(answer(200, "application/json", bytes_of(news.to_json())));

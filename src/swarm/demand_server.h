@@ -22,6 +22,9 @@ struct DemandServerOptions {
   std::string zone;
   ServeLimits limits;
   std::function<std::string()> node_id;  ///< ours
+  /// Our port in the BitTorrent exchange of a layer that anybody may have; 0: it is not exchanged.
+  /// A peer asks about it. Any thread; must not block. Empty: there is no such exchange.
+  std::function<uint16_t(const util::Digest&)> bulk_port{};
 };
 
 /// The serving half of the demand lane (design.md section 6): what is here, and as owner of a share

@@ -12,7 +12,9 @@
 
 #include "chunk/block.h"
 #include "chunk/fetch_context.h"
+#include "chunk/hash_tree.h"
 #include "chunk/layer_ref.h"
+#include "chunk/store.h"
 #include "util/digest.h"
 #include "util/operation.h"
 #include "util/outcome.h"
@@ -33,6 +35,15 @@ struct PublishedLayer {
   util::Bytes index;   ///< the layer index document
   util::Bytes leaves;  ///< of the hash tree, 32 bytes per block
   std::string claim;
+};
+
+/// A sealed layer, for whoever exchanges its bytes with other nodes.
+struct ExchangedLayer {
+  chunk::LayerRef ref;
+  std::shared_ptr<const chunk::HashTree> tree;
+  std::shared_ptr<chunk::StoredLayer> stored;
+  /// Whether the tree is still what the layer must match. Any thread; never blocks.
+  std::function<bool()> stands;
 };
 
 /// Who may have what is of a repository.
@@ -73,6 +84,8 @@ class Holdings {
   /// The answer may come later, on any thread: documents are read from the disk.
   virtual void published(const util::Digest& layer,
                          std::function<void(std::optional<PublishedLayer>)> callback) = 0;
+  /// Empty: it is not sealed here. May read documents from the disk.
+  [[nodiscard]] virtual std::optional<ExchangedLayer> exchanged(const util::Digest& layer) = 0;
   /// What a reference of a public repository stood for when it was last resolved here.
   /// `platform`: "linux/amd64".
   virtual void manifest(const std::string& reference, const std::string& platform,

@@ -161,7 +161,7 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
     if (peer.last() + kBelieved < now) continue;
     if (!peer.wants && !peer.news.sealed && peer.held == 0) continue;
     found.push_back({endpoint, peer.news.blocks.has(blocks), peer.wants, peer.news.sealed,
-                     peer.held, peer.news.size > 0 ? peer.repository : usual});
+                     peer.held, peer.news.size > 0 ? peer.repository : usual, peer.news.bulk_port});
   }
   return found;
 }

@@ -40,6 +40,7 @@ class LayerViews {
     bool sealed = false;
     uint64_t blocks = 0;       ///< that it has
     std::string repository{};  ///< that it knows the layer in
+    uint16_t bulk_port = 0;    ///< see LayerNews
     /// It takes part in the exchange of bytes.
     [[nodiscard]] bool exchanges() const { return wants || blocks > 0; }
   };

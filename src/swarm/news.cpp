@@ -30,6 +30,7 @@ util::Outcome<LayerNews> read_layer(const json& node) {
                                 chunk::block_count(made.size));
   if (!blocks) return Failure{Fault::invalid, "blocks that do not fit the layer"};
   made.blocks = std::move(*blocks);
+  made.bulk_port = node.value("bulk_port", uint16_t{0});
   const json named = node.value("shareholders", json::object());
   if (!named.is_object() || named.size() > kMostShareholders)
     return Failure{Fault::invalid, "shareholders out of bounds"};
@@ -52,12 +53,14 @@ json texts(const std::map<std::string, Endpoint>& shareholders) {
 
 std::string News::to_json() const {
   json list = json::object();
-  for (const auto& [digest, layer] : layers)
-    list[digest.hex()] = {{"size", layer.size},
-                          {"wants", layer.wants},
-                          {"sealed", layer.sealed},
-                          {"blocks", layer.blocks.to_base64()},
-                          {"shareholders", texts(layer.shareholders)}};
+  for (const auto& [digest, layer] : layers) {
+    auto& said = list[digest.hex()] = {{"size", layer.size},
+                                       {"wants", layer.wants},
+                                       {"sealed", layer.sealed},
+                                       {"blocks", layer.blocks.to_base64()},
+                                       {"shareholders", texts(layer.shareholders)}};
+    if (layer.bulk_port != 0) said["bulk_port"] = layer.bulk_port;
+  }
   return json{{"zone", zone}, {"layers", std::move(list)}}.dump();
 }
 

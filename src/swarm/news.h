@@ -23,6 +23,7 @@ struct LayerNews {
   BlockSet blocks;      ///< that it has, or has on their way from the registry
   /// Literal, by node id: that it knows of, the asker and itself left out.
   std::map<std::string, Endpoint> shareholders{};
+  uint16_t bulk_port = 0;  ///< where it exchanges the layer by BitTorrent; 0: it does not
   bool operator==(const LayerNews&) const = default;
 };
 
@@ -32,7 +33,7 @@ struct News {
   std::map<util::Digest, LayerNews> layers;
 
   /// {"zone":"a","layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>",
-  /// "shareholders":{"<node id>":"10.0.0.3:7946"}}}}
+  /// "shareholders":{"<node id>":"10.0.0.3:7946"},"bulk_port":7950}}}; without "bulk_port" it is 0
   [[nodiscard]] std::string to_json() const;
   /// Failure (invalid): not such a text; a zone of more than 63 characters, a layer of more than
   /// 1 TiB, more than 256 layers or more than 64 shareholders of one. Pure.

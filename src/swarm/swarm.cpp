@@ -9,6 +9,7 @@
 #include <set>
 
 #include "cluster/claim.h"
+#include "swarm/bulk_lane.h"
 #include "swarm/demand_client.h"
 #include "swarm/demand_server.h"
 #include "swarm/discovery.h"
@@ -48,6 +49,12 @@ ServeLimits limits(unsigned requests) {
   return made;
 }
 
+BulkOptions bulk_options(const SwarmOptions& options) {
+  BulkOptions made{options.listen, options.bulk_rates, options.zone, options.cross_zone_rate > 0};
+  for (auto& endpoint : made.listen) endpoint.port = options.bulk_port;
+  return made;
+}
+
 DiscoveryOptions discovery_options(const SwarmOptions& options) {
   DiscoveryOptions made;
   made.peers = options.peers;
@@ -72,9 +79,13 @@ struct Swarm::State {
         announced_gauge(metrics.gauge("swarmfs_announced_layers",
                                       "Layers that the DHT is told this node has or wants.")) {
     client.set_tls(material(*identity.current()));
+    if (options.bulk_port != 0)
+      bulk = std::make_unique<BulkLane>(bulk_options(options), holdings, table, views, its_timers,
+                                        metrics, material(*identity.current()),
+                                        identity.current()->issuer_pem());
     server = std::make_unique<DemandServer>(
         DemandServerOptions{texts(options.listen), options.zone, limits(options.max_requests),
-                            node_id()},
+                            node_id(), bulk_port_of()},
         material(*identity.current()), holdings, table, views, metrics);
     discovery = std::make_unique<Discovery>(
         discovery_options(options),
@@ -83,6 +94,7 @@ struct Swarm::State {
     changes = identity.on_change([this](const std::shared_ptr<const cluster::Identity>& fresh) {
       client.set_tls(material(*fresh));
       server->set_tls(material(*fresh));
+      if (bulk) bulk->set_identity(material(*fresh), fresh->issuer_pem());
       auto all = announced.lock();
       for (auto& [layer, keys] : *all) renew(keys, layer);
     });
@@ -95,6 +107,7 @@ struct Swarm::State {
     look_ups.lock()->clear();
     discovery.reset();
     server.reset();
+    bulk.reset();
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -105,6 +118,10 @@ struct Swarm::State {
   Asker asker() {
     return {options.zone, options.listen.front().port, node_id(),
             [this](const std::string& repository) { return holdings.access(repository); }};
+  }
+  std::function<uint16_t(const util::Digest&)> bulk_port_of() {
+    if (!bulk) return {};
+    return [this](const util::Digest& layer) { return bulk->asked(layer); };
   }
   PeerSourceOptions source_options() {
     return {options.zone, node_id(), options.provisional, options.cross_zone_rate,
@@ -245,7 +262,8 @@ struct Swarm::State {
   std::unique_ptr<PeerSource> source;  // needs client, table, views; calls look_for()
   NewsRounds rounds;                   // needs client, table, views
   util::Sync<std::map<util::Digest, std::vector<util::Operation>>> look_ups;
-  std::unique_ptr<DemandServer> server;  // needs table, views
+  std::unique_ptr<BulkLane> bulk;        // needs holdings, table, views; null: no such exchange
+  std::unique_ptr<DemandServer> server;  // needs table, views, bulk
   util::Sync<std::map<util::Digest, std::set<DhtKey>>> announced;
   std::unique_ptr<Discovery> discovery;  // needs table, rounds
   util::Operation changes;               // needs client, server, discovery
@@ -261,6 +279,10 @@ Swarm::~Swarm() = default;
 
 chunk::Source& Swarm::source() {
   return *state_->source;
+}
+
+chunk::Source* Swarm::bulk_source() {
+  return state_->bulk ? &state_->bulk->source() : nullptr;
 }
 
 uint64_t Swarm::share_length(const chunk::LayerRef& layer, util::ByteRange range) const {
@@ -300,6 +322,7 @@ void Swarm::blame(const std::string& node_id, const util::Digest& layer, const s
   const std::string reason = "layer " + layer.short_hex() + ": " + why;
   util::log::error("node {} is banned: {}", node_id, reason);
   state_->table.pardon(layer);
+  if (state_->bulk) state_->bulk->pardon(layer);
   state_->table.ban_node(node_id, reason);
 }
 

@@ -15,6 +15,7 @@
 #include "swarm/holdings.h"
 #include "swarm/layer_views.h"
 #include "swarm/peer_table.h"
+#include "swarm/torrent_session.h"
 #include "util/metrics.h"
 #include "util/timers.h"
 
@@ -28,6 +29,8 @@ struct SwarmOptions {
   uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
   bool provisional = true;       ///< members may give bytes that no hash tree covers
   unsigned max_requests = 256;   ///< of other nodes, answered at once
+  uint16_t bulk_port = 0;  ///< of the BitTorrent exchange, at the addresses of listen; 0: none
+  BulkRates bulk_rates;    ///< of it
   /// How often a few of the announced layers are looked after; what is gone is not announced on.
   std::chrono::milliseconds look_over{5'000};
 };
@@ -58,6 +61,8 @@ class Swarm {
   Swarm& operator=(const Swarm&) = delete;
 
   [[nodiscard]] chunk::Source& source();
+  /// The BitTorrent exchange; null: there is none. To be asked before source().
+  [[nodiscard]] chunk::Source* bulk_source();
   /// See PeerSource::share_length.
   [[nodiscard]] uint64_t share_length(const chunk::LayerRef& layer, util::ByteRange range) const;
   /// The layer will be wanted: looks for who has it, and tells others.

@@ -94,6 +94,10 @@ zone = "eu-1a"
 cross_zone_rate = "100MB"
 provisional = "registry-only"
 max_peer_requests = 5
+bulk_port = 7950
+[bulk]
+upload = "50MB"
+download = 7
 )",
                                               "x.toml")
                                      .cluster;
@@ -107,6 +111,9 @@ max_peer_requests = 5
   EXPECT_EQ(cluster.cross_zone_rate, 100'000'000u);
   EXPECT_EQ(cluster.provisional, Provisional::registry_only);
   EXPECT_EQ(cluster.max_peer_requests, 5u);
+  EXPECT_EQ(cluster.bulk_port, 7950u);
+  EXPECT_EQ(cluster.bulk_upload, 50'000'000u);
+  EXPECT_EQ(cluster.bulk_download, 7u);
 }
 
 TEST(Config, without_a_cluster_there_are_no_peers) {
@@ -116,6 +123,7 @@ TEST(Config, without_a_cluster_there_are_no_peers) {
     EXPECT_FALSE(cluster.dht);
     EXPECT_EQ(cluster.provisional, Provisional::cluster);
     EXPECT_EQ(cluster.max_peer_requests, 256u);
+    EXPECT_EQ(cluster.bulk_port, 0u);
   }
 }
 
@@ -166,6 +174,12 @@ TEST(Config, errors_name_the_line_and_the_reason) {
       {"[cluster]\npeers = [\"\"]\n", "is not like"},
       {"[cluster]\n\npeers = [\"a\"]\n", "x.toml:3: peers does nothing without listen"},
       {"[cluster]\ndns = [\"a\"]\n", "x.toml:2: dns does nothing without listen"},
+      {"[cluster]\nbulk_port = 7950\n", "x.toml:2: bulk_port does nothing without listen"},
+      {"[cluster]\ntoken_file=\"/t\"\nlisten = [\"10.0.0.3:7946\"]\nbulk_port = 7946\n",
+       "x.toml:4: bulk_port: 7946 is taken"},
+      {"[cluster]\ntoken_file=\"/t\"\nlisten = [\"10.0.0.3:7946\"]\nbulk_port = 7947\n",
+       "x.toml:4: bulk_port: 7947 is taken"},
+      {"[cluster]\nbulk_port = 65536\n", "x.toml:2: "},
       {"[cluster]\ndht = true\n", "x.toml:2: dht does nothing without listen"},
       {"[cluster]\ntoken_file = \"t\"\n", "x.toml:2: 't' is not an absolute path"},
       {"[cluster]\ncert_file=\"/c\"\ntoken_file=\"/t\"\n", "x.toml:3: either token_file or"},

@@ -331,6 +331,19 @@ TEST_F(SourcesTest, a_fault_that_joins_bulk_hurries_it) {
   expect_bytes(fault, {0, 100});
 }
 
+TEST_F(SourcesTest, a_fault_that_joins_bulk_of_a_source_without_faults_goes_to_the_next_one) {
+  start_with_peer();
+  peer_.set_plan(Plan{UINT64_MAX, std::chrono::minutes(1)});
+  const auto backfill =
+      fetcher_->bring_in(layer_, Class::backfill, [](const Outcome<util::Done>&) {});
+  peer_.set_plan(std::nullopt);
+  auto fault = read({0, 100});
+  await([&] { return source_.requests() == 1; });
+  EXPECT_EQ(source_.context(0).cls, Class::fault);
+  source_.answer(0, UINT64_MAX);
+  expect_bytes(fault, {0, 100});
+}
+
 TEST_F(SourcesTest, for_a_peer_no_peer_is_asked) {
   start_with_peer();
   auto one = read_for_peer({0, 100});

@@ -31,12 +31,15 @@ class DemandServerTest : public DemandTest {
   }
   ~DemandServerTest() override { server_.reset(); }
 
-  void serve(ServeLimits limits) {
+  void serve(ServeLimits limits, std::function<uint16_t(const util::Digest&)> bulk_port = {}) {
     server_.reset();
     const auto own = ca_.issue("server");
     server_ = std::make_unique<DemandServer>(
-        DemandServerOptions{
-            {server_at_.to_string()}, "there", limits, [] { return std::string("server"); }},
+        DemandServerOptions{{server_at_.to_string()},
+                            "there",
+                            limits,
+                            [] { return std::string("server"); },
+                            std::move(bulk_port)},
         http::TlsMaterial{own.certificate_pem, own.key_pem, ca_.pem()}, holdings_, their_table_,
         their_views_, metrics_);
   }
@@ -204,6 +207,28 @@ TEST_F(DemandServerTest, names_the_shareholders_that_it_knows_but_the_asker) {
               (std::map<std::string, Endpoint>{{"other", other}}))
         << asks;
   }
+}
+
+TEST_F(DemandServerTest, says_where_it_exchanges_a_layer_that_anybody_may_have) {
+  std::atomic<int> asked = 0;
+  serve({}, [&](const util::Digest& layer) {
+    ++asked;
+    return layer == layer_.digest ? uint16_t{7950} : uint16_t{0};
+  });
+  const auto bulk_port = [&] {
+    const auto answer =
+        ask("/v1/layers", {{"repository", kRepository}, {"layers", layer_.digest.hex()}});
+    const auto news = News::parse(answer.body);
+    return news && news->layers.contains(layer_.digest)
+               ? int{news->layers.at(layer_.digest).bulk_port}
+               : -1;
+  };
+  EXPECT_EQ(bulk_port(), 7950);
+  EXPECT_EQ(asked, 1);
+  holdings_.access_.known_public = false;
+  EXPECT_EQ(bulk_port(), -1) << "no proof, no answer";
+  EXPECT_EQ(asked, 1) << "a private layer is not exchanged";
+  server_.reset();
 }
 
 TEST_F(DemandServerTest, does_not_take_itself_for_a_member) {

@@ -65,6 +65,9 @@ class FakeHoldings final : public Holdings {
                  std::function<void(std::optional<PublishedLayer>)> callback) override {
     callback(published_);
   }
+  std::optional<ExchangedLayer> exchanged(const util::Digest& layer) override {
+    return layer == layer_ ? exchanged_ : std::nullopt;
+  }
   void manifest(const std::string& reference, const std::string& platform,
                 std::function<void(std::optional<HeldManifest>)> callback) override {
     const bool known = reference == "docker.io/library/nginx:1" && platform == "linux/amd64";
@@ -82,6 +85,7 @@ class FakeHoldings final : public Holdings {
   Access access_;
   std::optional<HeldLayer> held_;
   std::optional<PublishedLayer> published_;
+  std::optional<ExchangedLayer> exchanged_;
   std::optional<HeldManifest> manifest_;
   std::optional<std::string> profile_;
   std::atomic<int> fetches_{0};

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "chunk/source.h"
+#include "swarm/bulk_meters.h"
+#include "swarm/holdings.h"
+#include "swarm/layer_views.h"
+#include "swarm/peer_table.h"
+#include "swarm/torrent_session.h"
+#include "util/timers.h"
+#include "util/workers.h"
+
+namespace swarmfs::swarm {
+
+struct BulkOptions {
+  std::vector<Endpoint> listen;  ///< literal; not empty, all with the same port
+  BulkRates rates;
+  std::string zone;        ///< ours
+  bool same_zone = false;  ///< connects to nobody of another zone
+};
+
+/// Which layers this node exchanges by BitTorrent, and with whom: sealed ones of public
+/// repositories, while they are brought in here or members ask about them; with the members that
+/// say so in their news. Looks around every 250 ms, on a thread of its own. Any thread.
+class BulkLane {
+ public:
+  /// Throws util::Error where it cannot listen. What it refers to outlives it.
+  BulkLane(BulkOptions options, Holdings& holdings, PeerTable& table, LayerViews& views,
+           util::Timers& timers, util::Metrics& metrics, const http::TlsMaterial& material,
+           std::string ca_pem);
+  ~BulkLane();
+  BulkLane(const BulkLane&) = delete;
+  BulkLane& operator=(const BulkLane&) = delete;
+
+  /// Its transfers end before the lane does.
+  [[nodiscard]] chunk::Source& source() { return *source_; }
+
+  /// A member asks about the layer of a public repository: our port if it is exchanged here, else
+  /// 0; it may be soon.
+  uint16_t asked(const util::Digest& layer);
+  /// `ca_pem`: the one CA that issued our certificate; only who has it of the same CA meets us.
+  void set_identity(const http::TlsMaterial& material, const std::string& ca_pem);
+  /// See PeerTable::pardon.
+  void pardon(const util::Digest& layer) { session_.pardon(layer); }
+
+ private:
+  struct Entry {
+    std::shared_ptr<TorrentLayer> layer;
+    std::function<bool()> stands;
+  };
+  struct State {
+    std::map<util::Digest, util::SteadyTime> asked;
+    std::map<util::Digest, Entry> entries;
+  };
+
+  void order_look();
+  void look();
+  [[nodiscard]] std::set<util::Digest> wanted();
+  [[nodiscard]] std::set<util::Digest> asked_lately();
+  [[nodiscard]] bool is_public(const chunk::LayerRef& layer);
+  /// What goes wrong with one layer is no other's.
+  static void attend(const util::Digest& digest, const std::function<void()>& call);
+  void add(const util::Digest& digest);
+  void look_after(const util::Digest& digest, bool is_wanted);
+  [[nodiscard]] std::vector<Endpoint> strangers_to(const TorrentLayer& layer) const;
+  void drop(const util::Digest& digest);
+  void on_liar(const std::string& address, const util::Digest& layer, const std::string& why);
+
+  const BulkOptions options_;
+  Holdings& holdings_;
+  PeerTable& table_;
+  LayerViews& views_;
+  BulkMeters meters_;
+  util::Sync<std::string> ca_pem_;
+  std::atomic<bool> identity_changed_{false};
+  std::atomic<bool> looking_{false};
+  util::Sync<State> state_;
+  util::Workers deliveries_{1};
+  TorrentSession session_;                  // needs meters, table, views
+  std::unique_ptr<chunk::Source> source_;   // needs session, deliveries, state
+  std::unique_ptr<util::Workers> lookout_;  // needs all of them
+  util::Operation tick_;                    // needs lookout
+};
+
+}  // namespace swarmfs::swarm
