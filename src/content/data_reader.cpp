@@ -3,6 +3,7 @@
 
 #include "content/data_reader.h"
 
+#include <array>
 #include <atomic>
 #include <cstring>
 
@@ -15,8 +16,13 @@ using util::Failure;
 using util::Fault;
 using util::Outcome;
 using util::SharedBytes;
+using namespace std::chrono_literals;
 
 namespace {
+
+/// A window has peers alone as its source, and who has it is news after a moment. Then the layer is
+/// streamed for its sake.
+constexpr std::array kWindowPauses{100ms, 300ms, 600ms};
 
 struct Piece {
   ByteRange space;
@@ -101,6 +107,7 @@ struct DataReader::SpanFlight {
   bool claimed = false;  ///< as Gather's
   int attempt = 0;
   bool doubted_window = false, made_windows = false;
+  size_t window_tries = 0;
   std::atomic<int> lacking{0};  ///< of the next two
   std::optional<Outcome<SharedBytes>> bytes;
   std::optional<Outcome<SharedBytes>> packed;  ///< window; empty: `window` it is
@@ -326,7 +333,11 @@ void DataReader::part_came(const SpanFlightPtr& flight) {
   // Who joined later has more time left, and may still get it from where it did not come in time.
   if (flight->made_windows || why.fault == Fault::cancelled || why.fault == Fault::timed_out)
     return not_brought(flight, why);
-  make_windows(flight, false);
+  if (flight->window_tries == kWindowPauses.size()) return make_windows(flight, false);
+  timers_.post(kWindowPauses.at(flight->window_tries++), [this, flight] {
+    flight->lacking = 1;
+    bring_window(flight);
+  });
 }
 
 void DataReader::on_wrong_window(const SpanFlightPtr& flight, const Failure& why) {

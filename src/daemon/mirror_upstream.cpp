@@ -86,7 +86,11 @@ std::optional<mirror::Document> MirrorUpstream::from_members(const oci::Referenc
     return std::nullopt;
   auto answer = std::make_shared<std::promise<std::optional<swarm::GivenManifest>>>();
   auto future = answer->get_future();
-  asking_.post(util::Workers::Urgency::normal, [node, reference, answer] {
+  const auto until = std::chrono::steady_clock::now() + kMemberPatience;
+  asking_.post(util::Workers::Urgency::normal, [this, until, node, reference, answer] {
+    // Nobody waits any more.
+    if (stopping_ || std::chrono::steady_clock::now() >= until)
+      return answer->set_value(std::nullopt);
     try {
       answer->set_value(node->swarm().find_manifest(reference.to_string(), reference.digest,
                                                     oci::Platform::host().to_string()));
@@ -121,20 +125,26 @@ void MirrorUpstream::note_index(const oci::Reference& reference, const mirror::D
 }
 
 void MirrorUpstream::gave(const oci::Reference& reference, const mirror::Document& document,
-                          bool by_member) {
+                          mirror::Word word) {
   const auto parsed = oci::parse_manifest(*document.bytes);
   if (!parsed) return;  // an artifact: its blobs come from the registry alone
   if (const auto* index = std::get_if<oci::Index>(&*parsed))
-    return note_index(reference, document, *index);
+    return word == mirror::Word::registry ? note_index(reference, document, *index) : void();
   const auto& manifest = std::get<oci::Manifest>(*parsed);
-  const std::optional<bool> hearsay = by_member ? std::optional(true) : std::nullopt;
+  const std::optional<bool> hearsay =
+      word == mirror::Word::member ? std::optional(true) : std::nullopt;
   image::Resolved resolved{document.digest, *document.bytes};
-  parts_.catalog.resolved(reference, oci::Platform::host(), resolved, hearsay);
+  // What the ledger remembers the catalog was told then: it is nobody's word of today.
+  if (word != mirror::Word::ledger)
+    parts_.catalog.resolved(reference, oci::Platform::host(), resolved, hearsay);
   std::optional<Choice> choice;
   {
     auto choices = choices_.lock();
     const auto found = choices->find({repository_name(reference), document.digest});
-    if (found != choices->end()) choice = found->second;
+    if (found != choices->end()) {
+      choice = std::move(found->second);
+      choices->erase(found);
+    }
   }
   if (choice) {
     resolved.indexes.push_back(*choice->index);

@@ -45,7 +45,7 @@ class MirrorUpstream final : public mirror::Upstream {
                                       const std::string& query, const http::Headers& headers,
                                       util::SteadyTime deadline) override;
   void gave(const oci::Reference& reference, const mirror::Document& document,
-            bool by_member) override;
+            mirror::Word word) override;
   std::shared_ptr<const void> opened(const chunk::LayerRef& blob) override;
   void complete(const chunk::LayerRef& blob, const std::string& media_type) override;
 

@@ -20,6 +20,7 @@ constexpr std::chrono::seconds kSilent{3};
 
 void Brain::enqueue(const FlightPtr& flight) {
   flight->queued = true;
+  flight->progress = std::chrono::steady_clock::now();
   queue.push_back(flight);
 }
 
@@ -38,7 +39,9 @@ void Brain::admit_waiting(Actions& actions) {
     for (const auto& flight : queue) {
       if (flight->paused) continue;
       able.push_back(flight);
-      waiting.push_back({flight->context.cls, flight->ours, flight->layer->state_->inflow});
+      Class cls = flight->context.cls;
+      for (const auto& part : flight->parts) cls = std::min(cls, part.waiter->context.cls);
+      waiting.push_back({cls, flight->ours, flight->layer->state_->inflow});
     }
     const auto next = next_in(waiting, inflow, limit);
     if (!next) return;
@@ -60,11 +63,22 @@ void Brain::watch_queue() {
         const auto since = std::chrono::steady_clock::now() - kSilent;
         for (const auto& flight : self->flights)
           if (!flight->attempts.empty() && flight->progress < since) self->give_inflow(*flight);
+        self->let_eldest_in(since, actions);
         self->admit_waiting(actions);
       }
       run(actions);
     });
   });
+}
+
+void Brain::let_eldest_in(util::SteadyTime since, Actions& actions) {
+  if (stopping) return;
+  const auto eldest =
+      std::find_if(queue.begin(), queue.end(), [](const auto& one) { return !one->paused; });
+  if (eldest == queue.end() || (*eldest)->progress >= since) return;
+  const FlightPtr flight = *eldest;
+  leave_queue(flight);
+  let_in(flight, actions);
 }
 
 void Brain::let_in(const FlightPtr& flight, Actions& actions) {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "util/error.h"
+
 namespace swarmfs::fetch {
 
 using chunk::Class;
@@ -40,6 +42,10 @@ std::shared_ptr<Layer> Brain::open(const chunk::LayerRef& ref) {
   const std::lock_guard hold(mutex);
   auto& known = layers[{ref.digest, ref.form}];
   if (auto old = known.lock()) {
+    if (old->ref().size != ref.size)
+      throw util::Error("layer " + ref.digest.to_string() + " has " +
+                        std::to_string(old->ref().size) + " bytes, not " +
+                        std::to_string(ref.size) + " as a manifest says");
     auto origins = old->origins_.lock();
     for (const auto& origin : ref.origins)
       if (std::find(origins->begin(), origins->end(), origin) == origins->end())

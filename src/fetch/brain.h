@@ -89,6 +89,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void admit_waiting(Actions& actions);
   /// While somebody waits: who is silent makes room.
   void watch_queue();
+  /// Who has queued since before `since`: others, of peers perhaps, may take all the room for long.
+  void let_eldest_in(util::SteadyTime since, Actions& actions);
   void let_in(const FlightPtr& flight, Actions& actions);
   void take_inflow(Flight& flight);
   void give_inflow(Flight& flight);

@@ -102,15 +102,16 @@ struct Server::State {
                     [&] { return locked->stopping || locked->count < options.max_connections; });
         if (locked->stopping) return;
       }
-      boost::system::error_code error;
-      auto connection = std::make_unique<asio::io_context>(1);
-      Socket socket(*connection);
-      acceptor.accept(socket, error);
-      if (!error) {
+      try {
+        auto connection = std::make_unique<asio::io_context>(1);
+        Socket socket(*connection);
+        acceptor.accept(socket);
         // A body must not wait until its header is acknowledged.
-        socket.set_option(asio::ip::tcp::no_delay(true), error);
+        boost::system::error_code of_tcp_alone;
+        socket.set_option(asio::ip::tcp::no_delay(true), of_tcp_alone);
         if (!take(std::move(connection), std::move(socket))) return;
-      } else {
+      } catch (const std::exception& error) {  // no descriptors left, mostly
+        util::log::debug("http: no connection is accepted: {}", error.what());
         std::this_thread::sleep_for(kOutOfRoom);
       }
     }
@@ -125,7 +126,11 @@ struct Server::State {
     try {
       std::thread([this, place, own = std::move(own), moved = std::move(socket)]() mutable {
         ServerConnection connection(options, handler, *own, std::move(moved));
-        connection.serve();
+        try {
+          connection.serve();
+        } catch (const std::exception& error) {
+          util::log::error("http: a connection breaks off: {}", error.what());
+        }
         forget(place);  // before the descriptor is another's
       }).detach();
     } catch (const std::system_error& error) {

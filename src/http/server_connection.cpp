@@ -20,6 +20,14 @@ namespace {
 constexpr size_t kSendPiece = 256 * 1024;
 /// How long a client may go on talking after we have said our last word.
 constexpr std::chrono::seconds kFarewell{5};
+/// Of a header's value; Beast throws at 64 KiB.
+constexpr size_t kLongestValue = 32 * 1024;
+
+/// Values may come from other registries and their documents: one must not end its header.
+bool is_one_line(std::string_view value) {
+  return value.size() <= kLongestValue &&
+         value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
 
 std::optional<ServerRequest> decode_request(
     const beast::http::request<beast::http::string_body>& message) {
@@ -134,7 +142,8 @@ bool ServerConnection::refuse(int status, const std::string& why) {
 bool ServerConnection::respond(const Message& message, const ServerResponse& made) {
   Head head(static_cast<beast::http::status>(made.status), message.version());
   head.set(beast::http::field::content_type, made.content_type);
-  for (const auto& [name, value] : made.headers) head.insert(name, value);
+  for (const auto& [name, value] : made.headers)
+    if (is_one_line(value)) head.insert(name, value);
   const uint64_t length = made.length.value_or(made.body.size());
   if (!has_no_body(made.status)) head.content_length(length);
   head.keep_alive(message.keep_alive());

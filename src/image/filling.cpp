@@ -13,6 +13,9 @@ using util::Outcome;
 
 namespace {
 
+/// Of one entry: an index by another's word may name any number of windows for it.
+constexpr uint64_t kMostWindows = 4 << 20;
+
 std::string profile_name(const Image& image) {
   return "profile/" + image.manifest.hex();
 }
@@ -50,7 +53,8 @@ void ImageLibrary::prefetch_known(const std::shared_ptr<const Image>& image) {
   std::vector<Wish> wishes;
   for (const auto& entry : load_profile(*image).entries) {
     const auto& content = *image->contents[entry.layer];
-    if (const auto range = content.index->windows_for(entry.bytes); !range.empty())
+    const auto range = content.index->windows_for(entry.bytes);
+    if (!range.empty() && range.length <= kMostWindows)
       wishes.push_back({content.windows->stored(), range, true});
     wishes.push_back({content.bytes, entry.bytes, false});
   }

@@ -18,12 +18,17 @@ class PrefetchRun : public std::enable_shared_from_this<PrefetchRun> {
       : fetcher_(fetcher), wishes_(std::move(wishes)), on_done_(std::move(on_done)) {}
 
   void pump() {
+    // What fails inside start() calls back here: the loop goes on instead.
+    if (std::exchange(state_.lock()->pumping, true)) return;
     for (;;) {
       size_t index = 0;
       {
         auto state = state_.lock();
         while (state->next < wishes_.size() && is_here(wishes_[state->next])) ++state->next;
-        if (state->stopped || state->next == wishes_.size() || state->bytes >= kWindow) break;
+        if (state->stopped || state->next == wishes_.size() || state->bytes >= kWindow) {
+          state->pumping = false;
+          break;
+        }
         index = state->next++;
         state->bytes += wishes_[index].bytes.length;
         state->live.emplace(index, util::Operation());
@@ -48,6 +53,7 @@ class PrefetchRun : public std::enable_shared_from_this<PrefetchRun> {
     size_t next = 0;
     uint64_t bytes = 0;  ///< under way
     std::map<size_t, util::Operation> live;
+    bool pumping = false;
     bool stopped = false;
     bool finished = false;
   };

@@ -3,6 +3,8 @@
 
 #include "mirror/document.h"
 
+#include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 namespace swarmfs::mirror {
@@ -12,11 +14,18 @@ using nlohmann::json;
 namespace {
 
 constexpr size_t kMostBlobs = 1024;
-constexpr uint64_t kLargestBlob = 1ull << 45;
 
 std::string string_of(const json& value, const char* key) {
   const auto found = value.find(key);
   return found != value.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+bool is_media_type(std::string_view text) {
+  static constexpr std::string_view kOthers = "/.+-_!#$&^;= ";
+  return !text.empty() && text.size() < 256 &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return std::isalnum(c) || kOthers.find(static_cast<char>(c)) != std::string_view::npos;
+         });
 }
 
 void add_blob(const json& value, std::vector<NamedBlob>& to) {
@@ -26,7 +35,9 @@ void add_blob(const json& value, std::vector<NamedBlob>& to) {
   if (!digest || size == value.end() || !size->is_number_unsigned() ||
       size->get<uint64_t>() > kLargestBlob)
     return;
-  to.push_back({*digest, size->get<uint64_t>(), string_of(value, "mediaType")});
+  auto type = string_of(value, "mediaType");
+  if (!is_media_type(type)) type = "application/octet-stream";
+  to.push_back({*digest, size->get<uint64_t>(), std::move(type)});
 }
 
 }  // namespace
@@ -34,7 +45,7 @@ void add_blob(const json& value, std::vector<NamedBlob>& to) {
 std::string media_type_of(util::ByteView document) {
   const json value = json::parse(util::as_text(document), nullptr, false);
   if (!value.is_object()) return "application/octet-stream";
-  if (auto stated = string_of(value, "mediaType"); !stated.empty()) return stated;
+  if (auto stated = string_of(value, "mediaType"); is_media_type(stated)) return stated;
   if (value.contains("manifests")) return "application/vnd.oci.image.index.v1+json";
   if (value.contains("signatures"))
     return "application/vnd.docker.distribution.manifest.v1+prettyjws";

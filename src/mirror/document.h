@@ -23,6 +23,9 @@ struct Document {
   static Document of(util::Bytes bytes);
 };
 
+/// Who claims more is not believed: what is kept of a layer in memory grows with its size.
+inline constexpr uint64_t kLargestBlob = 1ull << 40;
+
 /// A blob that a document names.
 struct NamedBlob {
   util::Digest digest;

@@ -111,12 +111,17 @@ std::optional<Document> Ledger::find(const oci::Reference& reference) {
 std::optional<Ledger::Blob> Ledger::blob(const std::string& repository,
                                          const util::Digest& digest) const {
   auto records = records_.lock();
+  std::optional<Blob> found;
+  uint64_t touched = 0;
   for (const auto& [manifest, record] : *records) {
-    if (!record.uses.contains(repository)) continue;
-    for (const auto& blob : record.blobs)
-      if (blob.digest == digest) return Blob{blob, manifest};
+    if (!record.uses.contains(repository) || (found && record.touched < touched)) continue;
+    for (const auto& blob : record.blobs) {
+      if (blob.digest != digest) continue;
+      found = Blob{blob, manifest};
+      touched = record.touched;
+    }
   }
-  return std::nullopt;
+  return found;
 }
 
 void Ledger::set_public(const std::string& repository, bool open) {
@@ -164,7 +169,6 @@ void Ledger::save_later(const util::Digest& digest) {
 std::string Ledger::to_json(const Record& record) {
   json made = {{"version", kLedgerVersion},
                {"manifest", util::as_text(*record.document.bytes)},
-               {"media_type", record.document.media_type},
                {"touched", record.touched},
                {"repositories", json::object()}};
   for (const auto& [repository, use] : record.uses)
@@ -179,7 +183,6 @@ std::optional<Ledger::Record> Ledger::parse(std::string_view text) {
     const auto bytes = util::as_bytes(saved.at("manifest").get_ref<const std::string&>());
     Record made;
     made.document = Document::of({bytes.begin(), bytes.end()});
-    made.document.media_type = saved.at("media_type").get<std::string>();
     made.blobs = blobs_of(bytes);
     made.touched = saved.at("touched").get<uint64_t>();
     for (const auto& [repository, use] : saved.at("repositories").items())

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "util/error.h"
 #include "util/log.h"
 
 namespace swarmfs::mirror {
@@ -138,9 +139,11 @@ ServerResponse Mirror::dispatch(const Route& route, const ServerRequest& request
 }
 
 std::optional<Document> Mirror::find_manifest(const oci::Reference& reference,
-                                              Permission permission, bool& by_member) {
+                                              Permission permission, Word& word) {
+  word = Word::ledger;
   if (reference.digest && permission.kind == Kind::allowed)
     if (auto known = ledger_.find(reference)) return known;
+  word = Word::registry;
   if (permission.document) return std::move(permission.document);
   if (permission.kind == Kind::allowed && !permissions_.silent(reference.registry)) {
     auto fetched =
@@ -150,11 +153,11 @@ std::optional<Document> Mirror::find_manifest(const oci::Reference& reference,
     if (!util::may_pass(fetched.failure().fault)) return std::nullopt;
     permissions_.fell_silent(reference.registry);
   }
+  word = Word::ledger;
   if (permission.kind == Kind::allowed)
     if (auto known = ledger_.find(reference)) return known;
-  auto given = upstream_.from_members(reference);
-  by_member = given.has_value();
-  return given;
+  word = Word::member;
+  return upstream_.from_members(reference);
 }
 
 ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request) {
@@ -164,10 +167,10 @@ ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request
                                        std::chrono::steady_clock::now() + options_.patience);
   if (permission.kind == Kind::denied) return refused(permission, reference);
   if (permission.kind == Kind::absent) return unknown_manifest(reference);
-  bool by_member = false;
-  const auto document = find_manifest(reference, std::move(permission), by_member);
+  Word word{};
+  const auto document = find_manifest(reference, std::move(permission), word);
   if (!document) return unknown_manifest(reference);
-  if (by_member) permissions_.grant(reference, authorization);
+  if (word == Word::member) permissions_.grant(reference, authorization);
   ledger_.note(reference, *document);
   if (authorization.empty()) ledger_.set_public(repository_of(reference), true);
   if (!accepts(request.headers, document->media_type)) return unknown_manifest(reference);
@@ -178,7 +181,7 @@ ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request
     made.status = 304;
   } else if (request.method == "GET") {
     made.body = util::as_text(*document->bytes);
-    upstream_.gave(reference, *document, by_member);
+    upstream_.gave(reference, *document, word);
     util::log::info("mirror: {} gets {} ({})", header_of(request, "User-Agent"),
                     reference.to_string(), document->digest.short_hex());
   }
@@ -213,7 +216,7 @@ ServerResponse Mirror::stranger(const Route& route, const ServerRequest& request
   asked.method = "HEAD";
   asked.query.clear();
   auto answer = relay(route, asked);
-  if (answer.status == 200 && answer.length.value_or(0) > 0) {
+  if (answer.status == 200 && answer.length.value_or(0) > 0 && *answer.length <= kLargestBlob) {
     found = NamedBlob{*route.reference.digest, *answer.length, "application/octet-stream"};
     return answer;
   }
@@ -275,7 +278,11 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
   made->media_type = media_type;
   made->ref = ref;
   made->range = wanted.range;
-  made->layer = fetcher_.open(ref);
+  try {
+    made->layer = fetcher_.open(ref);
+  } catch (const util::Error& error) {
+    return problem(404, "BLOB_UNKNOWN", error.what());
+  }
   ++streams_;
   streams_now_.add(1);
   made->counted = {this, [this](const void*) {

@@ -48,7 +48,7 @@ class Mirror {
   http::ServerResponse manifest(const Route& route, const http::ServerRequest& request);
   /// Asks registry, ledger and members, as far as the permission goes.
   std::optional<Document> find_manifest(const oci::Reference& reference, Permission permission,
-                                        bool& by_member);
+                                        Word& word);
   http::ServerResponse blob(const Route& route, const http::ServerRequest& request);
   /// Of a blob that no manifest named: the registry's word, given to the caller.
   http::ServerResponse stranger(const Route& route, const http::ServerRequest& request,

@@ -18,6 +18,9 @@
 
 namespace swarmfs::mirror {
 
+/// Whose word a document is; the ledger's: somebody's of earlier.
+enum class Word { registry, member, ledger };
+
 /// What a registry says to somebody who wants a manifest of it.
 struct Permission {
   enum class Kind {
@@ -57,7 +60,7 @@ class Upstream {
                                               util::SteadyTime deadline) = 0;
 
   /// A manifest was given out: its blobs will be wanted, here and by peers.
-  virtual void gave(const oci::Reference& reference, const Document& document, bool by_member) = 0;
+  virtual void gave(const oci::Reference& reference, const Document& document, Word word) = 0;
   /// Bytes of the blob are about to be read: what is known of it counts from now on, as long as the
   /// result lives.
   virtual std::shared_ptr<const void> opened(const chunk::LayerRef& blob) = 0;

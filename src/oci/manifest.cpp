@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kMaxDocument = 8 << 20;
 constexpr size_t kMaxLayers = 512;
-constexpr uint64_t kMaxLayerSize = 1ull << 45;
+constexpr uint64_t kMaxLayerSize = 1ull << 40;
 
 Failure corrupt(const std::string& why) {
   return {Fault::corrupt, "a manifest that makes no sense: " + why};

@@ -26,6 +26,7 @@ namespace {
 constexpr uint64_t kLongestRange = 4 << 20;
 constexpr size_t kMostLayers = 128;
 constexpr size_t kMostOthers = 4;
+constexpr std::chrono::milliseconds kShareholdersTurn{250};
 constexpr std::chrono::seconds kPatience{25};  ///< for the registry, as owner
 
 SharedBytes bytes_of(std::string_view text) {
@@ -196,6 +197,8 @@ struct DemandServer::State {
     const auto now = std::chrono::steady_clock::now();
     const auto asker = request.peer == table.self() ? std::nullopt : asker_endpoint(request);
     const bool is_public = options.bulk_port && holdings.access(repository).known_public;
+    // They change slowly and are long: those of one layer at a time.
+    const auto turn = static_cast<size_t>(now.time_since_epoch() / kShareholdersTurn);
     for (const auto& digest : asked) {
       if (!holdings.belongs(digest, repository)) continue;
       if (asker) views.wanted_by(*asker, digest, now, request.peer);
@@ -204,8 +207,10 @@ struct DemandServer::State {
       const bool wants = !held->complete && views.find(digest);
       LayerNews layer{held->size, wants, held->sealed, BlockSet(chunk::block_count(held->size))};
       for (const auto& blocks : held->presence) layer.blocks.add(blocks);
-      layer.shareholders = views.shareholders_of(digest, now);
-      layer.shareholders.erase(request.peer);
+      if (digest == asked[turn % asked.size()]) {
+        layer.shareholders = views.shareholders_of(digest, now);
+        layer.shareholders.erase(request.peer);
+      }
       if (is_public) layer.bulk_port = options.bulk_port(digest);
       news.layers.emplace(digest, std::move(layer));
     }

@@ -68,11 +68,20 @@ bool NewsRounds::wait_for_news(util::SteadyTime until) {
   return state->answers != answers;
 }
 
+bool NewsRounds::has_all(const util::Digest& layer) const {
+  try {
+    const auto held = holdings_.held(layer);
+    return held && held->complete;
+  } catch (const std::exception& error) {  // a manifest lied about its size, or the disk fails
+    util::log::debug("swarm: layer {}: {}", layer.short_hex(), error.what());
+    return true;
+  }
+}
+
 std::vector<NewsRounds::Group> NewsRounds::groups() {
   std::map<std::string, Group> made;
   for (const auto& layer : views_.interesting(std::chrono::steady_clock::now())) {
-    const auto held = holdings_.held(layer.digest);
-    if (held && held->complete) continue;
+    if (has_all(layer.digest)) continue;
     for (const auto& repository : repositories_of(layer)) {
       auto& group = made[repository];
       group.repository = repository;

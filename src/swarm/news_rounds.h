@@ -61,6 +61,7 @@ class NewsRounds {
 
   void round();
   [[nodiscard]] std::vector<Group> groups();
+  [[nodiscard]] bool has_all(const util::Digest& layer) const;
   [[nodiscard]] std::vector<Endpoint> whom(const std::vector<Group>& topics, uint64_t turn) const;
   [[nodiscard]] uint64_t next_turn(bool has_topic);
   void learn(const News& news);

@@ -84,7 +84,12 @@ size_t whom_to_forget(std::span<const Remembered> members) {
     if (lightest > 0 && members[i].weight >= lightest) continue;
     if (oldest == members.size() || members[i].heard < members[oldest].heard) oldest = i;
   }
-  return oldest;
+  if (oldest < members.size()) return oldest;
+  // All weigh the same: one node at many ports.
+  const auto least =
+      std::min_element(members.begin(), members.end(),
+                       [](const auto& a, const auto& b) { return a.heard < b.heard; });
+  return static_cast<size_t>(least - members.begin());
 }
 
 }  // namespace swarmfs::swarm

@@ -73,7 +73,7 @@ class FakeUpstream final : public Upstream {
     for (const auto& [name, value] : headers) relayed += " " + name + "=" + value;
     return relay_answer;
   }
-  void gave(const oci::Reference&, const Document& document, bool) override {
+  void gave(const oci::Reference&, const Document& document, Word) override {
     const std::lock_guard hold(mutex);
     given.push_back(document.digest);
   }
