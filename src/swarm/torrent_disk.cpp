@@ -64,8 +64,35 @@ bool TorrentDisk::Assembly::whole() const {
   return std::find(blocks.begin(), blocks.end(), false) == blocks.end();
 }
 
-TorrentDisk::TorrentDisk(lt::io_context& network, TorrentShelf& shelf, BulkMeters& meters)
-    : network_(network), shelf_(shelf), meters_(meters) {}
+struct StoreCalls::Call {
+  Call(lt::io_context& network, std::shared_ptr<StoreCalls> its_calls)
+      : guard(boost::asio::make_work_guard(network)), calls(std::move(its_calls)) {
+    ++*calls->count_.lock();
+  }
+  ~Call() {
+    guard.reset();  // the last use of the network
+    --*calls->count_.lock();
+    calls->none_.notify_all();
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  boost::asio::executor_work_guard<lt::io_context::executor_type> guard;
+  const std::shared_ptr<StoreCalls> calls;
+};
+
+std::shared_ptr<void> StoreCalls::begin(lt::io_context& network) {
+  return std::make_shared<Call>(network, shared_from_this());
+}
+
+void StoreCalls::wait() {
+  auto count = count_.lock();
+  count.wait(none_, [&] { return *count == 0; });
+}
+
+TorrentDisk::TorrentDisk(lt::io_context& network, TorrentShelf& shelf,
+                         std::shared_ptr<StoreCalls> calls, BulkMeters& meters)
+    : network_(network), shelf_(shelf), calls_(std::move(calls)), meters_(meters) {}
 
 void TorrentDisk::post(std::function<void()> call) {
   boost::asio::post(network_, std::move(call));
@@ -94,16 +121,15 @@ void TorrentDisk::async_read(
   if (range.empty()) return post([this, reading] { on_read(*reading, true); });
   if (layer->stored().try_read_now(range, reinterpret_cast<std::byte*>(buffer)))
     return post([this, reading] { on_read(*reading, true); });
-  // The guard keeps run() going until the answer is posted.
-  layer->stored().read(
-      range, [this, layer, reading, buffer, guard = boost::asio::make_work_guard(network_)](
-                 const util::Outcome<util::SharedBytes>& outcome) {
-        if (outcome)
-          std::memcpy(buffer, outcome->data(), outcome->size());
-        else if (outcome.failure().fault == util::Fault::not_found)
-          layer->set_broken();
-        post([this, reading, good = static_cast<bool>(outcome)] { on_read(*reading, good); });
-      });
+  // The call keeps run() going until the answer is posted.
+  layer->stored().read(range, [call = calls_->begin(network_), this, layer, reading,
+                               buffer](const util::Outcome<util::SharedBytes>& outcome) {
+    if (outcome)
+      std::memcpy(buffer, outcome->data(), outcome->size());
+    else if (outcome.failure().fault == util::Fault::not_found)
+      layer->set_broken();
+    post([this, reading, good = static_cast<bool>(outcome)] { on_read(*reading, good); });
+  });
 }
 
 void TorrentDisk::on_read(Reading& reading, bool good) {
@@ -179,14 +205,14 @@ void TorrentDisk::land(const std::shared_ptr<Landing>& landing) {
     const util::SharedBytes part(
         landing->bytes,
         util::ByteView(*landing->bytes).subspan(range.offset - piece.offset, range.length));
-    stored.write(chunk::BlockIndex{run.first}, part, cls,
-                 [this, landing, guard = boost::asio::make_work_guard(network_)](
-                     const util::Outcome<util::Done>& outcome) {
-                   post([this, landing, kept = static_cast<bool>(outcome)] {
-                     if (landing->writes == 1) landing_bytes_ -= landing->bytes->size();
-                     on_landed(landing, kept);
-                   });
-                 });
+    stored.write(
+        chunk::BlockIndex{run.first}, part, cls,
+        [call = calls_->begin(network_), this, landing](const util::Outcome<util::Done>& outcome) {
+          post([this, landing, kept = static_cast<bool>(outcome)] {
+            if (landing->writes == 1) landing_bytes_ -= landing->bytes->size();
+            on_landed(landing, kept);
+          });
+        });
   }
 }
 

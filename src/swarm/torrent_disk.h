@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <condition_variable>
 #include <libtorrent/disk_interface.hpp>
 #include <libtorrent/disk_observer.hpp>
 #include <libtorrent/io_context.hpp>
@@ -20,6 +21,20 @@ namespace swarmfs::swarm {
 /// Layers by the "save path" that libtorrent is given for them.
 using TorrentShelf = std::map<std::string, std::shared_ptr<TorrentLayer>>;
 
+/// The store's callbacks that have yet to return. What they post to keeps running for each, and
+/// must not be freed before the last one has let go of it: wait(), once it has stopped. Any thread.
+class StoreCalls : public std::enable_shared_from_this<StoreCalls> {
+ public:
+  /// Stands for one callback, which holds it for as long as it lives.
+  [[nodiscard]] std::shared_ptr<void> begin(lt::io_context& network);
+  void wait();
+
+ private:
+  struct Call;
+  util::Sync<size_t> count_;
+  std::condition_variable none_;
+};
+
 /// libtorrent's disk, straight on chunk::Store: one copy of a layer's bytes on the node. Blocks are
 /// collected in memory until their piece is whole; then what the store lacks of it is written, and
 /// when that is done libtorrent hears that the piece is good and tells others. Nothing is hashed
@@ -28,7 +43,8 @@ using TorrentShelf = std::map<std::string, std::shared_ptr<TorrentLayer>>;
 class TorrentDisk final : public lt::disk_interface, public lt::buffer_allocator_interface {
  public:
   /// What it refers to outlives it. `shelf` is touched on the network thread only.
-  TorrentDisk(lt::io_context& network, TorrentShelf& shelf, BulkMeters& meters);
+  TorrentDisk(lt::io_context& network, TorrentShelf& shelf, std::shared_ptr<StoreCalls> calls,
+              BulkMeters& meters);
 
   /// Until the next call the blocks that come are those of an injected piece: they are in the
   /// store.
@@ -112,6 +128,7 @@ class TorrentDisk final : public lt::disk_interface, public lt::buffer_allocator
 
   lt::io_context& network_;
   TorrentShelf& shelf_;
+  const std::shared_ptr<StoreCalls> calls_;
   BulkMeters& meters_;
   std::map<uint32_t, Storage> storages_;
   uint32_t next_storage_ = 0;

@@ -71,7 +71,7 @@ struct TorrentSession::State final : TorrentWatch {
     lt::session_params params(torrent_settings(options), {});
     params.disk_io_constructor = [this](lt::io_context& context, const lt::settings_interface&,
                                         lt::counters&) -> std::unique_ptr<lt::disk_interface> {
-      auto made = std::make_unique<TorrentDisk>(context, shelf, meters);
+      auto made = std::make_unique<TorrentDisk>(context, shelf, calls, meters);
       disk = made.get();
       return made;
     };
@@ -98,6 +98,7 @@ struct TorrentSession::State final : TorrentWatch {
       session.reset();
     });
     thread.join();
+    calls->wait();
   }
 
   /// What comes after the end is dropped.
@@ -255,6 +256,7 @@ struct TorrentSession::State final : TorrentWatch {
   const OnLiar on_liar;
   lt::io_context network{1};
   TorrentShelf shelf;
+  const std::shared_ptr<StoreCalls> calls = std::make_shared<StoreCalls>();
   TorrentDisk* disk = nullptr;  ///< the session's
   std::map<const TorrentLayer*, Torrent> torrents;
   std::map<std::string, std::set<util::Digest>> banned;  ///< addresses, and what they lied about

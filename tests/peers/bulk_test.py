@@ -9,7 +9,7 @@ from node import wait_for
 
 IMAGE = "small:v1"
 BULK_PORT = 7950
-LINK = 100  # Mbit/s: a pull takes several seconds
+LINK = 50  # Mbit/s: a pull takes many times as long as nodes need to meet
 
 
 class BulkBed(Bed):
