@@ -24,6 +24,15 @@ TEST_F(FetchTest, many_readers_of_one_block_are_one_request) {
   EXPECT_EQ(source_.requests(), 1u);
 }
 
+TEST_F(FetchTest, a_layer_has_one_size_whatever_another_manifest_says) {
+  start();
+  for (const uint64_t lie : {uint64_t{1}, kSize + 1})
+    EXPECT_THROW(static_cast<void>(fetcher_->open({layer_->ref().digest, lie, {}})), util::Error);
+  auto one = read({0, 100});
+  source_.answer_all();
+  expect_bytes(one, {0, 100});
+}
+
 TEST_F(FetchTest, a_reader_has_its_bytes_before_the_request_ends) {
   start();
   auto first = read({0, 16'384});

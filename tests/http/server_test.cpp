@@ -103,6 +103,28 @@ TEST_F(ServerTest, gives_all_headers_and_answers_with_more) {
   EXPECT_EQ(client.ended, "FIN");
 }
 
+TEST_F(ServerTest, leaves_out_headers_that_would_end_early_or_are_too_long) {
+  serve([](const ServerRequest&) {
+    ServerResponse made{200, "t", "ok"};
+    made.headers = {{"A", "x\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK"},
+                    {"B", std::string("x\0y", 3)},
+                    {"C", std::string(70'000, 'x')},
+                    {"D", "good"}};
+    return made;
+  });
+  for (int round = 0; round < 2; ++round) {
+    RawClient client(address_);
+    client.say("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    const auto heard = client.hear();
+    EXPECT_EQ(heard.find("HTTP/1.1 200 OK", 1), heard.npos);
+    EXPECT_EQ(heard.find("\r\nA:"), heard.npos);
+    EXPECT_EQ(heard.find("\r\nB:"), heard.npos);
+    EXPECT_EQ(heard.find("\r\nC:"), heard.npos);
+    EXPECT_NE(heard.find("\r\nD: good\r\n"), heard.npos);
+    EXPECT_TRUE(heard.ends_with("\r\n\r\nok"));
+  }
+}
+
 TEST_F(ServerTest, streams_a_body_of_a_stated_length_and_goes_on) {
   serve([](const ServerRequest&) {
     ServerResponse made{206, "t"};

@@ -73,8 +73,9 @@ class FakeUpstream final : public Upstream {
     for (const auto& [name, value] : headers) relayed += " " + name + "=" + value;
     return relay_answer;
   }
-  void gave(const oci::Reference&, const Document& document, Word) override {
+  void gave(const oci::Reference&, const Document& document, Word word) override {
     const std::lock_guard hold(mutex);
+    words.push_back(word);
     given.push_back(document.digest);
   }
   std::shared_ptr<const void> opened(const chunk::LayerRef&) override { return nullptr; }
@@ -95,6 +96,7 @@ class FakeUpstream final : public Upstream {
   int fetched = 0;
   std::string relayed;
   std::vector<util::Digest> given, completed;
+  std::vector<Word> words;
 };
 
 class Collector final : public http::BodyWriter {
@@ -215,6 +217,7 @@ TEST_F(MirrorTest, asks_for_a_tag_again_and_for_a_digest_once) {
   const int before = upstream_.fetched;
   EXPECT_EQ(ask("manifests/" + digest_.to_string()).status, 200);
   EXPECT_EQ(upstream_.fetched, before);
+  EXPECT_EQ(upstream_.words.back(), Word::ledger) << "it is not the registry's word of now";
   upstream_.manifests["v1"] = R"({"manifests":[]})";
   EXPECT_EQ(ask("manifests/v1").body, R"({"manifests":[]})");
 }
@@ -239,6 +242,7 @@ TEST_F(MirrorTest, takes_what_members_know_where_the_registry_is_silent) {
   upstream_.down = true;
   upstream_.members["v1"] = manifest_;
   EXPECT_EQ(ask("manifests/v1").body, manifest_);
+  EXPECT_EQ(upstream_.words, std::vector{Word::member});
   EXPECT_TRUE(get_blob().body == blob_);
 }
 

@@ -121,6 +121,30 @@ TEST(MirrorDocument, says_what_registries_say_of_it) {
   EXPECT_EQ(type(R"({"manifests":[]})"), "application/vnd.oci.image.index.v1+json");
   EXPECT_EQ(type(R"({"config":{},"layers":[]})"), "application/vnd.oci.image.manifest.v1+json");
   EXPECT_EQ(type("no json"), "application/octet-stream");
+  EXPECT_EQ(type(R"({"mediaType":"x/y; charset=utf-8"})"), "x/y; charset=utf-8");
+}
+
+TEST(MirrorDocument, states_no_type_that_could_end_a_header) {
+  const std::string implied = "application/vnd.oci.image.manifest.v1+json";
+  for (const std::string& lie : {std::string(R"(x/y\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK)"),
+                                 std::string(R"(x/y\u0000)"), std::string(70'000, 'a')}) {
+    const std::string text = R"({"mediaType":")" + lie + R"(","layers":[{"digest":")" + kDigest +
+                             R"(","size":1,"mediaType":")" + lie + R"("}]})";
+    EXPECT_EQ(media_type_of(util::as_bytes(text)), implied);
+    const auto blobs = blobs_of(util::as_bytes(text));
+    ASSERT_EQ(blobs.size(), 1u);
+    EXPECT_EQ(blobs[0].media_type, "application/octet-stream");
+  }
+}
+
+TEST(MirrorDocument, names_no_blob_that_is_larger_than_any) {
+  const auto named = [](uint64_t size) {
+    const std::string text =
+        R"({"layers":[{"digest":")" + kDigest + R"(","size":)" + std::to_string(size) + "}]}";
+    return blobs_of(util::as_bytes(text)).size();
+  };
+  EXPECT_EQ(named(kLargestBlob), 1u);
+  EXPECT_EQ(named(kLargestBlob + 1), 0u);
 }
 
 TEST(MirrorDocument, names_its_blobs_and_leaves_out_what_makes_no_sense) {

@@ -143,6 +143,9 @@ TEST(WhomToForget, the_longest_silent_but_no_shareholder) {
   EXPECT_EQ(whom_to_forget(crowd), 35u) << "36 and more are the 64 heaviest";
   const std::vector<Remembered> unmet{{0, at(5)}, {0, at(4)}};
   EXPECT_EQ(whom_to_forget(unmet), 1u);
+  std::vector<Remembered> one_at_many_ports(257, Remembered{7, at(9)});
+  one_at_many_ports[200].heard = at(8);
+  EXPECT_EQ(whom_to_forget(one_at_many_ports), 200u);
 }
 
 class CrowdOfViews : public testing::Test {
