@@ -2,6 +2,7 @@
 // Copyright the swarmfs authors
 
 #include <fstream>
+#include <thread>
 
 #include "content_fixture.h"
 #include "util/file.h"
@@ -95,6 +96,21 @@ TEST_F(WindowsTest, who_can_get_none_makes_them) {
   EXPECT_EQ(library_->published(ref_.digest)->claim, own_claim());
   EXPECT_TRUE(claims_.blamed.empty()) << claims_.reasons;
   expect_true_bytes(content);
+}
+
+TEST_F(WindowsTest, who_has_one_may_be_known_after_a_moment) {
+  start(layer_);
+  source_->set_windows("");
+  claims_.offers = {claim_of("b0b")};
+  const auto content = open();
+  std::jthread news([&] {
+    while (source_->planned_for().size() < 2) std::this_thread::yield();
+    source_->set_windows(windows_);
+  });
+  const auto bytes = read(content, "big", {500'000, 1000});
+  ASSERT_TRUE(bytes) << bytes.failure().message;
+  EXPECT_EQ(*bytes, kFile.substr(500'000, 1000));
+  EXPECT_TRUE(content->standing->claimed()) << "nobody had to hash the layer";
 }
 
 TEST_F(WindowsTest, they_are_here_when_a_claim_has_held) {
