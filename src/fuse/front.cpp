@@ -4,7 +4,7 @@
 #include "fuse/front.h"
 
 #include <fcntl.h>
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/statfs.h>
@@ -69,6 +69,7 @@ struct Front::State {
   ~State() {
     changes.cancel();
     looking.cancel();
+    fuse_session_exit(session);
     ::eventfd_write(stop.get(), 1);
     for (auto& thread : threads) thread.join();
     end_pending(context);
@@ -98,20 +99,29 @@ struct Front::State {
   }
 
   void serve() {
+    const util::UniqueFd waiting = wait_set();
     fuse_buf buffer{};
-    pollfd waiting[2] = {{fuse_session_fd(session), POLLIN, 0}, {stop.get(), POLLIN, 0}};
     while (!fuse_session_exited(session)) {
       const int got = fuse_session_receive_buf(session, &buffer);
-      if (got > 0) {
+      epoll_event event{};
+      if (got > 0)
         fuse_session_process_buf(session, &buffer);
-        if (::poll(&waiting[1], 1, 0) > 0) break;
-        continue;
-      }
-      if (got != -EAGAIN && got != -EINTR) break;
-      ::poll(waiting, 2, -1);
-      if (waiting[1].revents) break;
+      else if (got != -EAGAIN && got != -EINTR)
+        break;
+      else
+        ::epoll_wait(waiting.get(), &event, 1, -1);
     }
     ::free(buffer.mem);
+  }
+
+  /// A request wakes one thread, the end all of them.
+  util::UniqueFd wait_set() {
+    util::UniqueFd made(::epoll_create1(EPOLL_CLOEXEC));
+    epoll_event request{EPOLLIN | EPOLLEXCLUSIVE, {}}, end{EPOLLIN, {}};
+    if (::epoll_ctl(made.get(), EPOLL_CTL_ADD, fuse_session_fd(session), &request) ||
+        ::epoll_ctl(made.get(), EPOLL_CTL_ADD, stop.get(), &end))
+      throw util::SysError("epoll on the FUSE device");
+    return made;
   }
 
   void set_read_ahead() {

@@ -84,7 +84,7 @@ Outcome<http::Response> DemandClient::get_response(const Endpoint& peer, const s
     auto order = request(peer, path, query);
     order.total_timeout = patience;
     order.max_body = max_body;
-    auto response = http_.perform(std::move(order));
+    auto response = questions_.perform(std::move(order));
     if (!response) {
       attempt->failed(response.failure().message);
       return response.failure();

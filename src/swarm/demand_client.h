@@ -40,7 +40,7 @@ class DemandClient {
                                       Query query) const;
   [[nodiscard]] std::unique_ptr<http::Exchange> start(http::Request request,
                                                       http::Handlers handlers) {
-    auto& http = request.bulk ? bulk_http_ : http_;
+    auto& http = request.bulk ? bulk_ : faults_;
     return http.start(std::move(request), std::move(handlers));
   }
   /// Blocks, for `patience` at most; asks again with a proof where the peer wants one. Not on a
@@ -59,10 +59,13 @@ class DemandClient {
   const Asker asker_;
   PeerTable& table_;
   util::Sync<std::shared_ptr<const http::TlsMaterial>> tls_;
-  http::Client http_{8};
+  http::Client faults_{8};
+  /// Questions in connections of their own: a fault that finds its connection, wide open by now,
+  /// taken by one begins on a new one with a window of a few packets.
+  http::Client questions_{4};
   /// Apart from faults, and as many connections as there may be requests: one that is paused keeps
   /// its connection, and who waits for another request must not queue behind it.
-  http::Client bulk_http_{64};
+  http::Client bulk_{64};
 };
 
 }  // namespace swarmfs::swarm
