@@ -32,7 +32,8 @@ void Brain::leave_queue(const FlightPtr& flight) {
 void Brain::admit_waiting(Actions& actions) {
   if (queue.empty() || stopping) return;
   watch_queue();
-  const uint64_t limit = inflow_limit(link->best(std::chrono::steady_clock::now()));
+  const auto now = std::chrono::steady_clock::now();
+  const InflowLimit limit = inflow_limit(link->best(now), faults > 0 || now < faults_near_until);
   for (;;) {
     std::vector<FlightPtr> able;
     std::vector<WaitingRequest> waiting;

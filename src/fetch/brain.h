@@ -140,6 +140,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void let_go(Actions& actions);
   void fault_begins(Actions& actions);
   void fault_ends(Actions& actions);
+  void expect_faults();
 
   chunk::Store& store;
   const std::vector<chunk::Source*> sources;
@@ -164,6 +165,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::list<std::shared_ptr<Bulk>> bulks;
   unsigned faults = 0;  ///< waiting readers of class fault
   bool held_back = false;
+  util::SteadyTime faults_near_until;  ///< since a layer came into use, or was read, lately
   util::Operation quiet_timer;
 };
 

@@ -20,6 +20,8 @@ namespace {
 constexpr unsigned kMostLooks = 32;
 /// However short the plans or the gaps are: no more flights than so many in the place of one.
 constexpr uint64_t kMostCuts = 16;
+/// After a fault, or when a layer comes into use, more faults are near for so long.
+constexpr std::chrono::seconds kFaultsNear{5};
 
 }  // namespace
 
@@ -32,6 +34,7 @@ util::Operation Brain::bring_in(std::shared_ptr<Layer> layer, Class cls, Fetcher
   {
     const std::lock_guard hold(mutex);
     bulks.push_back(bulk);
+    if (cls != Class::pull) expect_faults();
     pump(actions);
   }
   run(actions);
@@ -155,8 +158,13 @@ void Brain::fault_begins(Actions& actions) {
   if (faults++ == 0) hold_back(actions);
 }
 
+void Brain::expect_faults() {
+  faults_near_until = std::chrono::steady_clock::now() + kFaultsNear;
+}
+
 void Brain::fault_ends(Actions& actions) {
   if (--faults > 0) return;
+  expect_faults();
   // An operation must not die under the lock: its callback may be waiting for it.
   actions.push_back([old = std::make_shared<util::Operation>(std::move(quiet_timer))] {});
   const std::weak_ptr<Brain> weak = weak_from_this();

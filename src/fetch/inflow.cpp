@@ -15,24 +15,33 @@ constexpr double kMostInflow = 64 << 20;
 constexpr unsigned kMostRequests = 48;
 /// A request's time where the link is busy: to the registry and back through another node.
 constexpr double kSecondsOnTheWay = 0.75;
+/// What a fault may wait for what backfill has asked for; peers are nearer than the registry.
+constexpr double kSecondsBeforeFault = 0.1;
+constexpr double kLeastBackfill = 1 << 20;
 
 }  // namespace
 
-uint64_t inflow_limit(double rate) {
-  return static_cast<uint64_t>(std::clamp(rate * kSecondsOnTheWay, kLeastInflow, kMostInflow));
+InflowLimit inflow_limit(double rate, bool faults_near) {
+  const double all = std::clamp(rate * kSecondsOnTheWay, kLeastInflow, kMostInflow);
+  const double before = std::clamp(rate * kSecondsBeforeFault, kLeastBackfill, all);
+  return {static_cast<uint64_t>(all), static_cast<uint64_t>(faults_near ? before : all)};
 }
 
 std::optional<size_t> next_in(std::span<const WaitingRequest> waiting, const Inflow& inflow,
-                              uint64_t limit) {
-  if (inflow.bytes >= limit || inflow.requests >= kMostRequests) return std::nullopt;
-  const bool ours_first = inflow.ours < limit / 2;
+                              InflowLimit limit) {
+  if (inflow.bytes >= limit.bytes || inflow.requests >= kMostRequests) return std::nullopt;
+  const bool ours_first = inflow.ours < limit.bytes / 2;
+  const bool shy = inflow.bytes - inflow.ours >= limit.backfill;
+  const auto may = [&](const WaitingRequest& one) {
+    return one.cls != chunk::Class::backfill || one.ours || !shy;
+  };
   const auto rank = [&](const WaitingRequest& one) {
-    return std::make_tuple(one.cls, one.ours != ours_first, one.of_layer);
+    return std::make_tuple(!may(one), one.cls, one.ours != ours_first, one.of_layer);
   };
   const auto best =
       std::min_element(waiting.begin(), waiting.end(),
                        [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
-  if (best == waiting.end()) return std::nullopt;
+  if (best == waiting.end() || !may(*best)) return std::nullopt;
   return static_cast<size_t>(best - waiting.begin());
 }
 

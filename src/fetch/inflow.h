@@ -28,14 +28,22 @@ struct WaitingRequest {
   uint64_t of_layer = 0;  ///< bytes of its layer that are on their way
 };
 
-/// Bytes that may be on their way where at most `rate` bytes per second come (0: not known yet).
-uint64_t inflow_limit(double rate);
+/// Bytes that may be on their way.
+struct InflowLimit {
+  uint64_t bytes = 0;
+  uint64_t backfill = 0;  ///< of these: from others, before they get one more of backfill
+};
+
+/// Where at most `rate` bytes per second come (0: not known yet). `faults_near`: a fault may come
+/// any moment, and what backfill has asked of peers by then comes before it: until one is told to
+/// pause it has sent all.
+InflowLimit inflow_limit(double rate, bool faults_near);
 
 /// Which of `waiting` (in the order in which they came) is let go next; empty: none yet. The
 /// earlier class first. Our share and what others bring take half of the limit each, unless one
 /// leaves room: what is ours is what others will ask for, and while the registry is slow the link
 /// is not idle. Then the layer of which least is on its way.
 std::optional<size_t> next_in(std::span<const WaitingRequest> waiting, const Inflow& inflow,
-                              uint64_t limit);
+                              InflowLimit limit);
 
 }  // namespace swarmfs::fetch

@@ -19,15 +19,25 @@ constexpr uint64_t kMib = 1 << 20;
 constexpr uint64_t kShare = 256 * 1024;  ///< a chunk of the fixture's layer
 
 TEST(InflowLimit, is_what_the_link_brings_while_a_request_takes) {
-  const std::pair<double, uint64_t> table[] = {
-      {0, 6 * kMib}, {1e6, 6 * kMib}, {20.0 * kMib, 15 * kMib}, {1e9, 64 * kMib}};
-  for (const auto& [rate, limit] : table) EXPECT_EQ(inflow_limit(rate), limit) << rate;
+  const std::tuple<double, uint64_t, uint64_t> table[] = {
+      {0, 6 * kMib, kMib},
+      {1e6, 6 * kMib, kMib},
+      {20.0 * kMib, 15 * kMib, 2 * kMib},
+      {1e9, 64 * kMib, 64 * kMib},
+  };
+  for (const auto& [rate, all, before_fault] : table) {
+    EXPECT_EQ(inflow_limit(rate, false).bytes, all) << rate;
+    EXPECT_EQ(inflow_limit(rate, false).backfill, all) << rate;
+    EXPECT_EQ(inflow_limit(rate, true).bytes, all) << rate;
+    EXPECT_EQ(inflow_limit(rate, true).backfill, before_fault) << rate;
+  }
 }
 
 TEST(NextIn, goes_by_class_then_by_share_then_by_layer) {
   using Waiting = std::vector<WaitingRequest>;
   const std::optional<size_t> none;
-  const Inflow empty, full{8 * kMib, 0, 8}, busy{kMib, 0, 48}, fed{4 * kMib, 4 * kMib, 4};
+  const Inflow empty, full{8 * kMib, 0, 8}, busy{kMib, 0, 48}, fed{4 * kMib, 4 * kMib, 4},
+      shy{2 * kMib, 0, 2};
   const std::tuple<Waiting, Inflow, std::optional<size_t>, const char*> table[] = {
       {{}, empty, none, "nobody waits"},
       {{{}}, empty, 0, "room"},
@@ -42,9 +52,13 @@ TEST(NextIn, goes_by_class_then_by_share_then_by_layer) {
        empty,
        1,
        "the layer that has least"},
+      {{{Class::backfill}}, shy, none, "backfill with enough before a fault"},
+      {{{Class::backfill}, {Class::backfill, true}}, shy, 1, "our share can be paused"},
+      {{{Class::backfill}, {Class::prefetch}}, shy, 1, "prefetch is for faults"},
+      {{{Class::backfill}, {Class::pull}}, shy, 1, "pulls do not yield"},
   };
   for (const auto& [waiting, inflow, next, what] : table)
-    EXPECT_EQ(next_in(waiting, inflow, 8 * kMib), next) << what;
+    EXPECT_EQ(next_in(waiting, inflow, {8 * kMib, 2 * kMib}), next) << what;
 }
 
 TEST(LinkGauge, knows_the_best_second_of_ten) {

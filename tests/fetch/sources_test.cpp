@@ -399,7 +399,7 @@ TEST_F(SourcesTest, short_plans_make_more_requests_of_a_pull_not_more_bytes) {
   std::promise<Outcome<util::Done>> done;
   const auto pull = fetcher_->bring_in(
       layer_, Class::pull, [&](Outcome<util::Done> o) { done.set_value(std::move(o)); });
-  EXPECT_EQ(peer_.requests(), inflow_limit(0) / kChunk);
+  EXPECT_EQ(peer_.requests(), inflow_limit(0, false).bytes / kChunk);
   peer_.answer_all();
   auto future = done.get_future();
   ASSERT_EQ(future.wait_for(std::chrono::seconds(5)), std::future_status::ready);
