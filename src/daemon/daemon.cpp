@@ -6,6 +6,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <random>
 
 #include "util/file.h"
 #include "util/log.h"
@@ -40,6 +41,9 @@ registry::RegistryOptions registry_options(const Config& config) {
 fetch::FetchOptions fetch_options(const Config& config) {
   fetch::FetchOptions options;
   options.fault_timeout = config.fault_timeout;
+  std::random_device device;
+  if (!config.cluster.listen.empty())
+    options.turn = std::uniform_real_distribution(0.0, 1.0)(device);
   return options;
 }
 

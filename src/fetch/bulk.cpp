@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "fetch/brain.h"
+#include "fetch/bulk_order.h"
 
 namespace swarmfs::fetch {
 
@@ -29,6 +30,7 @@ util::Operation Brain::bring_in(std::shared_ptr<Layer> layer, Class cls, Fetcher
   auto bulk = std::make_shared<Bulk>();
   bulk->layer = std::move(layer);
   bulk->cls = cls;
+  bulk->turn = options.turn;
   bulk->on_done = std::move(on_done);
   Actions actions;
   {
@@ -79,6 +81,8 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   const uint64_t limit =
       options.request_size * (yields ? options.backfill_transfers : options.pull_transfers);
   const uint64_t count = chunk::block_count(bulk->layer->ref().size);
+  if (bulk->turn > 0 && bulk->layer->front_to_back())
+    bulk->cursor = bulk->share_cursor = bulk->turn = 0;
   while (!bulk->ended && !bulk->failure && bulk->in_flight < limit) {
     if (yields && held_back) return;
     uint64_t* cursor = &bulk->share_cursor;
@@ -104,11 +108,15 @@ BlockRange Brain::next_run(const Bulk& bulk, uint64_t& cursor) const {
   const auto lacks = [&](uint64_t block) {
     return !stored.has({block, 1}) && !table.contains(block);
   };
-  while (cursor < count && !lacks(cursor)) ++cursor;
-  const uint64_t most = std::min(count, cursor + options.request_size / kBlockSize);
-  uint64_t end = cursor;
-  while (end < most && lacks(end)) ++end;
-  return {cursor, end - cursor};
+  for (; cursor < count; ++cursor) {
+    const BlockRange next = blocks_at(cursor, count, bulk.turn);
+    if (!lacks(next.first)) continue;
+    const uint64_t most = std::min(next.count, options.request_size / kBlockSize);
+    uint64_t length = 1;
+    while (length < most && lacks(next.first + length)) ++length;
+    return {next.first, length};
+  }
+  return {};
 }
 
 BlockRange Brain::next_of_share(Bulk& bulk) const {
@@ -124,7 +132,7 @@ BlockRange Brain::next_of_share(Bulk& bulk) const {
     if (!choice) break;
     if (sources[choice->source]->kind() != chunk::SourceKind::peer) return run;
     probe.range.length = choice->length;
-    bulk.share_cursor = chunk::blocks_covering(probe.range).end();
+    bulk.share_cursor += chunk::blocks_covering(probe.range).count;
   }
   return {};
 }
@@ -138,7 +146,7 @@ void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, BlockRange run,
   flight->weight = std::max(flight->range.length, options.request_size / kMostCuts);
   bulk->in_flight += flight->weight;
   if (flight->ours) bulk->ours += flight->weight;
-  cursor = run.first + blocks;
+  cursor += blocks;
 }
 
 void Brain::end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions) {

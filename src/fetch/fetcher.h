@@ -36,6 +36,8 @@ struct FetchOptions {
   /// many more as are as many bytes.
   unsigned backfill_transfers = 3;
   unsigned pull_transfers = 6;
+  /// Where in a layer's windows bulk begins, [0, 1) (blocks_at): another place on every node.
+  double turn = 0;
 };
 
 struct Brain;

@@ -108,7 +108,8 @@ using FlightPtr = std::shared_ptr<Flight>;
 struct Bulk {
   std::shared_ptr<Layer> layer;
   chunk::Class cls = chunk::Class::backfill;
-  uint64_t cursor = 0;        ///< block
+  double turn = 0;            ///< as blocks_at()
+  uint64_t cursor = 0;        ///< position in that order
   uint64_t share_cursor = 0;  ///< as `cursor`, of our own share
   uint64_t in_flight = 0;     ///< weight of its flights, bytes
   uint64_t ours = 0;          ///< of these: of our own share

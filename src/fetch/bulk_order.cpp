@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "fetch/bulk_order.h"
+
+#include <algorithm>
+
+namespace swarmfs::fetch {
+
+namespace {
+
+constexpr uint64_t kOrderWindow = (32 << 20) / chunk::kBlockSize;
+/// The largest chunk: none is cut in two.
+constexpr uint64_t kTurnStep = (1 << 20) / chunk::kBlockSize;
+
+}  // namespace
+
+chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn) {
+  const uint64_t first = position / kOrderWindow * kOrderWindow;
+  const uint64_t length = std::min(kOrderWindow, count - first);
+  const auto steps = static_cast<uint64_t>(turn * static_cast<double>(length / kTurnStep));
+  const uint64_t passed = position - first;
+  const uint64_t at = (passed + steps * kTurnStep) % length;
+  return {first + at, std::min(length - at, length - passed)};
+}
+
+}  // namespace swarmfs::fetch

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <cstdint>
+
+#include "chunk/block.h"
+
+/// In which order bulk asks for a layer. Pure.
+namespace swarmfs::fetch {
+
+/// From the front, so that who reads along is never far behind, but window by window (32 MiB), and
+/// each window from a place of the node's own and round: nodes that bring in the same layer soon
+/// have something to give each other, and do not all stand before the one that has what comes next.
+///
+/// The blocks at `position` (< `count`, the layer's blocks) of that order and those after it that
+/// follow in the layer, too. `turn`: where in a window the node begins, [0, 1).
+chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn);
+
+}  // namespace swarmfs::fetch
