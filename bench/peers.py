@@ -193,7 +193,8 @@ def curl_ranges(bed, node, url, ranges, extra=""):
 
 
 def mount_ranges(node, path, ranges):
-    """Seconds of each range, read through the mount, absent before."""
+    """Seconds of each range but the first, read through the mount, absent before; over a connection that is there already, as
+    curl's."""
     made = []
     handle = os.open(path, os.O_RDONLY)
     os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
@@ -202,7 +203,7 @@ def mount_ranges(node, path, ranges):
         assert len(os.pread(handle, length, offset)) == length
         made.append(time.time() - begun)
     os.close(handle)
-    return made
+    return made[1:]
 
 
 def fault():

@@ -38,10 +38,16 @@ class DemandClient {
   /// node id is known, with the proof that we may pull from it.
   [[nodiscard]] http::Request request(const Endpoint& peer, const std::string& path,
                                       Query query) const;
+  /// For bytes of a layer.
   [[nodiscard]] std::unique_ptr<http::Exchange> start(http::Request request,
                                                       http::Handlers handlers) {
     auto& http = request.bulk ? bulk_ : faults_;
     return http.start(std::move(request), std::move(handlers));
+  }
+  /// For all else.
+  [[nodiscard]] std::unique_ptr<http::Exchange> ask(http::Request request,
+                                                    http::Handlers handlers) {
+    return questions_.start(std::move(request), std::move(handlers));
   }
   /// Blocks, for `patience` at most; asks again with a proof where the peer wants one. Not on a
   /// callback's thread. Any status but 200 is a Failure, and the peer table hears how it went.

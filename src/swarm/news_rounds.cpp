@@ -161,7 +161,7 @@ void NewsRounds::ask(const Endpoint& peer, const Group& group) {
     if (const auto one = weak.lock()) on_done(one, outcome);
   };
   state_.lock()->asking.push_back(asking);
-  auto exchange = client_.start(std::move(request), std::move(handlers));
+  auto exchange = client_.ask(std::move(request), std::move(handlers));
   auto state = state_.lock();
   const auto& list = state->asking;
   if (std::find(list.begin(), list.end(), asking) != list.end())
