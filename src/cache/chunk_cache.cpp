@@ -67,7 +67,8 @@ ChunkCache::~ChunkCache() {
   tick_.cancel();
   close_jobs();
   wait_for_jobs();
-  for (const auto& layer : snapshot(true)) layer->forget_read_ahead();  // the queue's buffers
+  for (const auto& [layer, open] : snapshot(true))
+    layer->forget_read_ahead();  // the queue's buffers
   queue_.reset();
   wait_for_jobs();  // the queue's last reads may have had to be checked
   sync();
@@ -102,7 +103,7 @@ void ChunkCache::take_clean_marker() {
 
 void ChunkCache::leave_clean_marker() {
   std::string names;
-  for (const auto& layer : snapshot(true))
+  for (const auto& [layer, open] : snapshot(true))
     if (layer->has_suspects()) names += layer->digest().hex() + "\n";
   with_room(names.size(), [&] {
     util::write_file_durably(options_.directory / kCleanMarker, util::as_bytes(names), 0600);
@@ -174,7 +175,7 @@ void ChunkCache::run_counted(Urgency urgency, std::function<void()> job) {
 }
 
 void ChunkCache::sync() {
-  for (const auto& layer : snapshot(true)) layer->sync();
+  for (const auto& [layer, open] : snapshot(true)) layer->sync();
 }
 
 void ChunkCache::tend_disk() {

@@ -105,7 +105,11 @@ class ChunkCache final : public chunk::Store, private Budget {
   void start_eviction(bool open_layers_too);
   void evict_to_low_watermark(bool open_layers_too);
   uint64_t evict_oldest(uint64_t wanted, bool open_layers_too);
-  [[nodiscard]] std::vector<std::shared_ptr<CachedLayer>> snapshot(bool open_layers_too) const;
+  struct Known {
+    std::shared_ptr<CachedLayer> layer;
+    bool open = false;  ///< by somebody else
+  };
+  [[nodiscard]] std::vector<Known> snapshot(bool open_layers_too) const;
 
   const CacheOptions options_;  ///< as at the start; the limits may have changed since
   util::Timers& timers_;

@@ -41,7 +41,7 @@ void ChunkCache::set_limits(uint64_t quota, double high_watermark, double low_wa
 
 bool ChunkCache::may_hold(uint64_t bytes, chunk::Class cls) const {
   if (used_ + bytes <= allowance_.high()) return true;
-  for (const auto& layer : snapshot(takes_open_layers(cls)))
+  for (const auto& [layer, open] : snapshot(takes_open_layers(cls)))
     if (!layer->candidates().empty()) return true;
   return false;
 }
@@ -76,11 +76,13 @@ void ChunkCache::evict_to_low_watermark(bool open_layers_too) {
   util::log::debug("cache: evicted {} of {}", util::human_bytes(freed), util::human_bytes(used));
 }
 
-std::vector<std::shared_ptr<CachedLayer>> ChunkCache::snapshot(bool open_layers_too) const {
-  std::vector<std::shared_ptr<CachedLayer>> found;
+std::vector<ChunkCache::Known> ChunkCache::snapshot(bool open_layers_too) const {
+  std::vector<Known> found;
   auto layers = layers_.lock();
-  for (const auto& [key, layer] : *layers)
-    if (open_layers_too || layer.use_count() == 1) found.push_back(layer);
+  for (const auto& [key, layer] : *layers) {
+    const bool open = layer.use_count() > 1;
+    if (open_layers_too || !open) found.push_back({layer, open});
+  }
   return found;
 }
 
@@ -94,17 +96,20 @@ uint64_t ChunkCache::evict_oldest(uint64_t wanted, bool open_layers_too) {
   };
   const auto layers = snapshot(open_layers_too);
   std::vector<Victim> victims;
-  for (const auto& layer : layers)
+  for (const auto& [layer, open] : layers) {
+    const bool windows = layer->form() == chunk::Form::windows;
+    if (windows && wanted == kAll) continue;
     for (const auto& candidate : layer->candidates())
-      victims.push_back({layer->form() == chunk::Form::windows, candidate.last_use, layer.get(),
-                         candidate.extent, candidate.bytes});
+      victims.push_back(
+          {windows && open, candidate.last_use, layer.get(), candidate.extent, candidate.bytes});
+  }
   std::sort(victims.begin(), victims.end(), [](auto& a, auto& b) {
     return std::tie(a.precious, a.last_use) < std::tie(b.precious, b.last_use);
   });
   std::map<CachedLayer*, std::vector<size_t>> by_layer;
   uint64_t planned = 0;
   for (const auto& victim : victims) {
-    if (planned >= wanted || (victim.precious && wanted == kAll)) break;
+    if (planned >= wanted) break;
     by_layer[victim.layer].push_back(victim.extent);
     planned += victim.bytes;
   }
@@ -131,7 +136,7 @@ uint64_t ChunkCache::available() const {
 
 uint64_t ChunkCache::held() const {
   uint64_t bytes = 0;
-  for (const auto& layer : snapshot(true)) bytes += layer->cost();
+  for (const auto& [layer, open] : snapshot(true)) bytes += layer->cost();
   return bytes;
 }
 

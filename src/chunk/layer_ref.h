@@ -19,8 +19,8 @@ struct Origin {
 };
 
 /// Which bytes of a layer: those its digest covers; its inflated data space (kept only for layers
-/// that cannot be inflated from the middle); or the windows of its index, which are named by the
-/// root of their hash tree: who packs them otherwise has others.
+/// that cannot be inflated from the middle); or the windows of its index, which are named by what
+/// the index says of them: who packs them otherwise has others.
 enum class Form : uint8_t { bytes, space, windows };
 
 /// Bytes of a layer that sources can give. Form::bytes: one blob of a registry, named by its
@@ -34,9 +34,9 @@ struct LayerRef {
 
   /// The layer that they are, or are of.
   [[nodiscard]] const util::Digest& layer() const { return form == Form::windows ? of : digest; }
-  /// `root` and `size` as the layer's index says. No registry has them.
-  static LayerRef windows_of(const LayerRef& layer, const util::Digest& root, uint64_t size) {
-    return {root, size, layer.origins, Form::windows, layer.digest};
+  /// No registry has them.
+  static LayerRef windows_of(const LayerRef& layer, const util::Digest& name, uint64_t size) {
+    return {name, size, layer.origins, Form::windows, layer.digest};
   }
 };
 

@@ -102,7 +102,8 @@ class Store {
   /// leased, pinned or in flight; prefetch and backfill only layers that nobody has open.
   [[nodiscard]] virtual bool may_hold(uint64_t bytes, Class cls) const = 0;
   /// Drops the bytes of every layer that is not leased or pinned; keeps documents (indexes) and
-  /// windows, without which an index is worth little. Those are evicted last of all.
+  /// windows, without which an index is worth little. For want of room, too, those of layers in use
+  /// go last of all.
   virtual uint64_t evict_all() = 0;
 
   /// Small documents beside the layers (indexes, manifests, state), replaced durably, by name:

@@ -57,7 +57,7 @@ std::shared_ptr<Content> LayerLibrary::assemble(const chunk::LayerRef& ref, laye
   const auto windows = windows_tree(index);
   keeping_.note(ref.digest, windows);
   if (windows->size() > 0) {
-    auto stored = fetcher_.open(chunk::LayerRef::windows_of(ref, windows->root(), windows->size()));
+    auto stored = fetcher_.open(chunk::LayerRef::windows_of(ref, windows_name(*windows), windows->size()));
     stored->seal(windows);
     made->windows = std::make_shared<Windows>(fetcher_, std::move(stored));
   }
@@ -204,9 +204,9 @@ LayerLibrary::Settled LayerLibrary::make_windows_now(const Content& content, boo
   return check(content, chunk::Class::pull, true);
 }
 
-void LayerLibrary::read_windows(const util::Digest& layer, const util::Digest& root,
+void LayerLibrary::read_windows(const util::Digest& layer, const util::Digest& name,
                                 util::ByteRange range, WindowKeeping::OnRead on_read) {
-  keeping_.read(layer, root, range, std::move(on_read));
+  keeping_.read(layer, name, range, std::move(on_read));
 }
 
 util::Operation LayerLibrary::read_space(const Content& content, util::ByteRange range,

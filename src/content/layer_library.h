@@ -65,7 +65,7 @@ class LayerLibrary {
   /// index says, which is its claimant's lie. Callers for the same layer share one pass.
   util::Outcome<util::Done> make_windows(const Content& content, bool wrong);
   /// Of the windows of a layer's index, for another node: see WindowKeeping::read().
-  void read_windows(const util::Digest& layer, const util::Digest& root, util::ByteRange range,
+  void read_windows(const util::Digest& layer, const util::Digest& name, util::ByteRange range,
                     WindowKeeping::OnRead on_read);
   /// Of a layer that has no random access: a range of its data space that is not stored, by joining
   /// or beginning the fill of the space; see SpaceFills::read().

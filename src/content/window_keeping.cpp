@@ -21,7 +21,7 @@ namespace {
 constexpr size_t kHex = 64;
 
 struct WindowsName {
-  util::Digest layer, root;
+  util::Digest layer, name;
   uint64_t size = 0;
 };
 
@@ -30,13 +30,13 @@ std::optional<WindowsName> parse_name(std::string_view name) {
   if (name.size() < 2 * kHex + 3 || name[kHex] != '.' || name[2 * kHex + 1] != '.')
     return std::nullopt;
   const auto layer = util::Digest::parse_hex(name.substr(0, kHex));
-  const auto root = util::Digest::parse_hex(name.substr(kHex + 1, kHex));
+  const auto windows = util::Digest::parse_hex(name.substr(kHex + 1, kHex));
   const auto digits = name.substr(2 * kHex + 2);
   uint64_t size = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), size);
-  if (!layer || !root || error != std::errc() || end != digits.data() + digits.size())
+  if (!layer || !windows || error != std::errc() || end != digits.data() + digits.size())
     return std::nullopt;
-  return WindowsName{*layer, *root, size};
+  return WindowsName{*layer, *windows, size};
 }
 
 }  // namespace
@@ -46,23 +46,23 @@ WindowKeeping::WindowKeeping(chunk::Store& store) : store_(store) {
   for (const auto& document : store_.documents(std::string(kWindows))) {
     const auto name = parse_name(document);
     if (!name) continue;
-    Kept made{name->root, name->size, nullptr, nullptr};
+    Kept made{name->name, name->size, {}, nullptr};
     made.stored = open(made);
     all->insert_or_assign(name->layer, std::move(made));
   }
 }
 
 std::string WindowKeeping::name_of(const util::Digest& layer, const Kept& kept) {
-  return std::string(kWindows) + layer.hex() + "." + kept.root.hex() + "." +
+  return std::string(kWindows) + layer.hex() + "." + kept.name.hex() + "." +
          std::to_string(kept.size);
 }
 
 std::shared_ptr<chunk::StoredLayer> WindowKeeping::open(const Kept& kept) const {
   if (kept.size == 0) return nullptr;
   try {
-    return store_.open(kept.root, kept.size, chunk::Form::windows);
+    return store_.open(kept.name, kept.size, chunk::Form::windows);
   } catch (const util::Error& error) {
-    util::log::warning("windows {} are not kept: {}", kept.root.short_hex(), error.what());
+    util::log::warning("windows {} are not kept: {}", kept.name.short_hex(), error.what());
     return nullptr;
   }
 }
@@ -74,9 +74,10 @@ WindowKeeping::Kept WindowKeeping::kept(const util::Digest& layer) const {
 }
 
 void WindowKeeping::note(const util::Digest& layer, const Tree& tree) {
-  Kept made{tree->root(), tree->size(), nullptr, tree};
-  made.stored = open(made);
-  if (made.stored) made.stored->trust(tree);
+  Kept made{windows_name(*tree), tree->size(), {}, tree};
+  const auto stored = open(made);
+  if (stored) stored->trust(tree);
+  made.stored = stored;
   Kept old;
   bool known = false;
   {
@@ -85,28 +86,31 @@ void WindowKeeping::note(const util::Digest& layer, const Tree& tree) {
     known = !fresh;
     old = std::exchange(at->second, made);
   }
-  if (known && old.root == made.root && old.size == made.size) return;
+  if (known && old.name == made.name) return;
   store_.save_document(name_of(layer, made), {});
-  if (!known) return;
-  store_.remove_document(name_of(layer, old));
-  if (old.stored) old.stored->discard();
+  if (known) drop(layer, old);
+}
+
+void WindowKeeping::drop(const util::Digest& layer, const Kept& kept) {
+  store_.remove_document(name_of(layer, kept));
+  if (const auto stored = kept.stored.lock()) stored->discard();
 }
 
 bool WindowKeeping::fill(const util::Digest& layer, const util::Bytes& windows) {
   const Kept kept = this->kept(layer);
   if (kept.size != windows.size()) return false;
   if (complete(layer)) return true;
-  if (!kept.stored) return false;
+  const auto stored = open(kept);
+  if (!stored) return false;
   bool all = true;
-  for (const auto& gap : kept.stored->missing(chunk::blocks_covering({0, kept.size}))) {
+  for (const auto& gap : stored->missing(chunk::blocks_covering({0, kept.size}))) {
     const auto range = chunk::bytes_of(gap, kept.size);
     const auto piece = util::ByteView(windows).subspan(range.offset, range.length);
     std::promise<bool> written;
-    kept.stored->write(chunk::BlockIndex{gap.first},
-                       util::SharedBytes::of({piece.begin(), piece.end()}), chunk::Class::backfill,
-                       [&written](const util::Outcome<util::Done>& outcome) {
-                         written.set_value(static_cast<bool>(outcome));
-                       });
+    stored->write(chunk::BlockIndex{gap.first}, util::SharedBytes::of({piece.begin(), piece.end()}),
+                  chunk::Class::backfill, [&written](const util::Outcome<util::Done>& outcome) {
+                    written.set_value(static_cast<bool>(outcome));
+                  });
     all = written.get_future().get() && all;
   }
   return all;
@@ -119,8 +123,7 @@ void WindowKeeping::forget(const util::Digest& layer) {
   const Kept old = std::move(found->second);
   all->erase(found);
   all.unlock();
-  store_.remove_document(name_of(layer, old));
-  if (old.stored) old.stored->discard();
+  drop(layer, old);
 }
 
 bool WindowKeeping::complete(const util::Digest& layer) const {
@@ -128,36 +131,38 @@ bool WindowKeeping::complete(const util::Digest& layer) const {
   const auto found = all->find(layer);
   if (found == all->end()) return false;
   const uint64_t size = found->second.size;
-  const auto stored = found->second.stored;
+  const auto stored = found->second.stored.lock();
   all.unlock();
   return size == 0 || (stored && stored->has(chunk::blocks_covering({0, size})));
 }
 
-bool WindowKeeping::trusted(const util::Digest& layer, const Kept& kept) {
+bool WindowKeeping::trusted(const util::Digest& layer, const Kept& kept,
+                            chunk::StoredLayer& stored) {
   if (kept.tree) return true;
   const auto document = store_.load_document(index_name(layer));
   if (!document) return false;
   const auto index = layer::LayerIndex::parse(*document);
   if (!index) return false;
   auto tree = windows_tree(*index);
-  if (tree->root() != kept.root || tree->size() != kept.size) return false;
-  kept.stored->trust(tree);
+  if (windows_name(*tree) != kept.name) return false;
+  stored.trust(tree);
   auto all = kept_.lock();
   const auto found = all->find(layer);
-  if (found != all->end() && found->second.root == kept.root) found->second.tree = std::move(tree);
+  if (found != all->end() && found->second.name == kept.name) found->second.tree = std::move(tree);
   return true;
 }
 
-void WindowKeeping::read(const util::Digest& layer, const util::Digest& root, util::ByteRange range,
+void WindowKeeping::read(const util::Digest& layer, const util::Digest& name, util::ByteRange range,
                          OnRead on_read) {
   const Kept kept = this->kept(layer);
-  if (!kept.stored || kept.root != root || !trusted(layer, kept))
+  const auto stored = kept.stored.lock();
+  if (!stored || kept.name != name || !trusted(layer, kept, *stored))
     return on_read(Failure{Fault::not_found, "not here"});
   if (range.empty() || range.clamp(kept.size) != range)
     return on_read(Failure{Fault::invalid, "no range of these windows"});
-  if (!kept.stored->has(chunk::blocks_covering(range)))
+  if (!stored->has(chunk::blocks_covering(range)))
     return on_read(Failure{Fault::not_found, "not here"});
-  kept.stored->read(range, std::move(on_read));
+  stored->read(range, std::move(on_read));
 }
 
 }  // namespace swarmfs::content

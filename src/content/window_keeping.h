@@ -14,7 +14,8 @@
 namespace swarmfs::content {
 
 /// Whose windows the store has: of each layer those that its index (the store's document) names.
-/// Documents "windows/<layer>.<root>.<size>", which are empty, say so before any index is read.
+/// None is held open for it: what no layer in use needs is evicted with the rest.
+/// Documents "windows/<layer>.<name>.<size>", which are empty, say so before any index is read.
 /// Any thread.
 class WindowKeeping {
  public:
@@ -31,24 +32,27 @@ class WindowKeeping {
   void forget(const util::Digest& layer);
   /// Whether they are noted and all here; also of a layer that needs none. Never blocks.
   [[nodiscard]] bool complete(const util::Digest& layer) const;
-  /// A range of those that make `root`. Fault::not_found: they are not, or no longer, here;
-  /// Fault::invalid: the range lies outside. Blocks where the index must be read first; `on_read`
-  /// as of chunk::StoredLayer::read().
-  void read(const util::Digest& layer, const util::Digest& root, util::ByteRange range,
+  /// A range of those of that name (windows_name). Fault::not_found: they are not, or no longer,
+  /// here; Fault::invalid: the range lies outside. Blocks where the index must be read first;
+  /// `on_read` as of chunk::StoredLayer::read().
+  void read(const util::Digest& layer, const util::Digest& name, util::ByteRange range,
             OnRead on_read);
 
  private:
   struct Kept {
-    util::Digest root;
+    util::Digest name;
     uint64_t size = 0;
-    std::shared_ptr<chunk::StoredLayer> stored;  ///< null: there are none, or the disk has no place
-    Tree tree;                                   ///< null until the index is read
+    /// While the store has it open; null: there are none, or the disk has no place.
+    std::weak_ptr<chunk::StoredLayer> stored;
+    Tree tree;  ///< null until the index is read
   };
   [[nodiscard]] static std::string name_of(const util::Digest& layer, const Kept& kept);
   [[nodiscard]] std::shared_ptr<chunk::StoredLayer> open(const Kept& kept) const;
   [[nodiscard]] Kept kept(const util::Digest& layer) const;
   /// What was lost of it in a crash is found out with its tree only.
-  [[nodiscard]] bool trusted(const util::Digest& layer, const Kept& kept);
+  [[nodiscard]] bool trusted(const util::Digest& layer, const Kept& kept,
+                             chunk::StoredLayer& stored);
+  void drop(const util::Digest& layer, const Kept& kept);
 
   chunk::Store& store_;
   util::Sync<std::map<util::Digest, Kept>> kept_;

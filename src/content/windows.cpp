@@ -3,12 +3,18 @@
 
 #include "content/windows.h"
 
+#include <string>
+
 namespace swarmfs::content {
 
 static_assert(layer::LayerIndex::kWindowsBlock == chunk::kBlockSize);
 
 std::shared_ptr<const chunk::HashTree> windows_tree(const layer::LayerIndex& index) {
   return std::make_shared<const chunk::HashTree>(index.windows_size(), index.windows);
+}
+
+util::Digest windows_name(const chunk::HashTree& tree) {
+  return util::Sha256::of(util::as_bytes(tree.root().hex() + "." + std::to_string(tree.size())));
 }
 
 util::Operation Windows::read(const layer::LayerIndex& index, size_t checkpoint,

@@ -12,8 +12,11 @@
 
 namespace swarmfs::content {
 
-/// The hash tree that an index gives its windows. Its root names them (chunk::Form::windows).
+/// The hash tree that an index gives its windows.
 std::shared_ptr<const chunk::HashTree> windows_tree(const layer::LayerIndex& index);
+/// What they are named by (chunk::Form::windows): SHA-256 of the tree's root and their size, so
+/// that an index that lies about the size of what another has names something else.
+util::Digest windows_name(const chunk::HashTree& tree);
 
 /// The windows of one layer's index, brought one at a time: from memory, the cache, or members that
 /// have them all. Any thread.

@@ -102,16 +102,16 @@ util::Operation PeerHoldings::read(const util::Digest& digest, util::ByteRange r
   return parts_.fetcher->read(std::move(layer), range, context, std::move(on_read));
 }
 
-util::Operation PeerHoldings::windows(const util::Digest& layer, const util::Digest& root,
+util::Operation PeerHoldings::windows(const util::Digest& layer, const util::Digest& name,
                                       util::ByteRange range, OnRead on_read) {
   const auto gate = std::make_shared<util::CallbackGate>();
   const auto answer = [gate, on_read = std::move(on_read)](util::Outcome<util::SharedBytes> bytes) {
     gate->run([&] { on_read(std::move(bytes)); });
   };
-  workers_.post(util::Workers::Urgency::urgent, [this, layer, root, range, answer] {
+  workers_.post(util::Workers::Urgency::urgent, [this, layer, name, range, answer] {
     const Using held(connection_);
     if (!parts_.library) return answer(Failure{Fault::not_found, "not here"});
-    parts_.library->read_windows(layer, root, range, answer);
+    parts_.library->read_windows(layer, name, range, answer);
   });
   return util::Operation([gate] { gate->close(); });
 }

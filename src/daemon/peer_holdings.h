@@ -39,7 +39,7 @@ class PeerHoldings final : public swarm::Holdings {
   std::optional<swarm::HeldLayer> held(const util::Digest& layer) override;
   util::Operation read(const util::Digest& layer, util::ByteRange range, bool fetch,
                        const chunk::FetchContext& context, OnRead on_read) override;
-  util::Operation windows(const util::Digest& layer, const util::Digest& root,
+  util::Operation windows(const util::Digest& layer, const util::Digest& name,
                           util::ByteRange range, OnRead on_read) override;
   void published(const util::Digest& layer,
                  std::function<void(std::optional<swarm::PublishedLayer>)> callback) override;

@@ -127,7 +127,7 @@ struct DemandServer::State {
     bool fetch = false;
     std::string peer;
     std::optional<Endpoint> asker;
-    std::optional<util::Digest> windows;  ///< their root; `size` is not known then
+    std::optional<util::Digest> windows;  ///< their name; `size` is not known then
   };
 
   State(DemandServerOptions chosen, const http::TlsMaterial& material, Holdings& its_holdings,
@@ -276,13 +276,13 @@ struct DemandServer::State {
 
   void give_windows(const PeerRequest& request, const Respond& respond,
                     const util::Digest& digest) {
-    const auto root = util::Digest::parse_hex(query(request, "root"));
+    const auto name = util::Digest::parse_hex(query(request, "name"));
     const auto range = http::parse_range(request.header("Range").value_or(""));
     const auto cls = class_of(query(request, "class"));
-    if (!root) return respond(refusal(400, "no root"));
+    if (!name) return respond(refusal(400, "no name"));
     if (!range || !cls || range->empty() || range->length > kLongestRange)
       return respond(refusal(416, fmt::format("one range of at most {} bytes", kLongestRange)));
-    read({digest, *range, 0, *cls, false, request.peer, asker_endpoint(request), root}, true,
+    read({digest, *range, 0, *cls, false, request.peer, asker_endpoint(request), name}, true,
          respond);
   }
 

@@ -77,9 +77,9 @@ class Holdings {
   [[nodiscard]] virtual util::Operation read(const util::Digest& layer, util::ByteRange range,
                                              bool fetch, const chunk::FetchContext& context,
                                              OnRead on_read) = 0;
-  /// A range of the windows of the layer's index that make `root` (chunk::Form::windows); where not
-  /// all that is asked for is here Fault::not_found, outside of them Fault::invalid. As read().
-  [[nodiscard]] virtual util::Operation windows(const util::Digest& layer, const util::Digest& root,
+  /// A range of the windows of the layer's index that have this name (chunk::Form::windows); where
+  /// not all that is asked for is here Fault::not_found, outside of them Fault::invalid. As read().
+  [[nodiscard]] virtual util::Operation windows(const util::Digest& layer, const util::Digest& name,
                                                 util::ByteRange range, OnRead on_read) = 0;
   /// The answer may come later, on any thread: documents are read from the disk.
   virtual void published(const util::Digest& layer,

@@ -141,7 +141,7 @@ void PeerTransfer::launch(const TryPtr& made) {
   DemandClient::Query query{{"repository", made->repository},
                             {"class", chunk::to_string(order_.context.cls)}};
   if (windows)
-    query["root"] = order_.layer.digest.hex();
+    query["name"] = order_.layer.digest.hex();
   else
     query["fetch"] = step.holds ? "0" : "1";
   auto request = source_->client.request(

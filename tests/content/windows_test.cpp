@@ -4,6 +4,7 @@
 #include <fstream>
 #include <thread>
 
+#include "content/window_keeping.h"
 #include "content_fixture.h"
 #include "util/file.h"
 
@@ -17,9 +18,9 @@ using util::Fault;
 class WindowsTest : public ContentTest {
  protected:
   [[nodiscard]] std::filesystem::path file(const std::string& suffix) const {
-    const auto root = windows_tree(index_of(layer_))->root();
-    return directory_.path() / "layers" / (root.hex() + ".windows" + suffix);
+    return directory_.path() / "layers" / (name().hex() + ".windows" + suffix);
   }
+  [[nodiscard]] util::Digest name() const { return windows_name(*windows_tree(index_of(layer_))); }
   /// Bytes of windows that were asked for.
   [[nodiscard]] uint64_t asked_windows() const {
     uint64_t bytes = 0;
@@ -28,9 +29,9 @@ class WindowsTest : public ContentTest {
       if (layers[i].form == chunk::Form::windows) bytes += source_->asked(i).length;
     return bytes;
   }
-  [[nodiscard]] util::Outcome<std::string> windows(const util::Digest& root, ByteRange range) {
+  [[nodiscard]] util::Outcome<std::string> windows(const util::Digest& name, ByteRange range) {
     std::promise<util::Outcome<std::string>> done;
-    library_->read_windows(ref_.digest, root, range, [&](util::Outcome<util::SharedBytes> bytes) {
+    library_->read_windows(ref_.digest, name, range, [&](util::Outcome<util::SharedBytes> bytes) {
       if (bytes)
         done.set_value(std::string(util::as_text(bytes->view())));
       else
@@ -128,16 +129,15 @@ TEST_F(WindowsTest, they_are_here_when_a_claim_has_held) {
   EXPECT_EQ(source_->requests(), 0u);
 }
 
-TEST_F(WindowsTest, are_given_to_others_by_their_root) {
+TEST_F(WindowsTest, are_given_to_others_by_their_name) {
   start(layer_);
   open();
-  const auto root = windows_tree(index_of(layer_))->root();
   for (int run = 0; run < 2; ++run) {
-    const auto bytes = windows(root, {5, 20'000});
+    const auto bytes = windows(name(), {5, 20'000});
     ASSERT_TRUE(bytes) << bytes.failure().message;
     EXPECT_EQ(*bytes, windows_.substr(5, 20'000));
     EXPECT_EQ(windows(ref_.digest, {5, 10}).failure().fault, Fault::not_found);
-    EXPECT_EQ(windows(root, {windows_.size() - 5, 6}).failure().fault, Fault::invalid);
+    EXPECT_EQ(windows(name(), {windows_.size() - 5, 6}).failure().fault, Fault::invalid);
     start("");  // and again, by who has not opened the layer
   }
 }
@@ -148,8 +148,7 @@ TEST_F(WindowsTest, that_the_disk_lost_are_not_given_to_others) {
   crash();
   std::fstream(file(".bytes"), std::ios::in | std::ios::out | std::ios::binary).seekp(7).put('!');
   start("");
-  const auto root = windows_tree(index_of(layer_))->root();
-  EXPECT_EQ(windows(root, {0, 100}).failure().fault, Fault::not_found);
+  EXPECT_EQ(windows(name(), {0, 100}).failure().fault, Fault::not_found);
   EXPECT_FALSE(library_->may_publish(ref_.digest));
   EXPECT_EQ(failures("cache"), 1);
 }
@@ -170,7 +169,7 @@ TEST_F(WindowsTest, that_the_disk_lost_are_made_again) {
   EXPECT_TRUE(*bytes == kFile);
   EXPECT_EQ(source_->requests(), 0u);
   EXPECT_TRUE(claims_.blamed.empty());
-  EXPECT_TRUE(windows(windows_tree(index_of(layer_))->root(), {0, windows_.size()}));
+  EXPECT_TRUE(windows(name(), {0, windows_.size()}));
 }
 
 TEST_F(WindowsTest, are_the_last_that_the_cache_lets_go) {
@@ -183,6 +182,29 @@ TEST_F(WindowsTest, are_the_last_that_the_cache_lets_go) {
   ASSERT_TRUE(read(content, "big", {500'000, 10}));
   EXPECT_EQ(asked_windows(), 0u);
   EXPECT_GT(source_->requests(), before);
+}
+
+TEST_F(WindowsTest, of_layers_out_of_use_go_with_the_rest) {
+  start(layer_);
+  open();
+  const auto kept = cache_->open(name(), windows_.size(), chunk::Form::windows);
+  ASSERT_EQ(kept->bytes_present(), windows_.size());
+  EXPECT_EQ(kept.use_count(), 2) << "nobody but us and the cache has them open";
+}
+
+TEST_F(WindowsTest, of_a_lying_size_do_not_meet_the_true_ones) {
+  start(layer_);
+  const auto content = open();
+  const auto truth = windows_tree(index_of(layer_));
+  const std::vector<util::Digest> leaves(index_of(layer_).windows);
+  const auto lie = std::make_shared<const chunk::HashTree>(truth->size() - 1, leaves);
+  ASSERT_EQ(lie->root(), truth->root());
+  WindowKeeping keeping(*cache_);
+  keeping.note(util::Sha256::of(util::as_bytes("another layer")), lie);
+  EXPECT_TRUE(windows(name(), {0, windows_.size()}));
+  start("");
+  source_->set_windows("");
+  expect_true_bytes(library_->open_known(ref_));
 }
 
 TEST_F(WindowsTest, that_a_member_gives_wrong_are_its_blame_and_not_the_claimants) {

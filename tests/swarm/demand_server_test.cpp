@@ -332,20 +332,20 @@ TEST_F(DemandServerTest, may_die_with_reads_under_way) {
   EXPECT_TRUE(gate->cancelled);
 }
 
-TEST_F(DemandServerTest, gives_windows_by_their_root) {
-  holdings_.windows_root_ = util::Sha256::of(util::as_bytes("windows"));
+TEST_F(DemandServerTest, gives_windows_by_their_name) {
+  holdings_.windows_name_ = util::Sha256::of(util::as_bytes("windows"));
   holdings_.windows_ = content().substr(0, 50'000);
   DemandClient::Query query{
-      {"repository", kRepository}, {"class", "fault"}, {"root", holdings_.windows_root_.hex()}};
+      {"repository", kRepository}, {"class", "fault"}, {"name", holdings_.windows_name_.hex()}};
   const auto given = ask(path("/windows"), query, util::ByteRange{16'384, 20'000});
   EXPECT_EQ(given.status, 206);
   EXPECT_TRUE(given.body == content().substr(16'384, 20'000));
   EXPECT_EQ(given.header("Content-Range"), "bytes 16384-36383/*");
-  query["root"] = layer_.digest.hex();
+  query["name"] = layer_.digest.hex();
   EXPECT_EQ(ask(path("/windows"), query, util::ByteRange{0, 10}).status, 404) << "others";
-  query["root"] = "12";
+  query["name"] = "12";
   EXPECT_EQ(ask(path("/windows"), query, util::ByteRange{0, 10}).status, 400);
-  query["root"] = holdings_.windows_root_.hex();
+  query["name"] = holdings_.windows_name_.hex();
   EXPECT_EQ(ask(path("/windows"), query, util::ByteRange{0, 5 << 20}).status, 416);
   EXPECT_EQ(ask(path("/windows"), query).status, 416);
   query["repository"] = "docker.io/library/other";

@@ -50,9 +50,9 @@ class FakeHoldings final : public Holdings {
     on_read(util::SharedBytes::of({bytes.begin(), bytes.end()}));
     return {};
   }
-  util::Operation windows(const util::Digest& layer, const util::Digest& root,
+  util::Operation windows(const util::Digest& layer, const util::Digest& name,
                           util::ByteRange range, OnRead on_read) override {
-    const bool here = layer == layer_ && root == windows_root_ && range.end() <= windows_.size();
+    const bool here = layer == layer_ && name == windows_name_ && range.end() <= windows_.size();
     if (!here) {
       on_read(util::Failure{util::Fault::not_found, "not here"});
       return {};
@@ -80,7 +80,7 @@ class FakeHoldings final : public Holdings {
 
   util::Digest layer_;
   std::string content_, repository_;
-  util::Digest windows_root_;
+  util::Digest windows_name_;
   std::string windows_;
   Access access_;
   std::optional<HeldLayer> held_;

@@ -549,7 +549,7 @@ class PeerWindowsTest : public PeerSourceTest {
     return {"HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n"};
   }
   const chunk::LayerRef windows_ =
-      chunk::LayerRef::windows_of(layer_, util::Sha256::of(util::as_bytes("root")), kSize);
+      chunk::LayerRef::windows_of(layer_, util::Sha256::of(util::as_bytes("name")), kSize);
 };
 
 TEST_F(PeerWindowsTest, come_from_who_vouches_for_the_index) {
@@ -565,8 +565,8 @@ TEST_F(PeerWindowsTest, come_from_who_vouches_for_the_index) {
   ASSERT_EQ(holder.asked().size(), 1u);
   EXPECT_EQ(holder.asked().front().target,
             "/v1/layers/" + layer_.digest.hex() +
-                "/windows?class=fault&port=4711&repository=docker.io%2Flibrary%2Fnginx&root=" +
-                windows_.digest.hex() + "&zone=here");
+                "/windows?class=fault&name=" + windows_.digest.hex() +
+                "&port=4711&repository=docker.io%2Flibrary%2Fnginx&zone=here");
   EXPECT_TRUE(unsealed.asked().empty());
 }
 
