@@ -32,25 +32,27 @@ Apply log_level(const Reader& reader, util::log::Level& target) {
   };
 }
 
+/// An IP address and a port, or empty: nothing listens. `port`: for the example.
+std::optional<HostPort> listen_address(const Reader& reader, const toml::node& node,
+                                       std::string& target, unsigned port) {
+  reader.text(target)(node);
+  if (target.empty()) return std::nullopt;
+  auto parsed = parse_host_port(target, 0);
+  if (!parsed || parsed->port == 0 || ip_version(parsed->host) == 0)
+    reader.refuse(
+        node.source().begin,
+        fmt::format("'{}' is not like \"127.0.0.1:{}\" or \"[::1]:{}\"", target, port, port));
+  return parsed;
+}
+
 Apply metrics_address(const Reader& reader, std::string& target) {
-  return [&reader, &target](const toml::node& node) {
-    reader.text(target)(node);
-    if (target.empty()) return;
-    const auto parsed = parse_host_port(target, 0);
-    if (!parsed || parsed->port == 0 || ip_version(parsed->host) == 0)
-      reader.refuse(node.source().begin,
-                    fmt::format("'{}' is not like \"127.0.0.1:9753\" or \"[::1]:9753\"", target));
-  };
+  return [&reader, &target](const toml::node& node) { listen_address(reader, node, target, 9753); };
 }
 
 Apply mirror_listen(const Reader& reader, std::string& target) {
   return [&reader, &target](const toml::node& node) {
-    reader.text(target)(node);
-    if (target.empty()) return;
-    const auto parsed = parse_host_port(target, 0);
-    if (!parsed || parsed->port == 0 || ip_version(parsed->host) == 0)
-      reader.refuse(node.source().begin,
-                    fmt::format("'{}' is not like \"127.0.0.1:9755\" or \"[::1]:9755\"", target));
+    const auto parsed = listen_address(reader, node, target, 9755);
+    if (!parsed) return;
     // Whoever reaches it may read what is public, in plain text.
     if (!is_loopback_ip(parsed->host))
       reader.refuse(

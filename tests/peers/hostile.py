@@ -142,15 +142,20 @@ class HostileMember:
         self.server.server_close()
 
 
+def flipped(data):
+    """With a wrong bit in every block."""
+    body = bytearray(data)
+    for at in range(0, len(body), BLOCK // 2):
+        body[at] ^= 1
+    return body
+
+
 class FlippedBits(Holding):
     """The truth about the root, and bytes with a wrong bit in every block."""
 
     def send(self, request, first, last):
         self.send_head(request, first, last)
-        body = bytearray(self.data[first:last + 1])
-        for at in range(0, len(body), BLOCK // 2):
-            body[at] ^= 1
-        request.wfile.write(body)
+        request.wfile.write(flipped(self.data[first:last + 1]))
 
 
 class WrongWindows(Holding):
@@ -158,10 +163,7 @@ class WrongWindows(Holding):
 
     def send_windows(self, request, first, last):
         self.send_head(request, first, last)
-        body = bytearray(self.windows[first:last + 1])
-        for at in range(0, len(body), BLOCK // 2):
-            body[at] ^= 1
-        request.wfile.write(body)
+        request.wfile.write(flipped(self.windows[first:last + 1]))
 
 
 class NoWindows(Holding):
