@@ -16,6 +16,7 @@ namespace {
 /// Before members are asked; after them the registry gets all its time.
 constexpr std::chrono::seconds kFirstTry{2};
 constexpr std::chrono::seconds kPatience{20};
+constexpr std::chrono::seconds kAllMembers{15};
 
 std::string repository_of(const oci::Reference& reference) {
   return reference.registry + "/" + reference.repository;
@@ -45,10 +46,11 @@ Outcome<image::Resolved> Manifests::resolve(const oci::Reference& reference,
 
 std::optional<image::Resolved> Manifests::ask_members(const oci::Reference& reference,
                                                       const oci::Platform& platform) {
+  const auto until = std::chrono::steady_clock::now() + kAllMembers;
   auto found =
       follow_indexes(reference, platform, [&](const oci::Reference& target) -> Outcome<Document> {
-        auto given =
-            node_->swarm().find_manifest(target.to_string(), target.digest, platform.to_string());
+        auto given = node_->swarm().find_manifest(target.to_string(), target.digest,
+                                                  platform.to_string(), until);
         if (!given) return util::Failure{Fault::not_found, "no member knows " + target.to_string()};
         return Document{given->digest, std::move(given->bytes)};
       });

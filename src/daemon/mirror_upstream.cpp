@@ -93,7 +93,7 @@ std::optional<mirror::Document> MirrorUpstream::from_members(const oci::Referenc
       return answer->set_value(std::nullopt);
     try {
       answer->set_value(node->swarm().find_manifest(reference.to_string(), reference.digest,
-                                                    oci::Platform::host().to_string()));
+                                                    oci::Platform::host().to_string(), until));
     } catch (const std::exception& error) {
       util::log::warning("mirror: {}: {}", reference.to_string(), error.what());
       answer->set_value(std::nullopt);

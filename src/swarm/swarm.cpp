@@ -28,6 +28,7 @@ constexpr auto kLookUp = 100ms;        ///< in the DHT
 constexpr auto kNewsPatience = 300ms;  ///< for who has a layer
 constexpr auto kBusyPatience = 1s;     ///< while some have yet to answer
 constexpr auto kDocument = 10s;
+constexpr std::chrono::milliseconds kManifest = 2s;
 constexpr size_t kLookedOver = 16;  ///< announced layers at once
 constexpr size_t kAsked = 4;        ///< members that are asked for one document
 
@@ -328,11 +329,15 @@ void Swarm::blame(const std::string& node_id, const util::Digest& layer, const s
 
 std::optional<GivenManifest> Swarm::find_manifest(const std::string& reference,
                                                   const std::optional<util::Digest>& digest,
-                                                  const std::string& platform) {
+                                                  const std::string& platform,
+                                                  util::SteadyTime until) {
+  const DemandClient::Query query{{"reference", reference}, {"platform", platform}};
   for (const auto& peer : state_->askable()) {
-    const auto answer = state_->client.get_response(
-        peer, "/v1/manifests", {{"reference", reference}, {"platform", platform}}, kDocument,
-        8 << 20);
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        until - std::chrono::steady_clock::now());
+    if (left.count() <= 0) break;
+    const auto answer = state_->client.get_response(peer, "/v1/manifests", query,
+                                                    std::min(left, kManifest), 8 << 20);
     if (!answer) continue;
     const auto bytes = util::as_bytes(answer->body);
     const auto said = util::Digest::parse(answer->header("Swarmfs-Digest").value_or(""));

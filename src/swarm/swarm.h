@@ -82,11 +82,11 @@ class Swarm {
   /// not fit what was claimed is not any longer.
   void blame(const std::string& node_id, const util::Digest& layer, const std::string& why);
 
-  /// Blocks. What a member last resolved `reference` to, newest views win nothing: the first
-  /// answer.
+  /// Blocks, until `until` at most. What a member last resolved `reference` to: members are asked
+  /// one after another, 2 s each, and the first answer is it.
   std::optional<GivenManifest> find_manifest(const std::string& reference,
                                              const std::optional<util::Digest>& digest,
-                                             const std::string& platform);
+                                             const std::string& platform, util::SteadyTime until);
   /// Blocks. The access profile of an image, from a member that ran it.
   std::optional<std::string> find_profile(const util::Digest& manifest,
                                           const std::string& repository);

@@ -4,7 +4,9 @@
 #include "swarm/swarm.h"
 
 #include <future>
+#include <thread>
 
+#include "support/loopback.h"
 #include "support/temporary_directory.h"
 #include "swarm/demand_fixture.h"
 #include "swarm/discovery.h"
@@ -20,11 +22,12 @@ using namespace std::chrono_literals;
 /// A node as the daemon makes it, of a cluster with tokens.
 class SwarmTest : public testing::Test {
  protected:
-  void start(const std::vector<cluster::Token>& tokens) {
+  void start(const std::vector<cluster::Token>& tokens, const std::vector<Endpoint>& peers = {}) {
     write(tokens);
     keeper_ = std::make_unique<cluster::IdentityKeeper>(files_, timers_);
     SwarmOptions options;
     options.listen = {at_};
+    options.peers = peers;
     options.look_over = 20ms;
     holdings_.layer_ = layer_;
     holdings_.held_ = HeldLayer{100, true, false, {{0, 1}}};
@@ -92,6 +95,18 @@ TEST_F(SwarmTest, withdraws_what_is_not_here_any_more) {
     std::this_thread::sleep_for(5ms);
   EXPECT_EQ(announced.value(), 1);
   EXPECT_TRUE(is_found_with(token)) << "what is here is announced on";
+}
+
+TEST_F(SwarmTest, asks_no_member_for_a_manifest_when_the_time_is_up) {
+  const support::LoopbackListener silent(8);
+  start({cluster::Token::make()}, {{"127.0.0.1", silent.port()}});
+  const auto failures = [this] { return swarm_->peers().at(0).failures; };
+  while (swarm_->peers().empty()) std::this_thread::sleep_for(1ms);
+  const auto now = std::chrono::steady_clock::now();
+  EXPECT_FALSE(swarm_->find_manifest("docker.io/library/nginx:1", {}, "linux/amd64", now));
+  EXPECT_EQ(failures(), 0u) << "nobody was asked";
+  EXPECT_FALSE(swarm_->find_manifest("docker.io/library/nginx:1", {}, "linux/amd64", now + 60s));
+  EXPECT_EQ(failures(), 1u);
 }
 
 }  // namespace
