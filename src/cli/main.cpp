@@ -91,9 +91,11 @@ void add_configure(CLI::App& app, const cli::Options& common, cli::ConfigureOpti
   configure->add_option("RUNTIME", options.runtime, "containerd, podman, docker or stargz")
       ->required()
       ->check(CLI::IsMember({"containerd", "podman", "docker", "stargz"}));
-  configure->add_option("--registry", options.registries,
-                        "for this registry; again for more (default: containerd: all; others: "
-                        "docker.io)");
+  configure
+      ->add_option("--registry", options.registries,
+                   "for this registry; again for more (default: containerd: all; others: "
+                   "docker.io)")
+      ->allow_extra_args(false);
   configure->add_option("--mirror", options.mirror,
                         "HOST:PORT of the mirror (default: [mirror] listen of --config)");
   configure->add_option("--config", options.config, "the daemon's configuration")

@@ -122,8 +122,7 @@ void find_distributions(const MirrorWish& wish, const NodeView& node, RuntimePla
 }
 
 void note_version(const ContainerdVersion& version, RuntimePlan& plan) {
-  if (version >= ContainerdVersion{2, 1, 0}) return;
-  if (version >= ContainerdVersion{2, 0, 7} && version < ContainerdVersion{2, 1, 0}) return;
+  if (version >= ContainerdVersion{2, 0, 7}) return;
   plan.notes.push_back(fmt::format(
       "containerd {}.{}.{} knows no dial_timeout; a mirror on loopback needs none, since "
       "a closed port is refused at once",

@@ -92,17 +92,19 @@ def containerd_beside_others(mirrored, registry):
 
 
 def skopeo(mirrored, registry):
-    configure(mirrored, "podman", "--registry", HOST)
+    """In a mount namespace of its own, where the folder of drop-ins is the one that configure made."""
+    configure(mirrored, "--registry", HOST, "podman")
     configure(mirrored, "podman", "--check")
-    drop_in = root(mirrored) + "/etc/containers/registries.conf.d/50-swarmfs.conf"
-    def manifest(place, **environment):
-        return subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{place}"], check=True, timeout=120,
-                              stdout=subprocess.PIPE, env={**os.environ, **environment}).stdout
+    folder = root(mirrored) + "/etc/containers/registries.conf.d"
 
-    through = manifest(f"{HOST}/small:v1", CONTAINERS_REGISTRIES_CONF=drop_in)
-    assert digest(through) == digest(manifest(f"{registry.host}/small:v1"))
+    def manifest(host):
+        run = f"mount --bind {folder} /etc/containers/registries.conf.d; exec skopeo inspect --raw --tls-verify=false"
+        return subprocess.run(["unshare", "-m", "sh", "-ec", f"{run} docker://{host}/small:v1"], check=True, timeout=120,
+                              stdout=subprocess.PIPE).stdout
+
+    assert digest(manifest(HOST)) == digest(manifest(registry.host))
     configure(mirrored, "podman", "--remove")
-    assert not os.path.exists(drop_in)
+    assert not os.path.exists(folder)
 
 
 def refusals(mirrored):
