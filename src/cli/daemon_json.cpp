@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -86,13 +87,13 @@ std::string add_to_daemon_json(const std::optional<std::string>& theirs, const s
   const std::string url = "http://" + mirror;
   if (!theirs || is_blank(*theirs))
     return theirs.value_or("") + fmt::format("{{\"{}\": [ \"{}\" ]}}\n", kMirrorsKey, url);
-  const auto json = parse_daemon_json(*theirs, file);
+  const auto parsed = parse_daemon_json(*theirs, file);
   const JsonPlaces places = find_places(*theirs);
   std::string made = *theirs;
   if (places.mirrors == std::string::npos)
     return made.insert(places.object, fmt::format("\n  \"{}\": [ \"{}\" ]{}", kMirrorsKey, url,
-                                                  json.empty() ? "\n" : ","));
-  const auto& mirrors = json[std::string(kMirrorsKey)];
+                                                  parsed.empty() ? "\n" : ","));
+  const auto& mirrors = parsed[std::string(kMirrorsKey)];
   for (const auto& one : mirrors) {
     if (one != url && one != url + "/") continue;
     if (one == mirrors.front()) return made;

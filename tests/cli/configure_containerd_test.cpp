@@ -118,7 +118,7 @@ TEST(ConfigureContainerd, what_is_added_to_our_file_stays) {
 
 TEST(ConfigureContainerd, leaves_what_is_right_already) {
   for (const std::string& theirs : {kTable, kTable + "[host.\"https://m.test\"]\n",
-                                   std::string("[host.'http://127.0.0.1:9755']\n")}) {
+                                    std::string("[host.'http://127.0.0.1:9755']\n")}) {
     const FakeNode node{{kConfig, kGoodConfig}, {kDefaultHosts, theirs}};
     EXPECT_FALSE(plan_containerd(containerd_wish(), node).files[0].changes()) << theirs;
     EXPECT_FALSE(plan_containerd(removing(containerd_wish()), node).files[0].changes());
