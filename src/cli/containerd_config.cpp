@@ -65,6 +65,7 @@ void read_one(const toml::table& table, const std::string& file, CriConfig& conf
   const auto* plugin = table["plugins"][names_of(version).id].as_table();
   if (!plugin) return;
   config.pulls_itself = config.pulls_itself || says_pull_itself(*plugin);
+  if (!config.config_path.empty() && !(*plugin)["registry"]["config_path"]) config.lost_in = file;
   const auto* registry = (*plugin)["registry"].as_table();
   if (!registry) return;
   const auto* mirrors = (*registry)["mirrors"].as_table();
@@ -72,6 +73,7 @@ void read_one(const toml::table& table, const std::string& file, CriConfig& conf
   const auto* path = registry->get("config_path");
   if (!path && config.has_table) return;
   config.file = file;
+  config.lost_in.clear();
   config.version = version;
   config.has_table = true;
   config.line = path ? static_cast<int>(path->source().begin.line) : 0;
@@ -165,6 +167,12 @@ void judge_cri_config(const CriConfig& config, const std::optional<ContainerdVer
   if (config.config_path.empty() && !has_default)
     return plan.ignored.push_back(fmt::format(
         "what a kubelet pulls ignores hosts.toml, since no config_path is set: {}", way));
+  const bool replaces_tables = version ? *version < ContainerdVersion{2, 0, 0} : config.version < 3;
+  if (!config.lost_in.empty() && replaces_tables)
+    plan.ignored.push_back(fmt::format(
+        "containerd before 2 takes the plugin's table from the last file that has one, {}, where "
+        "there is no config_path: move it there from {}",
+        config.lost_in, config.file));
   const bool several =
       config.config_path.empty() || config.config_path.find(':') != std::string::npos;
   const bool may_transfer = !version || *version >= ContainerdVersion{2, 1, 0};

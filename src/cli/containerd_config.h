@@ -18,6 +18,7 @@ struct CriConfig {
   bool has_table = false;     ///< the registry table is in `file`
   int line = 0;               ///< of config_path in `file`; 0: not there
   std::string config_path;    ///< one directory, or several with ':' between
+  std::string lost_in;        ///< a later file with a table of the plugin, without config_path
   bool disabled = false;      ///< no CRI part runs
   bool old_mirrors = false;   ///< registry.mirrors, which cannot be where config_path is
   bool pulls_itself = false;  ///< not through the transfer service, whatever the version
@@ -26,8 +27,8 @@ struct CriConfig {
   [[nodiscard]] std::filesystem::path hosts_directory() const;
 };
 
-/// Throws util::Error for what is no TOML. With containerd before 2, a later import replaces the
-/// whole table of a plugin, not key by key as here.
+/// Imports are read as containerd 2 merges them, key by key. Throws util::Error for what is no
+/// TOML.
 CriConfig read_cri_config(const NodeView& node, const std::filesystem::path& file);
 
 /// Adds to the plan why the CRI part would not look into hosts_directory().

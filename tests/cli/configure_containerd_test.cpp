@@ -277,6 +277,24 @@ TEST(ConfigureContainerd, follows_config_path_and_imports) {
               testing::StartsWith("/etc/containerd/conf.d/20.toml:"));
 }
 
+TEST(ConfigureContainerd, says_when_an_import_takes_config_path_away) {
+  const std::string other =
+      "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"x\"\n";
+  FakeNode node{{kConfig, "imports = [\"conf.d/*\"]\n" + kGoodConfig},
+                {"/etc/containerd/conf.d/10.toml", other}};
+  auto wish = containerd_wish();
+  EXPECT_THAT(
+      plan_containerd(wish, node).ignored,
+      ElementsAre(HasSubstr("/etc/containerd/conf.d/10.toml, where there is no config_path: "
+                            "move it there from /etc/containerd/config.toml")));
+  wish.containerd = ContainerdVersion{2, 0, 0};
+  EXPECT_THAT(plan_containerd(wish, node).ignored, IsEmpty());
+  wish.containerd = std::nullopt;
+  EXPECT_EQ(plan_containerd(wish, node).ignored.size(), 1U);
+  node.files_["/etc/containerd/conf.d/20.toml"] = kGoodConfig;
+  EXPECT_THAT(plan_containerd(wish, node).ignored, IsEmpty());
+}
+
 TEST(ConfigureContainerd, says_that_k3s_writes_its_own) {
   FakeNode node{{kConfig, kGoodConfig},
                 {"/var/lib/rancher/k3s/agent/etc/containerd/config.toml", ""}};
