@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "cli/commands.h"
+#include "cli/configure.h"
 #include "cli/mount_options.h"
 #include "util/error.h"
 
@@ -83,6 +84,38 @@ void add_cluster(CLI::App& app, cli::Options& options) {
   show->callback([&options] { cli::cluster_show(options); });
 }
 
+void add_configure(CLI::App& app, const cli::Options& common, cli::ConfigureOptions& options,
+                   int& code) {
+  auto* configure = app.add_subcommand(
+      "configure", "point a container runtime at the mirror of this node; check or undo that");
+  configure->add_option("RUNTIME", options.runtime, "containerd, podman, docker or stargz")
+      ->required()
+      ->check(CLI::IsMember({"containerd", "podman", "docker", "stargz"}));
+  configure
+      ->add_option("--registry", options.registries,
+                   "for this registry; again for more (default: containerd: all; others: "
+                   "docker.io)")
+      ->allow_extra_args(false);
+  configure->add_option("--mirror", options.mirror,
+                        "HOST:PORT of the mirror (default: [mirror] listen of --config)");
+  configure->add_option("--config", options.config, "the daemon's configuration")
+      ->capture_default_str();
+  configure->add_option("--root", options.root, "the runtime's files are below this directory");
+  configure->add_option("--hosts-dir", options.hosts_directory,
+                        "containerd: where hosts.toml are kept (default: config_path of "
+                        "/etc/containerd/config.toml)");
+  auto* check = configure->add_flag("--check", options.check,
+                                    "change nothing; exit code 1 where "
+                                    "the runtime would not ask the mirror");
+  configure->add_flag("--remove", options.remove, "undo it, to the byte")->excludes(check);
+  configure->add_flag("--dry-run", options.dry_run, "only show what would change")->excludes(check);
+  configure->add_flag("--json", options.json, "print JSON");
+  configure->callback([&] {
+    options.json = options.json || common.json;
+    code = cli::configure(options);
+  });
+}
+
 int run_swarmfs(int count, char** words) {
   CLI::App app("Container images, usable before they are downloaded.", "swarmfs");
   app.require_subcommand(1);
@@ -111,9 +144,12 @@ int run_swarmfs(int count, char** words) {
               cli::peers);
   add_command(app, options, "evict", "drop what no mount uses from the cache", cli::evict);
   add_cluster(app, options);
+  cli::ConfigureOptions configure;
+  int code = 0;
+  add_configure(app, options, configure, code);
   try {
     app.parse(count, words);
-    return 0;
+    return code;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

@@ -19,7 +19,9 @@ ROOMS = {
 LIBRARIES = {
     r"liburing\.h": "io", r"curl/": "http", r"boost/": "http", r"(zlib|zstd)": "layer", r"fuse_|fuse\.h|fuse3": "fuse",
     # http: TLS of the peer server, and the name in a peer's certificate, which curl does not tell.
-    r"spdlog/|prometheus/": "util", r"openssl/": "util cluster http", r"toml\+\+/|systemd/": "daemon", r"CLI/": "cli",
+    r"spdlog/|prometheus/": "util", r"openssl/": "util cluster http", r"systemd/": "daemon", r"CLI/": "cli",
+    # cli: the files of container runtimes (swarmfs configure).
+    r"toml\+\+/": "daemon cli",
     r"libtorrent/": "swarm",
     # daemon: the catalog's documents.
     r"nlohmann/": "cluster oci registry control image swarm mirror daemon cli", r"fmt/": " ".join(ROOMS),

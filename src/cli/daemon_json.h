@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <optional>
+#include <string>
+
+/// Docker's daemon.json. JSON has no comments, so what configure puts into it is known again by its
+/// spaces, and all else stays as it is to the byte. Pure.
+namespace swarmfs::cli {
+
+/// `theirs` with the mirror ("127.0.0.1:9755") as the first of "registry-mirrors"; unchanged where
+/// it is that. Empty `theirs`: no file. Throws util::Error "file:line: …" for what is no JSON
+/// object.
+std::string add_to_daemon_json(const std::optional<std::string>& theirs, const std::string& mirror,
+                               const std::string& file);
+
+/// `text` without what add_to_daemon_json() put there, for whatever mirror; empty: nothing else is
+/// in it. Throws as above.
+std::optional<std::string> without_ours(const std::optional<std::string>& text,
+                                        const std::string& file);
+
+}  // namespace swarmfs::cli
