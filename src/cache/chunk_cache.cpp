@@ -175,7 +175,20 @@ void ChunkCache::run_counted(Urgency urgency, std::function<void()> job) {
 }
 
 void ChunkCache::sync() {
-  for (const auto& [layer, open] : snapshot(true)) layer->sync();
+  std::vector<Key> keys;
+  {
+    auto layers = layers_.lock();
+    for (const auto& [key, layer] : *layers) keys.push_back(key);
+  }
+  // One at a time: who holds a layer keeps it from eviction for bulk.
+  for (const auto& key : keys)
+    if (const auto layer = find(key)) layer->sync();
+}
+
+std::shared_ptr<CachedLayer> ChunkCache::find(const Key& key) const {
+  auto layers = layers_.lock();
+  const auto found = layers->find(key);
+  return found == layers->end() ? nullptr : found->second;
 }
 
 void ChunkCache::tend_disk() {

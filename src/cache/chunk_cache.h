@@ -93,6 +93,7 @@ class ChunkCache final : public chunk::Store, private Budget {
   void close_jobs();
   void wait_for_jobs();
   std::shared_ptr<CachedLayer> open_now(const Key& key, uint64_t size);
+  [[nodiscard]] std::shared_ptr<CachedLayer> find(const Key& key) const;
   void tend_disk();
   void save_waiting();
   // How room is made (room.cpp).

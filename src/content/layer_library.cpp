@@ -57,7 +57,8 @@ std::shared_ptr<Content> LayerLibrary::assemble(const chunk::LayerRef& ref, laye
   const auto windows = windows_tree(index);
   keeping_.note(ref.digest, windows);
   if (windows->size() > 0) {
-    auto stored = fetcher_.open(chunk::LayerRef::windows_of(ref, windows_name(*windows), windows->size()));
+    auto stored =
+        fetcher_.open(chunk::LayerRef::windows_of(ref, windows_name(*windows), windows->size()));
     stored->seal(windows);
     made->windows = std::make_shared<Windows>(fetcher_, std::move(stored));
   }

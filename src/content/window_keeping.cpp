@@ -100,7 +100,7 @@ bool WindowKeeping::fill(const util::Digest& layer, const util::Bytes& windows) 
   const Kept kept = this->kept(layer);
   if (kept.size != windows.size()) return false;
   if (complete(layer)) return true;
-  const auto stored = open(kept);
+  const auto stored = open_again(layer, kept);
   if (!stored) return false;
   bool all = true;
   for (const auto& gap : stored->missing(chunk::blocks_covering({0, kept.size}))) {
@@ -114,6 +114,17 @@ bool WindowKeeping::fill(const util::Digest& layer, const util::Bytes& windows) 
     all = written.get_future().get() && all;
   }
   return all;
+}
+
+/// The store may have let go of what held nothing, or had no place for it before.
+std::shared_ptr<chunk::StoredLayer> WindowKeeping::open_again(const util::Digest& layer,
+                                                              const Kept& kept) {
+  auto stored = open(kept);
+  if (stored && kept.tree) stored->trust(kept.tree);
+  auto all = kept_.lock();
+  const auto found = all->find(layer);
+  if (found != all->end() && found->second.name == kept.name) found->second.stored = stored;
+  return stored;
 }
 
 void WindowKeeping::forget(const util::Digest& layer) {

@@ -42,12 +42,13 @@ class WindowKeeping {
   struct Kept {
     util::Digest name;
     uint64_t size = 0;
-    /// While the store has it open; null: there are none, or the disk has no place.
+    /// Empty: there are none, the disk had no place, or the store let go of what held nothing.
     std::weak_ptr<chunk::StoredLayer> stored;
     Tree tree;  ///< null until the index is read
   };
   [[nodiscard]] static std::string name_of(const util::Digest& layer, const Kept& kept);
   [[nodiscard]] std::shared_ptr<chunk::StoredLayer> open(const Kept& kept) const;
+  std::shared_ptr<chunk::StoredLayer> open_again(const util::Digest& layer, const Kept& kept);
   [[nodiscard]] Kept kept(const util::Digest& layer) const;
   /// What was lost of it in a crash is found out with its tree only.
   [[nodiscard]] bool trusted(const util::Digest& layer, const Kept& kept,

@@ -42,7 +42,7 @@ void Brain::admit_waiting(Actions& actions) {
       able.push_back(flight);
       Class cls = flight->context.cls;
       for (const auto& part : flight->parts) cls = std::min(cls, part.waiter->context.cls);
-      waiting.push_back({cls, flight->ours, flight->layer->state_->inflow});
+      waiting.push_back({cls, flight->ours, !flight->parts.empty(), flight->layer->state_->inflow});
     }
     const auto next = next_in(waiting, inflow, limit);
     if (!next) return;

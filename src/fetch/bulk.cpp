@@ -21,8 +21,6 @@ namespace {
 constexpr unsigned kMostLooks = 32;
 /// However short the plans or the gaps are: no more flights than so many in the place of one.
 constexpr uint64_t kMostCuts = 16;
-/// After a fault, or when a layer comes into use, more faults are near for so long.
-constexpr std::chrono::seconds kFaultsNear{5};
 
 }  // namespace
 
@@ -36,7 +34,7 @@ util::Operation Brain::bring_in(std::shared_ptr<Layer> layer, Class cls, Fetcher
   {
     const std::lock_guard hold(mutex);
     bulks.push_back(bulk);
-    if (cls != Class::pull) expect_faults();
+    if (cls != Class::pull && !std::exchange(bulk->layer->state_->in_use, true)) expect_faults();
     pump(actions);
   }
   run(actions);
@@ -49,8 +47,11 @@ util::Operation Brain::bring_in(std::shared_ptr<Layer> layer, Class cls, Fetcher
 }
 
 void Brain::bring_whole(const std::shared_ptr<Layer>& layer, Actions& actions) {
-  for (const auto& bulk : bulks)
-    if (bulk->layer->state_ == layer->state_ && bulk->cls == Class::pull) return;
+  for (const auto& bulk : bulks) {
+    if (bulk->layer->state_ != layer->state_ || bulk->cls != Class::pull) continue;
+    if (bulk->turn == 0) return;
+    bulk->go_in_order();  // in time, but it has asked for what comes later
+  }
   auto bulk = std::make_shared<Bulk>();
   bulk->layer = layer;
   bulk->cls = Class::pull;
@@ -81,10 +82,9 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   const uint64_t limit =
       options.request_size * (yields ? options.backfill_transfers : options.pull_transfers);
   const uint64_t count = chunk::block_count(bulk->layer->ref().size);
-  if (bulk->turn > 0 && bulk->layer->front_to_back())
-    bulk->cursor = bulk->share_cursor = bulk->turn = 0;
   while (!bulk->ended && !bulk->failure && bulk->in_flight < limit) {
     if (yields && held_back) return;
+    if (bulk->layer->front_to_back()) bulk->go_in_order();
     uint64_t* cursor = &bulk->share_cursor;
     BlockRange run;
     if (bulk->ours < limit / 2) run = next_of_share(*bulk);
@@ -139,6 +139,7 @@ BlockRange Brain::next_of_share(Bulk& bulk) const {
 
 void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, BlockRange run, uint64_t& cursor,
                               Actions& actions) {
+  const double turn = bulk->turn;
   const auto deadline = std::chrono::steady_clock::now() + options.bulk_timeout;
   const auto flight = make_flight(bulk->layer, run, {bulk->cls, deadline, "", false}, actions);
   const uint64_t blocks = chunk::blocks_covering(flight->range).count;
@@ -146,7 +147,7 @@ void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, BlockRange run,
   flight->weight = std::max(flight->range.length, options.request_size / kMostCuts);
   bulk->in_flight += flight->weight;
   if (flight->ours) bulk->ours += flight->weight;
-  cursor += blocks;
+  if (bulk->turn == turn) cursor += blocks;  // else it begins anew
 }
 
 void Brain::end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
@@ -167,7 +168,7 @@ void Brain::fault_begins(Actions& actions) {
 }
 
 void Brain::expect_faults() {
-  faults_near_until = std::chrono::steady_clock::now() + kFaultsNear;
+  faults_near_until = std::chrono::steady_clock::now() + options.faults_near;
 }
 
 void Brain::fault_ends(Actions& actions) {

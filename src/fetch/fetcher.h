@@ -31,7 +31,9 @@ struct FetchOptions {
   std::chrono::milliseconds fault_timeout{30'000};
   std::chrono::milliseconds bulk_timeout{120'000};  ///< of one bulk request, retries included
   std::chrono::milliseconds quiet{200};  ///< after the last fault, before backfill goes on
-  uint64_t request_size = 2 << 20;       ///< of backfill
+  /// After a fault, or a layer's first backfill, the next faults are near for so long.
+  std::chrono::milliseconds faults_near{5'000};
+  uint64_t request_size = 2 << 20;  ///< of backfill
   /// How many of `request_size` are under way at once; of those that a source's plan cut short, as
   /// many more as are as many bytes.
   unsigned backfill_transfers = 3;
@@ -127,9 +129,9 @@ class Fetcher {
   /// thread, or inside read(), and must be short.
   [[nodiscard]] util::Operation read(std::shared_ptr<Layer> layer, util::ByteRange range,
                                      chunk::FetchContext context, OnRead on_read);
-  /// Brings in all that is missing, in order, as class pull or backfill; done when no block of the
-  /// layer is on its way any more and all that came is in the store. Fault::no_space when the quota
-  /// does not allow it. The operation stops it.
+  /// Brings in all that is missing, in the order of blocks_at(), as class pull or backfill; done
+  /// when no block of the layer is on its way any more and all that came is in the store.
+  /// Fault::no_space when the quota does not allow it. The operation stops it.
   [[nodiscard]] util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls,
                                          OnDone on_done);
   /// Blocks on their way from the registry, ascending: who asks for them for a peer joins.

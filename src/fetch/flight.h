@@ -117,6 +117,12 @@ struct Bulk {
   std::optional<util::Failure> failure;
   Fetcher::OnDone on_done;
   util::CallbackGate gate;
+
+  /// From the front, again: what was asked for is passed over.
+  void go_in_order() {
+    if (turn > 0) cursor = share_cursor = 0;
+    turn = 0;
+  }
 };
 
 /// What is known of a layer's bytes, shared by all Layers of one digest. Guarded by the brain's
@@ -129,6 +135,7 @@ struct LayerState {
   Provenance provenance;
   uint64_t inflow = 0;        ///< bytes of its flights that are admitted
   bool peers_barred = false;  ///< what they gave was wrong, and who lied is not known
+  bool in_use = false;        ///< was brought in otherwise than by a pull
   util::Sync<std::shared_ptr<const chunk::HashTree>> tree;
 };
 

@@ -36,7 +36,7 @@ std::optional<size_t> next_in(std::span<const WaitingRequest> waiting, const Inf
     return one.cls != chunk::Class::backfill || one.ours || !shy;
   };
   const auto rank = [&](const WaitingRequest& one) {
-    return std::make_tuple(!may(one), one.cls, one.ours != ours_first, one.of_layer);
+    return std::make_tuple(!may(one), one.cls, one.ours != ours_first, !one.awaited, one.of_layer);
   };
   const auto best =
       std::min_element(waiting.begin(), waiting.end(),

@@ -25,6 +25,7 @@ struct Inflow {
 struct WaitingRequest {
   chunk::Class cls = chunk::Class::pull;
   bool ours = false;      ///< of our own share, or of nobody's
+  bool awaited = false;   ///< by somebody who reads
   uint64_t of_layer = 0;  ///< bytes of its layer that are on their way
 };
 
@@ -42,7 +43,7 @@ InflowLimit inflow_limit(double rate, bool faults_near);
 /// Which of `waiting` (in the order in which they came) is let go next; empty: none yet. The
 /// earlier class first. Our share and what others bring take half of the limit each, unless one
 /// leaves room: what is ours is what others will ask for, and while the registry is slow the link
-/// is not idle. Then the layer of which least is on its way.
+/// is not idle. Then what somebody waits for, then the layer of which least is on its way.
 std::optional<size_t> next_in(std::span<const WaitingRequest> waiting, const Inflow& inflow,
                               InflowLimit limit);
 

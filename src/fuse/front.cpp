@@ -56,7 +56,10 @@ struct Front::State {
     }
     fs::create_directories(options.mount_point);
     mount();
-    for (unsigned i = 0; i < options.threads; ++i) threads.emplace_back([this] { serve(); });
+    std::vector<util::UniqueFd> waiting;
+    for (unsigned i = 0; i < options.threads; ++i) waiting.push_back(wait_set());
+    for (auto& set : waiting)
+      threads.emplace_back([this, set = std::move(set)] { serve(set.get()); });
     set_read_ahead();
     looking = timers.every(kLook, [this] { let_go_of_dying(context); });
     changes =
@@ -98,8 +101,7 @@ struct Front::State {
     ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
   }
 
-  void serve() {
-    const util::UniqueFd waiting = wait_set();
+  void serve(int waiting) {
     fuse_buf buffer{};
     while (!fuse_session_exited(session)) {
       const int got = fuse_session_receive_buf(session, &buffer);
@@ -109,7 +111,7 @@ struct Front::State {
       else if (got != -EAGAIN && got != -EINTR)
         break;
       else
-        ::epoll_wait(waiting.get(), &event, 1, -1);
+        ::epoll_wait(waiting, &event, 1, -1);
     }
     ::free(buffer.mem);
   }

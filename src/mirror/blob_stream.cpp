@@ -13,7 +13,9 @@ BlobStream::BlobStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> bl
       blob_(std::move(blob)),
       end_(range.end()),
       window_(window),
-      asked_(range.offset) {}
+      asked_(range.offset) {
+  fill();
+}
 
 void BlobStream::fill() {
   while (pending_.size() < window_ && asked_ < end_) {

@@ -293,11 +293,12 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
   const bool here = stored.has(chunk::blocks_covering({0, ref.size}));
   if (!here || !stored.verified()) made->known = upstream_.opened(ref);
   made->before = made->layer->bytes_by_source();
-  // What cannot be kept as a whole would drive itself out.
-  if (!here && wanted.to_the_end && ref.size <= store_.usage().most)
-    made->arrival = arrivals_.bring_in(made->layer);
   made->delivery = std::make_unique<BlobDelivery>(fetcher_, made->layer, wanted.range, window(),
                                                   options_.delivery);
+  // After the first read, which is ahead of it in that order. What cannot be kept as a whole would
+  // drive itself out.
+  if (!here && wanted.to_the_end && ref.size <= store_.usage().most)
+    made->arrival = arrivals_.bring_in(made->layer);
   if (const auto begun = made->delivery->begin(); !begun) {
     util::log::warning("mirror: blob {}: {}", ref.digest.short_hex(), begun.failure().message);
     const auto fault = begun.failure().fault;

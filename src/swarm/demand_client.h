@@ -68,7 +68,7 @@ class DemandClient {
   http::Client faults_{8};
   /// Questions in connections of their own: a fault that finds its connection, wide open by now,
   /// taken by one begins on a new one with a window of a few packets.
-  http::Client questions_{4};
+  http::Client questions_{8};
   /// Apart from faults, and as many connections as there may be requests: one that is paused keeps
   /// its connection, and who waits for another request must not queue behind it.
   http::Client bulk_{64};

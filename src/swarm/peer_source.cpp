@@ -15,6 +15,7 @@ using util::ByteRange;
 namespace {
 
 constexpr size_t kMostWithoutWindows = 4096;
+constexpr std::chrono::seconds kWithoutWindows{30};  ///< they may have come meanwhile
 
 /// The part of `range` that lies in its first chunk.
 ByteRange in_chunk(const chunk::LayerRef& layer, ByteRange range) {
@@ -82,7 +83,8 @@ std::vector<LayerViews::Member> PeerSource::State::suppliers(const chunk::LayerR
   auto without = without_windows.lock();
   std::erase_if(members, [&](auto& member) {
     member.holds = member.sealed;
-    return !member.sealed || without->contains({member.endpoint, layer.digest});
+    const auto lacking = without->find({member.endpoint, layer.digest});
+    return !member.sealed || (lacking != without->end() && now < lacking->second + kWithoutWindows);
   });
   return members;
 }
@@ -92,7 +94,7 @@ void PeerSource::State::lacks(const Endpoint& peer, const chunk::LayerRef& layer
     return views.lacks(peer, layer.digest, chunk::blocks_covering(range));
   auto without = without_windows.lock();
   if (without->size() >= kMostWithoutWindows) without->clear();
-  without->emplace(peer, layer.digest);
+  without->insert_or_assign({peer, layer.digest}, std::chrono::steady_clock::now());
 }
 
 void PeerSource::State::later(util::Duration delay, std::function<void()> callback) {

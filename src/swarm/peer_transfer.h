@@ -5,8 +5,8 @@
 
 #include <array>
 #include <list>
+#include <map>
 #include <mutex>
-#include <set>
 
 #include "swarm/peer_source.h"
 #include "util/operation.h"
@@ -48,8 +48,8 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
   util::CallbackGate gate;  ///< of what is called later: it uses the references above
   util::Sync<TokenBucket> cross_zone;
   std::array<util::Metrics::Counter*, 2> from_zone{};  ///< [same]
-  /// Who published an index and has not the windows of this root.
-  util::Sync<std::set<std::pair<Endpoint, util::Digest>>> without_windows;
+  /// Who published an index and had not the windows of this name, and since when.
+  util::Sync<std::map<std::pair<Endpoint, util::Digest>, util::SteadyTime>> without_windows;
 };
 
 /// One range from peers: step after step of its route, the next as well when a peer lets the hedge

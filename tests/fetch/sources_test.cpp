@@ -296,6 +296,68 @@ TEST_F(SourcesTest, a_source_that_turns_out_to_go_front_to_back_is_asked_again_f
   expect_bytes(other, {0, 100});
 }
 
+/// A pull in the order of a node that begins in the middle of a window.
+class TurnTest : public FetchTest {
+ protected:
+  void start_turned() {
+    FetchOptions options;
+    options.turn = 0.5;
+    start(options);
+  }
+  util::Operation pull() {
+    return fetcher_->bring_in(layer_, Class::pull, [&](Outcome<util::Done> outcome) {
+      done_.set_value(static_cast<bool>(outcome));
+    });
+  }
+  void expect_whole() {
+    auto future = done_.get_future();
+    for (int i = 0; i < 4'000 && future.wait_for(milliseconds(5)) != std::future_status::ready; ++i)
+      source_.answer_all();
+    ASSERT_EQ(future.wait_for(std::chrono::seconds(0)), std::future_status::ready);
+    EXPECT_TRUE(future.get());
+    EXPECT_EQ(layer_->bytes_by_source().at("registry"), kSize) << "each byte once";
+    auto all = read({0, kSize});
+    expect_bytes(all, {0, kSize});
+  }
+  std::promise<bool> done_;
+};
+
+TEST_F(TurnTest, a_pull_goes_round_and_brings_every_byte_once) {
+  start_turned();
+  auto hole = read({(5 << 20) + 100'000, 200'000});
+  source_.answer_all();
+  expect_bytes(hole, {(5 << 20) + 100'000, 200'000});
+  const size_t before = source_.requests();
+  const auto operation = pull();
+  EXPECT_EQ(source_.asked(before).offset, 4u << 20);
+  expect_whole();
+}
+
+TEST_F(TurnTest, a_pull_from_a_source_that_goes_front_to_back_is_in_order_at_once) {
+  start_turned();
+  source_.set_plan(Plan{UINT64_MAX, util::Duration::max(), true});
+  const auto operation = pull();
+  uint64_t at = 0;
+  for (size_t id = 1; id < source_.requests(); ++id) {
+    EXPECT_EQ(source_.asked(id).offset, at);
+    at = source_.asked(id).end();
+    if (at == source_.asked(0).offset) at = source_.asked(0).end();
+  }
+  EXPECT_EQ(at, kSize) << "the first was asked before it was known";
+  expect_whole();
+}
+
+TEST_F(SourcesTest, backfill_is_shy_of_peers_until_faults_are_far) {
+  FetchOptions options;
+  options.faults_near = milliseconds(300);
+  start_with_peer(options);
+  peer_.set_plan(Plan{kChunk});
+  const auto backfill =
+      fetcher_->bring_in(layer_, Class::backfill, [](const Outcome<util::Done>&) {});
+  EXPECT_EQ(peer_.requests(), inflow_limit(0, true).backfill / kChunk);
+  await([&] { return peer_.requests() == inflow_limit(0, false).backfill / kChunk; });
+}
+
 TEST_F(SourcesTest, a_read_of_a_source_that_goes_front_to_back_ends_at_its_deadline) {
   start({.fault_timeout = milliseconds(50)});
   source_.set_plan(Plan{UINT64_MAX, util::Duration::max(), true});
