@@ -43,6 +43,11 @@ class DemandClient {
     auto& http = request.bulk ? bulk_ : faults_;
     return http.start(std::move(request), std::move(handlers));
   }
+  /// As start(), for what no reader waits for.
+  [[nodiscard]] std::unique_ptr<http::Exchange> question(http::Request request,
+                                                         http::Handlers handlers) {
+    return questions_.start(std::move(request), std::move(handlers));
+  }
   /// Blocks, for `patience` at most; asks again with a proof where the peer wants one. Not on a
   /// callback's thread. Any status but 200 is a Failure, and the peer table hears how it went.
   util::Outcome<std::string> get(const Endpoint& peer, const std::string& path, const Query& query,
