@@ -49,8 +49,8 @@ class Interruption {
   static inline volatile std::sig_atomic_t came_ = 0;
 };
 
-/// Waits for a job's end with progress; throws its error.
-json finish(DaemonClient& daemon, const Options& options, const json& started) {
+/// Waits for a job's end with progress.
+json follow(DaemonClient& daemon, const Options& options, const json& started) {
   const Interruption interruption;
   Progress progress(stderr, options.reference, options.json || options.quiet);
   const std::string id = started.at("job");
@@ -62,8 +62,17 @@ json finish(DaemonClient& daemon, const Options& options, const json& started) {
     throw Interrupted("interrupted: the daemon was told that nobody waits for it");
   });
   progress.end();
+  return job;
+}
+
+void throw_error_of(const json& job) {
   if (job.value("state", "") == "failed")
     throw CallFailed(job.at("error").value("message", "failed without a reason"));
+}
+
+json finish(DaemonClient& daemon, const Options& options, const json& started) {
+  json job = follow(daemon, options, started);
+  throw_error_of(job);
   return job;
 }
 
@@ -155,6 +164,17 @@ void pull(const Options& options) {
   print(options, job,
         fmt::format("{} is here, every layer checked: {}\n", options.reference,
                     share_text(job.at("bytes_by_source"), job.value("seconds", 0.0))));
+}
+
+void preheat(const Options& options) {
+  DaemonClient daemon(options.socket);
+  const json order = {{"reference", options.reference},
+                      {"platform", options.platform},
+                      {"nodes", options.nodes},
+                      {"zone", options.zone}};
+  const json job = follow(daemon, options, daemon.call("POST", "/v1/preheats", order));
+  print(options, job, preheat_text(options.reference, job));
+  throw_error_of(job);
 }
 
 void status(const Options& options) {

@@ -17,7 +17,9 @@ struct Options {
   std::string reference;
   std::string directory;
   std::string platform;
-  std::string mount_flags;  ///< as util::mount_flags() takes them
+  std::string mount_flags;    ///< as util::mount_flags() takes them
+  std::string nodes = "all";  ///< or how many
+  std::string zone;
   std::string target;
   std::string token_file;
 };
@@ -27,6 +29,8 @@ struct Options {
 void mount(const Options& options);
 void umount(const Options& options);
 void pull(const Options& options);
+/// Prints what came of each node before it throws because of one.
+void preheat(const Options& options);
 void status(const Options& options);
 void explain(const Options& options);
 void peers(const Options& options);

@@ -37,13 +37,14 @@ CLI::App* add_command(CLI::App& app, cli::Options& options, const std::string& n
   return command;
 }
 
-void add_reference(CLI::App* command, cli::Options& options) {
+void add_reference(CLI::App* command, cli::Options& options,
+                   const std::string& platform = "this machine's") {
   command
       ->add_option("REFERENCE", options.reference,
                    "as docker and containerd write it: registry.example.com/app:v1, alpine, …")
       ->required();
   command->add_option("--platform", options.platform,
-                      "os/architecture[/variant] (default: this machine's)");
+                      "os/architecture[/variant] (default: " + platform + ")");
   command->add_flag("-q,--quiet", options.quiet, "no progress");
 }
 
@@ -68,6 +69,17 @@ void add_mount(CLI::App& app, cli::Options& options, std::string& mount_options)
     take_mount_options(mount_options, cli::Author::user, options);
     cli::mount(options);
   });
+}
+
+void add_preheat(CLI::App& app, cli::Options& options) {
+  auto* preheat = add_command(app, options, "preheat",
+                              "bring a whole image into the caches of nodes of the cluster, each "
+                              "with its own credentials",
+                              cli::preheat);
+  add_reference(preheat, options, "each node's own");
+  preheat->add_option("--nodes", options.nodes,
+                      "how many, this one included, or all that are known (default: all)");
+  preheat->add_option("--zone", options.zone, "only nodes of this zone");
 }
 
 void add_cluster(CLI::App& app, cli::Options& options) {
@@ -130,6 +142,7 @@ int run_swarmfs(int count, char** words) {
   umount->add_flag("-q,--quiet", options.quiet, "say nothing");
   add_reference(add_command(app, options, "pull", "bring a whole image into the cache", cli::pull),
                 options);
+  add_preheat(app, options);
   add_command(app, options, "status", "the daemon, its cache and its mounts", cli::status);
   add_command(
       app, options, "explain",

@@ -37,6 +37,14 @@ std::string sources_text(const json& sources) {
   return text.empty() ? "nothing yet" : text;
 }
 
+/// What a node was given of an image by others.
+std::string given_text(json sources, uint64_t total) {
+  sources.erase("cache");
+  uint64_t given = 0;
+  for (const auto& [source, bytes] : sources.items()) given += bytes.get<uint64_t>();
+  return given == 0 ? "all " + human_bytes(total) + " were there" : sources_text(sources);
+}
+
 std::string short_node(const std::string& node_id) {
   return node_id.empty() ? "not met yet" : "node " + node_id.substr(0, 12);
 }
@@ -137,6 +145,29 @@ std::string peers_text(const json& peers) {
                         human_bytes(number(peer, "bytes_given")), number(peer, "in_flight"));
   }
   return text;
+}
+
+std::string preheat_text(const std::string& reference, const json& job) {
+  std::string nodes;
+  size_t done = 0;
+  for (const auto& node : job.at("nodes")) {
+    const std::string zone = node.value("zone", ""), state = node.value("state", "?");
+    const double seconds = node.value("seconds", 0.0);
+    done += state == "done";
+    nodes += fmt::format(
+        "{}{}  {}\n", node.value("endpoint", ""), zone.empty() ? "" : "  zone " + zone,
+        state == "done"
+            ? fmt::format("done in {:.1f} s: {}", seconds,
+                          given_text(node.at("bytes_by_source"), number(node, "bytes_total")))
+        : state == "failed" ? "failed: " + node.value("error", "")
+                            : state);
+  }
+  std::string left_out;
+  for (const auto& node : job.value("left_out", json::array()))
+    left_out +=
+        fmt::format("not asked: {}  {}\n", node.value("endpoint", ""), node.value("why", ""));
+  return fmt::format("{} is on {} of {} nodes\n{}{}", reference, done, job.at("nodes").size(),
+                     nodes, left_out);
 }
 
 std::string explain_text(const json& report) {

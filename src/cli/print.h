@@ -13,6 +13,7 @@ std::string status_text(const nlohmann::json& status);
 std::string mounts_text(const nlohmann::json& mounts);
 std::string layers_text(const nlohmann::json& layers);
 std::string peers_text(const nlohmann::json& peers);
+std::string preheat_text(const std::string& reference, const nlohmann::json& job);
 std::string explain_text(const nlohmann::json& report);
 
 }  // namespace swarmfs::cli

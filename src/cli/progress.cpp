@@ -36,6 +36,17 @@ std::string progress_text(uint64_t done, uint64_t total, double seconds, unsigne
                      left);
 }
 
+std::string nodes_text(const nlohmann::json& job) {
+  if (!job.contains("nodes")) return "";
+  size_t done = 0, failed = 0;
+  for (const auto& node : job.at("nodes")) {
+    done += node.value("state", "") == "done";
+    failed += node.value("state", "") == "failed";
+  }
+  return fmt::format(", {} of {} nodes done", done, job.at("nodes").size()) +
+         (failed > 0 ? fmt::format(", {} failed", failed) : "");
+}
+
 std::string share_text(const nlohmann::json& bytes_by_source, double seconds) {
   uint64_t total = 0;
   for (const auto& [source, bytes] : bytes_by_source.items()) total += bytes.get<uint64_t>();
@@ -59,7 +70,8 @@ void Progress::show(const nlohmann::json& job) {
   const auto now = Clock::now();
   const auto text =
       progress_text(job.value("bytes_done", uint64_t{0}), job.value("bytes_total", uint64_t{0}),
-                    job.value("seconds", 0.0), terminal_ ? kBarWidth : 0);
+                    job.value("seconds", 0.0), terminal_ ? kBarWidth : 0) +
+      nodes_text(job);
   if (terminal_) {
     fmt::print(out_, "\r{}  {}\033[K", what_, text);
     drawn_ = true;

@@ -31,6 +31,9 @@ class Progress {
 /// "[=====>    ]  52 %  126 MB of 240 MB  11 MB/s  in 10 s". Pure.
 std::string progress_text(uint64_t done, uint64_t total, double seconds, unsigned bar_width);
 
+/// Of a preheat: ", 2 of 4 nodes done, 1 failed"; of other jobs "". Pure.
+std::string nodes_text(const nlohmann::json& job);
+
 /// "240 MB: 71 % cache, 29 % registry, 4.1 s". Pure.
 std::string share_text(const nlohmann::json& bytes_by_source, double seconds);
 

@@ -43,6 +43,8 @@ json to_json(const HolderReport& holder) {
 json to_json(const LayerReport& layer);
 json to_json(const MountReport& mount);
 json to_json(const PeerReport& peer);
+json to_json(const PreheatNodeReport& node);
+json to_json(const LeftOutReport& node);
 
 template <class T>
 json to_json(const std::vector<T>& items) {
@@ -103,6 +105,23 @@ json to_json(const ClusterReport& cluster) {
           {"dht_nodes", cluster.dht_nodes}};
 }
 
+json to_json(const PreheatNodeReport& node) {
+  json made = {{"endpoint", node.endpoint},
+               {"node_id", node.node_id},
+               {"zone", node.zone},
+               {"state", node.state},
+               {"bytes_total", node.bytes_total},
+               {"bytes_done", node.bytes_done},
+               {"seconds", node.seconds},
+               {"bytes_by_source", node.sources}};
+  if (!node.error.empty()) made["error"] = node.error;
+  return made;
+}
+
+json to_json(const LeftOutReport& node) {
+  return {{"endpoint", node.endpoint}, {"zone", node.zone}, {"why", node.why}};
+}
+
 json to_json(const JobReport& job) {
   json made = {{"id", job.id},
                {"kind", job.kind},
@@ -113,6 +132,10 @@ json to_json(const JobReport& job) {
                {"bytes_by_source", job.sources},
                {"layers", to_json(job.layers)}};
   if (job.error) made["error"] = error_json(*job.error);
+  if (job.kind == "preheat") {
+    made["nodes"] = to_json(job.nodes);
+    made["left_out"] = to_json(job.left_out);
+  }
   if (!job.image_path.empty()) made["result"] = {{"image_path", job.image_path}};
   return made;
 }
@@ -211,6 +234,7 @@ ApiAnswer Api::route(const ApiRequest& request) {
     return {200, "text/plain; version=0.0.4; charset=utf-8", mediator_.metrics()};
   if (call == "POST /v1/mounts") return mount(request);
   if (call == "POST /v1/pulls") return pull(request);
+  if (call == "POST /v1/preheats") return preheat(request);
   if (call == "POST /v1/evict") return ok({{"freed", mediator_.evict()}});
   if (call == "DELETE /v1/mounts") {
     const auto done = mediator_.umount(query(request, "directory"));
@@ -252,6 +276,15 @@ ApiAnswer Api::pull(const ApiRequest& request) {
   const std::string reference = body->value("reference", "");
   if (reference.empty()) return refuse({Fault::invalid, "\"reference\" is missing"});
   return started(mediator_.pull(reference, body->value("platform", "")));
+}
+
+ApiAnswer Api::preheat(const ApiRequest& request) {
+  const auto body = body_of(request);
+  if (!body) return refuse(body.failure());
+  const PreheatOrder order{body->value("reference", ""), body->value("platform", ""),
+                           body->value("nodes", "all"), body->value("zone", "")};
+  if (order.reference.empty()) return refuse({Fault::invalid, "\"reference\" is missing"});
+  return started(mediator_.preheat(order));
 }
 
 ApiAnswer Api::job(const ApiRequest& request) {

@@ -27,7 +27,7 @@ struct ApiAnswer {
 /// The control API (HTTP + JSON on a unix socket), documented in packaging/control-api.md:
 ///   GET /v1/version /v1/status /v1/mounts?reference=R /v1/layers /v1/peers /v1/jobs/ID?wait_ms=N
 ///       /v1/explain?target=T
-///   POST /v1/mounts /v1/pulls /v1/evict    GET /metrics
+///   POST /v1/mounts /v1/pulls /v1/preheats /v1/evict    GET /metrics
 ///   PUT /v1/mounts?directory=D    DELETE /v1/mounts?directory=D /v1/jobs/ID
 /// The one door where a Failure or an exception becomes an HTTP status. Any thread.
 class Api {
@@ -40,6 +40,7 @@ class Api {
   ApiAnswer mounts(const std::string& reference);
   ApiAnswer mount(const ApiRequest& request);
   ApiAnswer pull(const ApiRequest& request);
+  ApiAnswer preheat(const ApiRequest& request);
   ApiAnswer job(const ApiRequest& request);
 
   Mediator& mediator_;

@@ -52,9 +52,29 @@ struct ExplainReport {
   std::vector<LayerReport> layers;
 };
 
+/// A node that preheats an image.
+struct PreheatNodeReport {
+  std::string endpoint;
+  std::string node_id;
+  std::string zone;
+  std::string state;  ///< "running", "done" or "failed"
+  std::string error;
+  uint64_t bytes_total = 0;
+  uint64_t bytes_done = 0;
+  double seconds = 0;
+  BytesBySource sources;
+};
+
+/// A member that is silent or banned, so that it was not asked to preheat.
+struct LeftOutReport {
+  std::string endpoint;
+  std::string zone;
+  std::string why;
+};
+
 struct JobReport {
   std::string id;
-  std::string kind;   ///< "mount" or "pull"
+  std::string kind;   ///< "mount", "pull" or "preheat"
   std::string state;  ///< "running", "done" or "failed"
   std::optional<util::Failure> error;
   uint64_t bytes_total = 0;
@@ -63,6 +83,8 @@ struct JobReport {
   BytesBySource sources;
   std::string image_path;  ///< of a mount that is done: what to bind on the directory
   std::vector<LayerReport> layers;
+  std::vector<PreheatNodeReport> nodes;  ///< of a preheat, as left_out; its bytes are their sums
+  std::vector<LeftOutReport> left_out;
 };
 
 struct MountReport {
@@ -122,6 +144,13 @@ struct MountOrder {
   std::string options;  ///< of MountReport
 };
 
+struct PreheatOrder {
+  std::string reference;
+  std::string platform;  ///< empty: each node's own
+  std::string nodes;     ///< "all", "3"
+  std::string zone;      ///< empty: any
+};
+
 /// What the API needs from the rest of the daemon; daemon implements it. Called on connection
 /// threads, several at once; may block.
 class Mediator {
@@ -134,10 +163,11 @@ class Mediator {
   virtual std::vector<LayerReport> layers() = 0;
   /// Empty as well where no peers are configured.
   virtual std::vector<PeerReport> peers() = 0;
-  /// Both return the job that was started (or joined).
+  /// These return the job that was started (or joined).
   virtual util::Outcome<std::string> mount(const MountOrder& order) = 0;
   virtual util::Outcome<std::string> pull(const std::string& reference,
                                           const std::string& platform) = 0;
+  virtual util::Outcome<std::string> preheat(const PreheatOrder& order) = 0;
   virtual util::Outcome<util::Done> umount(const std::string& directory) = 0;
   /// Waits until the job ends or `wait` passed.
   virtual util::Outcome<JobReport> job(const std::string& id, std::chrono::milliseconds wait) = 0;

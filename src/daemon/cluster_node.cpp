@@ -23,7 +23,7 @@ std::vector<swarm::Endpoint> endpoints(const std::vector<std::string>& texts) {
   return made;
 }
 
-swarm::SwarmOptions swarm_options(const ClusterSection& section) {
+swarm::SwarmOptions swarm_options(const ClusterSection& section, PreheatLedger& preheats) {
   swarm::SwarmOptions made;
   made.listen = endpoints(section.listen);
   made.peers = endpoints(section.peers);
@@ -34,6 +34,7 @@ swarm::SwarmOptions swarm_options(const ClusterSection& section) {
   made.provisional = section.provisional == Provisional::cluster;
   made.max_requests = section.max_peer_requests;
   made.bulk_port = static_cast<uint16_t>(section.bulk_port);
+  if (section.preheat) made.preheats = &preheats;
   made.bulk_rates = {section.bulk_upload, section.bulk_download};
   return made;
 }
@@ -44,7 +45,8 @@ ClusterNode::ClusterNode(const Config& config, util::Workers& workers, util::Tim
                          util::Metrics& metrics)
     : identity_(identity_files(config), timers),
       holdings_(workers),
-      swarm_(swarm_options(config.cluster), identity_, holdings_, timers, metrics) {}
+      preheats_(clock_),
+      swarm_(swarm_options(config.cluster, preheats_), identity_, holdings_, timers, metrics) {}
 
 std::optional<content::SealedLayer> ClusterNode::find(const chunk::LayerRef& layer) {
   auto claimed = swarm_.find_claim(layer);

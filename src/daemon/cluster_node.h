@@ -7,6 +7,7 @@
 #include "content/claim_source.h"
 #include "daemon/config.h"
 #include "daemon/peer_holdings.h"
+#include "daemon/preheat_ledger.h"
 #include "swarm/swarm.h"
 
 namespace swarmfs::daemon {
@@ -20,6 +21,7 @@ class ClusterNode final : public content::ClaimSource {
               util::Metrics& metrics);
 
   [[nodiscard]] PeerHoldings& holdings() { return holdings_; }
+  [[nodiscard]] PreheatLedger& preheats() { return preheats_; }
   [[nodiscard]] swarm::Swarm& swarm() { return swarm_; }
   [[nodiscard]] const swarm::Swarm& swarm() const { return swarm_; }
   [[nodiscard]] std::string node_id() const { return identity_.current()->node_id(); }
@@ -35,7 +37,9 @@ class ClusterNode final : public content::ClaimSource {
  private:
   cluster::IdentityKeeper identity_;  // needs timers
   PeerHoldings holdings_;             // needs workers
-  swarm::Swarm swarm_;                // needs identity, holdings, timers
+  util::SteadyClock clock_;
+  PreheatLedger preheats_;  // needs clock
+  swarm::Swarm swarm_;      // needs identity, holdings, preheats, timers
 };
 
 }  // namespace swarmfs::daemon

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <random>
 
+#include "daemon/preheat_report.h"
 #include "util/file.h"
 #include "util/log.h"
 #include "util/mounts.h"
@@ -88,6 +89,10 @@ http::Server::Handler handler_of(control::Api& api, bool only_metrics) {
   };
 }
 
+PreheatLedger::Pull preheat_of(std::shared_ptr<image::Job> job) {
+  return {[job] { return preheat_state(job->wait({})); }, [job] { job->cancel(); }};
+}
+
 /// Whether it is there now.
 bool show(const std::filesystem::path& image, const image::Mount& mount) {
   const std::string& directory = mount.directory;
@@ -124,7 +129,8 @@ Daemon::Daemon(const Config& config)
       manifests_(registry_manifests_, catalog_, cache_, node_.get()),
       images_(library_, fetcher_, cache_, manifests_, timers_, {config.backfill}),
       neighbours_(neighbours(node_.get(), config)),
-      mediator_(images_, cache_, fetcher_, *neighbours_, metrics_, config.mount_point),
+      preheater_(node_.get(), config.cluster),
+      mediator_(images_, cache_, fetcher_, *neighbours_, preheater_, metrics_, config.mount_point),
       api_(mediator_) {
   front_ =
       std::make_unique<fuse::Front>(fuse::FrontOptions{config.mount_point, 2, config.fault_timeout},
@@ -148,6 +154,8 @@ Daemon::Daemon(const Config& config)
 }
 
 Daemon::~Daemon() {
+  preheater_.stop();
+  if (node_) node_->preheats().disconnect();
   if (node_) node_->holdings().disconnect();
   static_cast<void>(mediator_.mounts());  // what is off now is not to come back
   images_.stop();
@@ -177,6 +185,9 @@ void Daemon::start_mirror(const std::string& address) {
 void Daemon::connect_peers() {
   if (!node_) return;
   node_->holdings().connect({&cache_, &fetcher_, &library_, &catalog_});
+  node_->preheats().connect([this](const auto& reference, const auto& platform) {
+    return preheat_of(images_.pull(reference, platform));
+  });
   for (const auto& layer : cache_.layers()) node_->swarm().announce(layer);
 }
 

@@ -16,6 +16,7 @@
 #include "daemon/mediator.h"
 #include "daemon/mirror_upstream.h"
 #include "daemon/neighbours.h"
+#include "daemon/preheater.h"
 #include "daemon/registry_inquiries.h"
 #include "daemon/registry_manifests.h"
 #include "fetch/fetcher.h"
@@ -71,7 +72,8 @@ class Daemon {
   image::ImageLibrary images_;              // needs library, fetcher, cache, manifests, timers
   std::unique_ptr<fuse::Front> front_;      // needs images, reader, fetcher
   std::unique_ptr<Neighbours> neighbours_;  // needs node
-  Mediator mediator_;                       // needs images, cache, fetcher, neighbours
+  Preheater preheater_;                     // needs node
+  Mediator mediator_;                       // needs images, cache, fetcher, neighbours, preheater
   control::Api api_;                        // needs mediator
   std::unique_ptr<http::Server> control_server_;  // needs api
   std::unique_ptr<http::Server> metrics_server_;  // needs api

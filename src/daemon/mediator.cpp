@@ -56,12 +56,13 @@ const char* to_string(image::Job::State state) {
 }  // namespace
 
 Mediator::Mediator(image::ImageLibrary& images, chunk::Store& store, fetch::Fetcher& fetcher,
-                   const Neighbours& neighbours, util::Metrics& metrics,
+                   const Neighbours& neighbours, Preheater& preheater, util::Metrics& metrics,
                    std::filesystem::path mount_point)
     : images_(images),
       store_(store),
       fetcher_(fetcher),
       neighbours_(neighbours),
+      preheater_(preheater),
       metrics_(metrics),
       open_mounts_(metrics.gauge("swarmfs_open_mounts", "Directories that show an image")),
       mount_point_(std::move(mount_point)) {}
@@ -178,11 +179,21 @@ Outcome<std::string> Mediator::pull(const std::string& text, const std::string& 
   return images_.pull(*reference, *platform)->id();
 }
 
+Outcome<std::string> Mediator::preheat(const control::PreheatOrder& order) {
+  const auto reference = oci::Reference::parse(order.reference);
+  if (!reference) return reference.failure();
+  if (!order.platform.empty())
+    if (const auto platform = oci::Platform::parse(order.platform); !platform)
+      return platform.failure();
+  return preheater_.start(order);
+}
+
 Outcome<util::Done> Mediator::umount(const std::string& directory) {
   return images_.umount(directory);
 }
 
 Outcome<control::JobReport> Mediator::job(const std::string& id, std::chrono::milliseconds wait) {
+  if (auto preheat = preheater_.job(id, wait)) return std::move(*preheat);
   const auto job = images_.job(id);
   if (!job) return Failure{Fault::not_found, "no job " + id};
   const auto view = job->wait(wait);
@@ -201,6 +212,7 @@ Outcome<control::JobReport> Mediator::job(const std::string& id, std::chrono::mi
 }
 
 Outcome<util::Done> Mediator::cancel(const std::string& id) {
+  if (preheater_.cancel(id)) return util::Done{};
   const auto job = images_.job(id);
   if (!job) return Failure{Fault::not_found, "no job " + id};
   job->cancel();

@@ -8,6 +8,7 @@
 #include "chunk/store.h"
 #include "control/mediator.h"
 #include "daemon/neighbours.h"
+#include "daemon/preheater.h"
 #include "fetch/fetcher.h"
 #include "image/image_library.h"
 #include "util/metrics.h"
@@ -18,7 +19,8 @@ namespace swarmfs::daemon {
 class Mediator final : public control::Mediator {
  public:
   Mediator(image::ImageLibrary& images, chunk::Store& store, fetch::Fetcher& fetcher,
-           const Neighbours& neighbours, util::Metrics& metrics, std::filesystem::path mount_point);
+           const Neighbours& neighbours, Preheater& preheater, util::Metrics& metrics,
+           std::filesystem::path mount_point);
 
   control::StatusReport status() override;
   std::vector<control::MountReport> mounts() override;
@@ -28,6 +30,7 @@ class Mediator final : public control::Mediator {
   util::Outcome<std::string> mount(const control::MountOrder& order) override;
   util::Outcome<std::string> pull(const std::string& reference,
                                   const std::string& platform) override;
+  util::Outcome<std::string> preheat(const control::PreheatOrder& order) override;
   util::Outcome<util::Done> umount(const std::string& directory) override;
   util::Outcome<control::JobReport> job(const std::string& id,
                                         std::chrono::milliseconds wait) override;
@@ -50,6 +53,7 @@ class Mediator final : public control::Mediator {
   chunk::Store& store_;
   fetch::Fetcher& fetcher_;
   const Neighbours& neighbours_;
+  Preheater& preheater_;
   util::Metrics& metrics_;
   util::Metrics::Gauge& open_mounts_;
   const std::filesystem::path mount_point_;

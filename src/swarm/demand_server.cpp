@@ -9,6 +9,7 @@
 #include <map>
 
 #include "http/range.h"
+#include "swarm/preheat_door.h"
 #include "swarm/proof.h"
 #include "util/log.h"
 
@@ -162,12 +163,14 @@ struct DemandServer::State {
 
   void handle(const PeerRequest& request, Respond respond) {
     if (table.banned(request.peer)) return respond(refusal(403, "this node is banned here"));
-    if (request.method != "GET" && request.method != "HEAD")
+    const bool preheating = is_about_preheating(request.path);
+    if (!preheating && request.method != "GET" && request.method != "HEAD")
       return respond(refusal(405, "GET and HEAD only"));
     if (const auto asker = asker_endpoint(request)) {
       table.add({*asker});
       table.met(*asker, request.peer, query(request, "zone"));
     }
+    if (preheating) return respond(answer_about_preheating(request, options.preheats));
     const std::string& path = request.path;
     if (path == "/v1/layers") return tell_news(request, respond);
     if (path == "/v1/manifests") return give_manifest(request, respond);

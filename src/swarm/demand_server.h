@@ -13,6 +13,7 @@
 #include "swarm/layer_views.h"
 #include "swarm/peer_table.h"
 #include "swarm/policy.h"
+#include "swarm/preheat.h"
 #include "util/metrics.h"
 
 namespace swarmfs::swarm {
@@ -25,6 +26,7 @@ struct DemandServerOptions {
   /// Our port in the BitTorrent exchange of a layer that anybody may have; 0: it is not exchanged.
   /// A peer asks about it. Any thread; must not block. Empty: there is no such exchange.
   std::function<uint16_t(const util::Digest&)> bulk_port{};
+  Preheats* preheats = nullptr;  ///< null: members' orders are refused
 };
 
 /// The serving half of the demand lane (design.md section 6): what is here, and as owner of a share

@@ -86,7 +86,7 @@ struct Swarm::State {
                                         identity.current()->issuer_pem());
     server = std::make_unique<DemandServer>(
         DemandServerOptions{texts(options.listen), options.zone, limits(options.max_requests),
-                            node_id(), bulk_port_of()},
+                            node_id(), bulk_port_of(), options.preheats},
         material(*identity.current()), holdings, table, views, metrics);
     discovery = std::make_unique<Discovery>(
         discovery_options(options),
@@ -361,6 +361,11 @@ std::optional<std::string> Swarm::find_profile(const util::Digest& manifest,
     if (profile) return std::move(*profile);
   }
   return std::nullopt;
+}
+
+std::unique_ptr<PreheatRun> Swarm::preheat(PreheatPlan plan, Preheats& own) {
+  return std::make_unique<PreheatRun>(std::move(plan), state_->identity.current()->node_id(),
+                                      state_->client, own);
 }
 
 std::vector<Peer> Swarm::peers() const {

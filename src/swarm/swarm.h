@@ -15,6 +15,7 @@
 #include "swarm/holdings.h"
 #include "swarm/layer_views.h"
 #include "swarm/peer_table.h"
+#include "swarm/preheat_run.h"
 #include "swarm/torrent_session.h"
 #include "util/metrics.h"
 #include "util/timers.h"
@@ -31,6 +32,7 @@ struct SwarmOptions {
   unsigned max_requests = 256;   ///< of other nodes, answered at once
   uint16_t bulk_port = 0;  ///< of the BitTorrent exchange, at the addresses of listen; 0: none
   BulkRates bulk_rates;    ///< of it
+  Preheats* preheats = nullptr;  ///< carries out members' orders; null: they are refused
   /// How often a few of the announced layers are looked after; what is gone is not announced on.
   std::chrono::milliseconds look_over{5'000};
 };
@@ -90,6 +92,10 @@ class Swarm {
   /// Blocks. The access profile of an image, from a member that ran it.
   std::optional<std::string> find_profile(const util::Digest& manifest,
                                           const std::string& repository);
+
+  /// Has the plan's nodes bring in an image, ourselves by `own`. What it returns must not outlive
+  /// either.
+  [[nodiscard]] std::unique_ptr<PreheatRun> preheat(PreheatPlan plan, Preheats& own);
 
   [[nodiscard]] std::vector<Peer> peers() const;
   [[nodiscard]] std::vector<LayerViews::Member> members(const util::Digest& layer) const;

@@ -106,6 +106,28 @@ TEST(Print, lists_mounts_with_their_options) {
             "r.test/b:1  on /b  50 B of 100 B (50 %) present\n");
 }
 
+TEST(Print, tells_of_each_node_of_a_preheat) {
+  const auto job = nlohmann::json::parse(R"({"state":"failed","nodes":[
+      {"endpoint":"10.0.0.3:7946","zone":"a","state":"done","seconds":4.06,"bytes_total":50000000,
+       "bytes_by_source":{"cache":9000000,"peer":37000000,"registry":13000000}},
+      {"endpoint":"10.0.0.4:7946","zone":"","state":"done","seconds":0.1,"bytes_total":50000000,
+       "bytes_by_source":{"cache":7,"peer":0}},
+      {"endpoint":"10.0.0.5:7946","zone":"b","state":"failed","error":"busy","seconds":0,
+       "bytes_total":0,"bytes_by_source":{}},
+      {"endpoint":"10.0.0.6:7946","zone":"b","state":"running","seconds":1,"bytes_total":1,
+       "bytes_by_source":{}}],
+      "left_out":[{"endpoint":"10.0.0.7:7946","zone":"b","why":"silent: refused"}]})");
+  EXPECT_EQ(preheat_text("app:v1", job),
+            "app:v1 is on 2 of 4 nodes\n"
+            "10.0.0.3:7946  zone a  done in 4.1 s: peer 37.0 MB, registry 13.0 MB\n"
+            "10.0.0.4:7946  done in 0.1 s: all 50.0 MB were there\n"
+            "10.0.0.5:7946  zone b  failed: busy\n"
+            "10.0.0.6:7946  zone b  running\n"
+            "not asked: 10.0.0.7:7946  silent: refused\n");
+  EXPECT_EQ(nodes_text(job), ", 2 of 4 nodes done, 1 failed");
+  EXPECT_EQ(nodes_text({{"state", "running"}}), "");
+}
+
 TEST(Print, lists_peers) {
   const auto peers = nlohmann::json::parse(R"([
       {"endpoint":"10.0.0.3:7946","node_id":"3fa4c0ffee3fa4c0ffee","zone":"a","state":"ok",

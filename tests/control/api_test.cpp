@@ -59,6 +59,11 @@ class FakeMediator : public Mediator {
   util::Outcome<std::string> pull(const std::string&, const std::string&) override {
     return Failure{Fault::denied, "no password for r"};
   }
+  util::Outcome<std::string> preheat(const PreheatOrder& order) override {
+    preheated = order;
+    if (order.nodes == "9") return Failure{Fault::unavailable, "9 nodes were asked for"};
+    return std::string("preheat-1");
+  }
   util::Outcome<util::Done> umount(const std::string& directory) override {
     if (directory != "/d") return Failure{Fault::not_found, "nothing is mounted there"};
     return util::Done{};
@@ -67,6 +72,12 @@ class FakeMediator : public Mediator {
     waited = wait;
     JobReport made;
     made.id = id;
+    if (id == "preheat-1") {
+      made.kind = "preheat";
+      made.nodes = {{"10.0.0.3:7946", "3fa4", "a", "done", "", 10, 9, 1.5, {{"peer", 9}}},
+                    {"10.0.0.4:7946", "3fa5", "b", "failed", "busy", 0, 0, 0, {}}};
+      made.left_out = {{"10.0.0.5:7946", "b", "silent: refused"}};
+    }
     made.state = "failed";
     made.error = Failure{Fault::corrupt, std::string("bad \xff byte")};
     return made;
@@ -92,6 +103,7 @@ class FakeMediator : public Mediator {
   std::string metrics() override { return "swarmfs_up 1\n"; }
 
   MountOrder last;
+  PreheatOrder preheated;
   std::chrono::milliseconds waited{};
   bool clustered = false;
 };
@@ -119,6 +131,34 @@ TEST_F(ApiTest, a_mount_order_arrives_whole) {
   EXPECT_EQ(mediator.last.platform, "linux/arm64");
   EXPECT_TRUE(mediator.last.pin);
   EXPECT_EQ(mediator.last.options, "nosuid,noexec");
+}
+
+TEST_F(ApiTest, a_preheat_is_ordered_and_tells_of_each_node) {
+  EXPECT_EQ(call("POST", "/v1/preheats", {}, R"({"reference":"small"})")["job"], "preheat-1");
+  EXPECT_EQ(answer.status, 202);
+  EXPECT_EQ(mediator.preheated.nodes, "all");
+  call("POST", "/v1/preheats", {},
+       R"({"reference":"small","nodes":"3","zone":"a","platform":"linux/arm64"})");
+  EXPECT_EQ(mediator.preheated.reference, "small");
+  EXPECT_EQ(mediator.preheated.nodes, "3");
+  EXPECT_EQ(mediator.preheated.zone, "a");
+  EXPECT_EQ(mediator.preheated.platform, "linux/arm64");
+  const json refused = call("POST", "/v1/preheats", {}, R"({"reference":"small","nodes":"9"})");
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(refused["error"]["message"], "9 nodes were asked for");
+  for (const char* body : {"", "{}", R"({"reference":"a","nodes":3})"}) {
+    call("POST", "/v1/preheats", {}, body);
+    EXPECT_EQ(answer.status, 400) << body;
+  }
+  const json job = call("GET", "/v1/jobs/preheat-1");
+  EXPECT_EQ(job["nodes"], json::parse(R"([
+      {"endpoint":"10.0.0.3:7946","node_id":"3fa4","zone":"a","state":"done","bytes_total":10,
+       "bytes_done":9,"seconds":1.5,"bytes_by_source":{"peer":9}},
+      {"endpoint":"10.0.0.4:7946","node_id":"3fa5","zone":"b","state":"failed","error":"busy",
+       "bytes_total":0,"bytes_done":0,"seconds":0.0,"bytes_by_source":{}}])"));
+  EXPECT_EQ(job["left_out"],
+            json::parse(R"([{"endpoint":"10.0.0.5:7946","zone":"b","why":"silent: refused"}])"));
+  EXPECT_FALSE(call("GET", "/v1/jobs/7").contains("nodes")) << "of a pull";
 }
 
 TEST_F(ApiTest, mounts_are_listed_all_or_of_one_reference) {

@@ -11,6 +11,7 @@
 #include "swarm/announcements.h"
 #include "swarm/endpoint.h"
 #include "swarm/news.h"
+#include "swarm/preheat.h"
 #include "swarm/proof.h"
 #include "util/error.h"
 
@@ -36,6 +37,22 @@ chunk::HashTree tree() {
 
 std::string text_of(util::ByteView bytes) {
   return std::string(util::as_text(bytes));
+}
+
+Target preheat_state() {
+  using State = swarm::PreheatState::State;
+  const swarm::PreheatState some{State::failed, "no such image", 100, 7, 1.5, {{"peer", 7}}};
+  return {"preheat state",
+          {some.to_json(), swarm::PreheatState{}.to_json()},
+          [](const std::string& text) {
+            const auto read = swarm::PreheatState::parse(text);
+            if (!read) return false;
+            const auto again = swarm::PreheatState::parse(read->to_json());
+            expect(again && again->state == read->state && again->error == read->error &&
+                       again->bytes_total == read->bytes_total && again->sources == read->sources,
+                   "a preheat state that does not survive");
+            return true;
+          }};
 }
 
 Target news() {
@@ -214,8 +231,9 @@ Target announcements() {
 }  // namespace
 
 std::vector<Target> wire_targets() {
-  return {news(),     blocks(), claim(), certificates(),  leaves(), tree_document(),
-          endpoint(), proof(),  range(), content_range(), target(), announcements()};
+  return {news(),          preheat_state(), blocks(),       claim(), certificates(),
+          leaves(),        tree_document(), endpoint(),     proof(), range(),
+          content_range(), target(),        announcements()};
 }
 
 }  // namespace swarmfs::fuzz

@@ -8,6 +8,7 @@
 
 #include "swarm/demand_fixture.h"
 #include "swarm/fake_holdings.h"
+#include "swarm/fake_preheats.h"
 #include "swarm/free_port.h"
 #include "swarm/proof.h"
 
@@ -31,7 +32,8 @@ class DemandServerTest : public DemandTest {
   }
   ~DemandServerTest() override { server_.reset(); }
 
-  void serve(ServeLimits limits, std::function<uint16_t(const util::Digest&)> bulk_port = {}) {
+  void serve(ServeLimits limits, std::function<uint16_t(const util::Digest&)> bulk_port = {},
+             Preheats* preheats = nullptr) {
     server_.reset();
     const auto own = ca_.issue("server");
     server_ = std::make_unique<DemandServer>(
@@ -39,7 +41,8 @@ class DemandServerTest : public DemandTest {
                             "there",
                             limits,
                             [] { return std::string("server"); },
-                            std::move(bulk_port)},
+                            std::move(bulk_port),
+                            preheats},
         http::TlsMaterial{own.certificate_pem, own.key_pem, ca_.pem()}, holdings_, their_table_,
         their_views_, metrics_);
   }
@@ -134,6 +137,40 @@ TEST_F(DemandServerTest, refuses_requests_that_make_no_sense) {
   auto post = client_.request(server_at_, path("/bytes"), good);
   post.method = "DELETE";
   EXPECT_EQ(perform(post).status, 405);
+}
+
+TEST_F(DemandServerTest, hands_orders_to_preheat_on_and_none_of_a_banned_node) {
+  FakePreheats preheats;
+  serve({}, {}, &preheats);
+  const std::string path = "/v1/preheats/" + std::string(32, 'a');
+  const auto say = [&](const char* method) {
+    auto request = client_.request(server_at_, path, {{"reference", "a.test/b:1"}});
+    request.method = method;
+    return perform(std::move(request));
+  };
+  EXPECT_EQ(say("POST").status, 202);
+  const auto state = say("GET");
+  EXPECT_EQ(state.status, 200);
+  EXPECT_TRUE(PreheatState::parse(state.body)) << state.body;
+  EXPECT_EQ(say("DELETE").status, 200);
+  EXPECT_EQ(say("PUT").status, 405);
+  const std::vector<std::string> calls{"begin a.test/b:1 ", "look", "take back"};
+  EXPECT_EQ(preheats.seen_.lock()->calls, calls);
+  EXPECT_EQ(preheats.seen_.lock()->orders[0].node_id, "me") << "by its certificate";
+  EXPECT_TRUE(their_table_.find({"127.0.0.1", 4711})) << "who orders is a peer from now on";
+
+  their_table_.ban_node("me", "it lied");
+  for (const char* method : {"POST", "GET", "DELETE"}) EXPECT_EQ(say(method).status, 403) << method;
+  EXPECT_EQ(preheats.seen_.lock()->calls, calls);
+}
+
+TEST_F(DemandServerTest, carries_out_no_orders_where_it_is_not_to) {
+  auto request = client_.request(server_at_, "/v1/preheats/" + std::string(32, 'a'),
+                                 {{"reference", "a.test/b:1"}});
+  request.method = "POST";
+  const auto answer = perform(std::move(request));
+  EXPECT_EQ(answer.status, 403);
+  EXPECT_EQ(answer.body, "this node preheats for nobody ([cluster] preheat)\n");
 }
 
 TEST_F(DemandServerTest, knows_a_layer_only_in_its_repository) {

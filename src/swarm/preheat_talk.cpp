@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/preheat_talk.h"
+
+#include <fmt/format.h>
+
+namespace swarmfs::swarm {
+
+PreheatTalk::Next PreheatTalk::next(util::SteadyTime now) const {
+  if (ended() || asking_ || now < due_) return Next::nothing;
+  return accepted_ ? Next::look : Next::order;
+}
+
+void PreheatTalk::answered(util::SteadyTime now) {
+  asking_ = false;
+  heard_ = now;
+  due_ = now + pace_.look;
+}
+
+void PreheatTalk::accepted(util::SteadyTime now) {
+  answered(now);
+  accepted_ = true;
+}
+
+void PreheatTalk::heard(PreheatState state, util::SteadyTime now) {
+  answered(now);
+  state_ = std::move(state);
+}
+
+void PreheatTalk::refused(const std::string& why, util::SteadyTime now) {
+  answered(now);
+  state_.state = PreheatState::State::failed;
+  state_.error = why;
+  state_.seconds = std::chrono::duration<double>(now - began_).count();
+}
+
+void PreheatTalk::silent(const std::string& why, util::SteadyTime now) {
+  const auto heard = heard_;
+  if (now - heard >= pace_.silence)
+    return refused(fmt::format("silent for {:.0f} s: {}",
+                               std::chrono::duration<double>(now - heard).count(), why),
+                   now);
+  answered(now);
+  heard_ = heard;
+}
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <string>
+
+#include "swarm/preheat.h"
+#include "util/clock.h"
+
+namespace swarmfs::swarm {
+
+/// What is said to one node about one order, and what has come of it. Pure: the time is told to it.
+class PreheatTalk {
+ public:
+  enum class Next { nothing, order, look };
+
+  struct Pace {
+    util::Duration look = std::chrono::milliseconds(500);  ///< between two questions
+    util::Duration silence = std::chrono::seconds(30);     ///< after so much it is given up
+  };
+
+  PreheatTalk(Pace pace, util::SteadyTime now) : pace_(pace), began_(now), heard_(now), due_(now) {}
+
+  /// Nothing: it has ended, something is under way, or it is not yet time.
+  [[nodiscard]] Next next(util::SteadyTime now) const;
+  /// That was said, and its answer is awaited; one of the following tells what came.
+  void asking() { asking_ = true; }
+  void accepted(util::SteadyTime now);
+  void heard(PreheatState state, util::SteadyTime now);
+  /// It will not, or not any more: that ends it.
+  void refused(const std::string& why, util::SteadyTime now);
+  /// No answer, or none that makes sense: asked again, until it was silent for too long.
+  void silent(const std::string& why, util::SteadyTime now);
+
+  [[nodiscard]] bool ended() const { return state_.state != PreheatState::State::running; }
+  [[nodiscard]] const PreheatState& state() const { return state_; }
+
+ private:
+  void answered(util::SteadyTime now);
+
+  const Pace pace_;
+  const util::SteadyTime began_;
+  util::SteadyTime heard_;
+  util::SteadyTime due_;
+  bool accepted_ = false;
+  bool asking_ = false;
+  PreheatState state_;
+};
+
+}  // namespace swarmfs::swarm

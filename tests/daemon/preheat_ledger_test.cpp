@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "daemon/preheat_ledger.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+#include <vector>
+
+namespace swarmfs::daemon {
+namespace {
+
+using swarm::PreheatOrder;
+using State = swarm::PreheatState::State;
+using util::Fault;
+
+class LedgerClock final : public util::Clock {
+ public:
+  [[nodiscard]] util::SteadyTime now() const override { return now_; }
+  util::SteadyTime now_{std::chrono::seconds(1000)};
+};
+
+class PreheatLedgerTest : public testing::Test {
+ protected:
+  struct Pull {
+    std::string image;
+    State state = State::running;
+    bool cancelled = false;
+  };
+
+  PreheatLedgerTest() { connect(); }
+  void connect() {
+    ledger_.connect([this](const oci::Reference& reference, const oci::Platform& platform) {
+      auto pull = pulls_.lock();
+      if (throws_) throw std::runtime_error("no thread");
+      pull->push_back(std::make_shared<util::Sync<Pull>>(
+          Pull{reference.to_string() + " " + platform.to_string()}));
+      const auto one = pull->back();
+      return PreheatLedger::Pull{[one] {
+                                   swarm::PreheatState made;
+                                   made.state = one->lock()->state;
+                                   return made;
+                                 },
+                                 [one] { one->lock()->cancelled = true; }};
+    });
+  }
+  PreheatOrder order(int number, const std::string& node = "a") {
+    return {node, number_of(number)};
+  }
+  static std::string number_of(int number) {
+    std::string made = std::to_string(number);
+    return std::string(PreheatOrder::kIdLength - made.size(), '0') + made;
+  }
+  /// The fault of what begin() answers; nothing: it was taken.
+  std::optional<Fault> begin(const PreheatOrder& order, const std::string& reference,
+                             const std::string& platform = "linux/amd64") {
+    const auto begun = ledger_.begin(order, reference, platform);
+    return begun ? std::nullopt : std::optional(begun.failure().fault);
+  }
+  std::optional<State> look(const PreheatOrder& order) {
+    const auto state = ledger_.look(order);
+    return state ? std::optional(state->state) : std::nullopt;
+  }
+  size_t started() { return pulls_.lock()->size(); }
+  Pull pull(size_t number) { return *(*pulls_.lock())[number]->lock(); }
+  void end(size_t number, State state = State::done) {
+    (*pulls_.lock())[number]->lock()->state = state;
+  }
+
+  LedgerClock clock_;
+  bool throws_ = false;
+  util::Sync<std::vector<std::shared_ptr<util::Sync<Pull>>>> pulls_;
+  PreheatLedger ledger_{clock_};
+};
+
+TEST_F(PreheatLedgerTest, an_order_is_a_pull_that_can_be_followed) {
+  ASSERT_FALSE(begin(order(1), "a.test/b:1", "linux/arm64"));
+  EXPECT_EQ(pull(0).image, "a.test/b:1 linux/arm64");
+  EXPECT_EQ(look(order(1)), State::running);
+  end(0, State::failed);
+  EXPECT_EQ(look(order(1)), State::failed);
+  ASSERT_FALSE(begin(order(2), "alpine", ""));
+  EXPECT_EQ(pull(1).image, "docker.io/library/alpine:latest " + oci::Platform::host().to_string());
+}
+
+TEST_F(PreheatLedgerTest, what_is_ordered_twice_is_pulled_once) {
+  ASSERT_FALSE(begin(order(1), "alpine"));
+  ASSERT_FALSE(begin(order(1), "alpine")) << "the same order, said again";
+  ASSERT_FALSE(begin(order(2, "b"), "docker.io/library/alpine:latest"));
+  EXPECT_EQ(started(), 1u);
+  ASSERT_FALSE(begin(order(3), "alpine", "linux/arm64"));
+  EXPECT_EQ(started(), 2u) << "another platform is another image";
+  end(0);
+  ASSERT_FALSE(begin(order(4), "alpine"));
+  EXPECT_EQ(started(), 3u) << "a tag may have moved since the first one ended";
+  ASSERT_FALSE(begin(order(1), "alpine"));
+  EXPECT_EQ(started(), 3u) << "but an order is no new one for that";
+}
+
+TEST_F(PreheatLedgerTest, a_pull_ends_with_its_last_order) {
+  ASSERT_FALSE(begin(order(1), "alpine"));
+  ASSERT_FALSE(begin(order(1, "b"), "alpine"));
+  EXPECT_TRUE(ledger_.take_back(order(1)));
+  EXPECT_FALSE(pull(0).cancelled);
+  EXPECT_FALSE(ledger_.take_back(order(1))) << "it is gone";
+  EXPECT_FALSE(look(order(1)));
+  EXPECT_EQ(look(order(1, "b")), State::running);
+  EXPECT_TRUE(ledger_.take_back(order(1, "b")));
+  EXPECT_TRUE(pull(0).cancelled);
+  ASSERT_FALSE(begin(order(5), "alpine"));
+  EXPECT_EQ(started(), 2u) << "what was cancelled is not joined";
+}
+
+TEST_F(PreheatLedgerTest, tells_only_who_ordered) {
+  ASSERT_FALSE(begin(order(1), "alpine"));
+  EXPECT_FALSE(look(order(1, "b")));
+  EXPECT_FALSE(look(order(2)));
+  EXPECT_EQ(ledger_.take_back(order(1, "b")).failure().fault, Fault::not_found);
+  EXPECT_FALSE(pull(0).cancelled);
+}
+
+TEST_F(PreheatLedgerTest, two_run_at_once_and_a_third_is_told_so) {
+  ASSERT_FALSE(begin(order(1), "one"));
+  ASSERT_FALSE(begin(order(2), "two"));
+  const auto busy = ledger_.begin(order(3), "three", "");
+  ASSERT_FALSE(busy);
+  EXPECT_EQ(busy.failure().fault, Fault::unavailable);
+  EXPECT_EQ(busy.failure().message, "busy: it preheats 2 other images; try later");
+  EXPECT_FALSE(begin(order(4), "two")) << "who joins is welcome";
+  end(0);
+  EXPECT_FALSE(begin(order(3), "three"));
+  EXPECT_EQ(started(), 3u);
+  EXPECT_TRUE(ledger_.take_back(order(2)));
+  EXPECT_TRUE(ledger_.take_back(order(4)));
+  EXPECT_EQ(begin(order(5), "four"), Fault::unavailable) << "cancelled, but it has not ended";
+}
+
+TEST_F(PreheatLedgerTest, remembers_eight_and_not_for_long) {
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_FALSE(begin(order(i), "image" + std::to_string(i)));
+    end(static_cast<size_t>(i));
+  }
+  EXPECT_FALSE(look(order(0))) << "the oldest went";
+  EXPECT_EQ(look(order(1)), State::done);
+  clock_.now_ += PreheatLedger::kRemembered - std::chrono::seconds(1);
+  EXPECT_EQ(look(order(8)), State::done);
+  clock_.now_ += std::chrono::seconds(2);
+  EXPECT_FALSE(look(order(8)));
+}
+
+TEST_F(PreheatLedgerTest, one_pull_has_so_many_orders) {
+  for (int i = 0; i < static_cast<int>(PreheatLedger::kMostOrders); ++i)
+    ASSERT_FALSE(begin(order(i), "alpine")) << i;
+  EXPECT_EQ(begin(order(1000), "alpine"), Fault::unavailable);
+  EXPECT_EQ(started(), 1u);
+}
+
+TEST_F(PreheatLedgerTest, refuses_what_is_no_image) {
+  for (const char* reference : {"", "UPPER/case", "a b", "http://a/b", "a@sha256:12"})
+    EXPECT_EQ(begin(order(1), reference), Fault::invalid) << reference;
+  EXPECT_EQ(begin(order(1), "alpine", "linux"), Fault::invalid);
+  EXPECT_EQ(started(), 0u);
+}
+
+TEST_F(PreheatLedgerTest, a_pull_that_cannot_start_has_failed) {
+  throws_ = true;
+  ASSERT_FALSE(begin(order(1), "alpine"));
+  const auto state = ledger_.look(order(1));
+  ASSERT_TRUE(state);
+  EXPECT_EQ(state->state, State::failed);
+  EXPECT_EQ(state->error, "no thread");
+}
+
+TEST_F(PreheatLedgerTest, has_nothing_before_and_after) {
+  ASSERT_FALSE(begin(order(1), "alpine"));
+  ledger_.disconnect();
+  EXPECT_EQ(begin(order(2), "alpine"), Fault::unavailable);
+  EXPECT_FALSE(look(order(1)));
+  EXPECT_EQ((*pulls_.lock())[0].use_count(), 1) << "nothing holds the pull any more";
+}
+
+TEST_F(PreheatLedgerTest, is_for_any_thread) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i)
+    threads.emplace_back([this, i] {
+      const std::string node = "n" + std::to_string(i);
+      for (int round = 0; round < 200; ++round) {
+        const auto begun = ledger_.begin(order(round, node), "alpine", "");
+        EXPECT_TRUE(begun || begun.failure().fault == Fault::unavailable);
+        if (!begun) continue;
+        EXPECT_EQ(look(order(round, node)), State::running);
+        EXPECT_TRUE(ledger_.take_back(order(round, node)));
+      }
+    });
+  for (int i = 0; i < 50; ++i)
+    for (size_t number = 0; number < started(); ++number)
+      if (pull(number).cancelled) end(number);
+  for (auto& one : threads) one.join();
+  for (size_t number = 0; number < started(); ++number) EXPECT_TRUE(pull(number).cancelled);
+}
+
+}  // namespace
+}  // namespace swarmfs::daemon
