@@ -59,9 +59,11 @@ void Catalog::resolved(const oci::Reference& reference, const oci::Platform& pla
   auto manifest = Repository::read(resolved.digest, resolved.manifest);
   if (!manifest) return;
   const std::string name = repository_name(reference);
+  const auto here = hearsay_public ? held(manifest->layers) : std::vector<util::Digest>();
   std::vector<std::string> dropped;
   {
     auto entries = entries_.lock();
+    if (would_open(*entries, name, here)) return;
     const auto [at, fresh] =
         entries->try_emplace(name, Entry{Repository(name), {}, {}, 0, Word::nobody, false, false});
     auto& entry = at->second;
@@ -80,6 +82,23 @@ void Catalog::resolved(const oci::Reference& reference, const oci::Platform& pla
   post([this, name, dropped = std::move(dropped)] {
     for (const auto& old : dropped) store_.remove_document(document_of(old));
     attend(name);
+  });
+}
+
+std::vector<util::Digest> Catalog::held(const std::vector<util::Digest>& layers) const {
+  std::vector<util::Digest> made;
+  for (const auto& layer : layers)
+    if (store_.size_of(layer)) made.push_back(layer);
+  return made;
+}
+
+bool Catalog::would_open(const Entries& entries, const std::string& name,
+                         const std::vector<util::Digest>& held) const {
+  return std::any_of(held.begin(), held.end(), [&](const auto& layer) {
+    return std::none_of(entries.begin(), entries.end(), [&](const auto& one) {
+      const auto& [repository, entry] = one;
+      return (repository == name || is_public(entry)) && entry.repository.names_layer(layer);
+    });
   });
 }
 

@@ -60,7 +60,9 @@ class Catalog {
 
   /// After each resolve. `hearsay_public`: a member told us and says whether the repository is
   /// public; empty: the registry told us. A member is believed only where we have no credentials
-  /// for the repository (there is nothing then that others may not have) and never found it closed.
+  /// for the repository (there is nothing then that others may not have) and never found it closed;
+  /// and not where it names a layer that is here from elsewhere, and not of a public repository:
+  /// its word would open it.
   void resolved(const oci::Reference& reference, const oci::Platform& platform,
                 const image::Resolved& resolved, std::optional<bool> hearsay_public = {});
 
@@ -86,6 +88,9 @@ class Catalog {
 
   void load();
   [[nodiscard]] std::vector<std::string> make_room(Entries& entries) const;
+  [[nodiscard]] std::vector<util::Digest> held(const std::vector<util::Digest>& layers) const;
+  [[nodiscard]] bool would_open(const Entries& entries, const std::string& name,
+                                const std::vector<util::Digest>& held) const;
   [[nodiscard]] bool wants_inquiry(const Entry& entry) const;
   [[nodiscard]] bool is_public(const Entry& entry) const;
   [[nodiscard]] bool within(const std::optional<util::SteadyTime>& time, util::Duration age) const;

@@ -23,7 +23,7 @@ std::vector<swarm::Endpoint> endpoints(const std::vector<std::string>& texts) {
   return made;
 }
 
-swarm::SwarmOptions swarm_options(const ClusterSection& section, PreheatLedger& preheats) {
+swarm::SwarmOptions swarm_options(const ClusterSection& section, swarm::Preheats& orders) {
   swarm::SwarmOptions made;
   made.listen = endpoints(section.listen);
   made.peers = endpoints(section.peers);
@@ -34,7 +34,7 @@ swarm::SwarmOptions swarm_options(const ClusterSection& section, PreheatLedger& 
   made.provisional = section.provisional == Provisional::cluster;
   made.max_requests = section.max_peer_requests;
   made.bulk_port = static_cast<uint16_t>(section.bulk_port);
-  if (section.preheat) made.preheats = &preheats;
+  if (!section.preheat.empty()) made.preheats = &orders;
   made.bulk_rates = {section.bulk_upload, section.bulk_download};
   return made;
 }
@@ -46,7 +46,8 @@ ClusterNode::ClusterNode(const Config& config, util::Workers& workers, util::Tim
     : identity_(identity_files(config), timers),
       holdings_(workers),
       preheats_(clock_),
-      swarm_(swarm_options(config.cluster, preheats_), identity_, holdings_, timers, metrics) {}
+      orders_(config.cluster.preheat, preheats_),
+      swarm_(swarm_options(config.cluster, orders_), identity_, holdings_, timers, metrics) {}
 
 std::optional<content::SealedLayer> ClusterNode::find(const chunk::LayerRef& layer) {
   auto claimed = swarm_.find_claim(layer);

@@ -6,6 +6,7 @@
 #include "cluster/identity_keeper.h"
 #include "content/claim_source.h"
 #include "daemon/config.h"
+#include "daemon/foreign_orders.h"
 #include "daemon/peer_holdings.h"
 #include "daemon/preheat_ledger.h"
 #include "swarm/swarm.h"
@@ -39,7 +40,8 @@ class ClusterNode final : public content::ClaimSource {
   PeerHoldings holdings_;             // needs workers
   util::SteadyClock clock_;
   PreheatLedger preheats_;  // needs clock
-  swarm::Swarm swarm_;      // needs identity, holdings, preheats, timers
+  ForeignOrders orders_;    // needs preheats
+  swarm::Swarm swarm_;      // needs identity, holdings, orders, timers
 };
 
 }  // namespace swarmfs::daemon

@@ -140,7 +140,7 @@ Apply cluster_section(const Reader& reader, ClusterSection& target) {
                     {"cross_zone_rate", reader.bytes(target.cross_zone_rate)},
                     {"provisional", provisional(reader, target.provisional)},
                     {"max_peer_requests", reader.count(target.max_peer_requests, 1, 10'000)},
-                    {"preheat", reader.flag(target.preheat)},
+                    {"preheat", reader.list(target.preheat)},
                     {"bulk_port", reader.count(target.bulk_port, 0, 65'535)}})(node);
     const auto& table = *node.as_table();
     target.dht = dht.value_or(!target.listen.empty());

@@ -61,7 +61,7 @@ struct ClusterSection {
   uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
   Provisional provisional = Provisional::cluster;
   unsigned max_peer_requests = 256;  ///< that are answered at once
-  bool preheat = true;               ///< members may order what we pull
+  std::vector<std::string> preheat;  ///< registries from which members may order what we pull
   unsigned bulk_port = 0;            ///< of the BitTorrent exchange; 0: none
   uint64_t bulk_upload = 0;          ///< of it: bytes per second; 0: no limit
   uint64_t bulk_download = 0;

@@ -50,6 +50,11 @@ void PeerHoldings::disconnect() {
 }
 
 void PeerHoldings::note(const chunk::LayerRef& layer) {
+  {
+    const Using held(connection_);
+    const auto here = parts_.store ? parts_.store->size_of(layer.digest) : std::nullopt;
+    if (here && *here != layer.size) return;  // whoever says so: the file is of the other size
+  }
   refs_.lock()->insert_or_assign(layer.digest, layer);
 }
 

@@ -144,6 +144,11 @@ struct Known {
   }
 };
 
+bool can_be_shown(std::string_view zone) {
+  return zone.size() <= 63 && std::all_of(zone.begin(), zone.end(),
+                                          [](unsigned char c) { return c >= ' ' && c < 0x7f; });
+}
+
 }  // namespace
 
 struct PeerTable::State {
@@ -276,7 +281,7 @@ void PeerTable::met(const Endpoint& endpoint, const std::string& node_id, const 
     entry->peer.in_flight = in_flight;
   }
   entry->peer.node_id = node_id;
-  entry->peer.zone = zone;
+  entry->peer.zone = can_be_shown(zone) ? zone : "";
   const auto ban = known->banned_nodes.find(node_id);
   if (ban != known->banned_nodes.end()) entry->ban(ban->second);
 }

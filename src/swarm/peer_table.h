@@ -74,7 +74,8 @@ class PeerTable {
   /// Peers that were heard of. Known ones stay as they are. At most 4096 are kept: a newcomer takes
   /// the place of the one that failed most often, if any failed.
   void add(const std::vector<Endpoint>& endpoints);
-  /// Who answers at an endpoint, from its certificate, and the zone it says it is in.
+  /// Who answers at an endpoint, from its certificate, and the zone it says it is in; one that is
+  /// long or not printable is none.
   void met(const Endpoint& endpoint, const std::string& node_id, const std::string& zone);
 
   /// Empty: it is silent, banned, ourselves, or its silence is over and another attempt is probing

@@ -64,7 +64,9 @@ class DocumentStore final : public chunk::Store {
   std::shared_ptr<chunk::StoredLayer> open(const util::Digest&, uint64_t, chunk::Form) override {
     throw std::logic_error("the catalog opens no layers");
   }
-  std::optional<uint64_t> size_of(const util::Digest&) const override { return {}; }
+  std::optional<uint64_t> size_of(const util::Digest& layer) const override {
+    return layers_.contains(layer) ? std::optional<uint64_t>(9) : std::nullopt;
+  }
   std::vector<util::Digest> layers() const override { return {}; }
   chunk::StoreUsage usage() const override { return {}; }
   bool may_hold(uint64_t, chunk::Class) const override { return false; }
@@ -85,6 +87,8 @@ class DocumentStore final : public chunk::Store {
       if (name.starts_with(prefix)) made.push_back(name);
     return made;
   }
+
+  std::set<util::Digest> layers_;
 
   void await(const std::string& name) {
     auto documents = documents_.lock();
@@ -279,6 +283,19 @@ TEST_F(CatalogTest, a_member_is_not_believed_by_who_has_credentials) {
   resolve("two", true);
   EXPECT_FALSE(is_public());
   EXPECT_EQ(inquiries_.asked_as_nobody, 2);
+}
+
+TEST_F(CatalogTest, a_member_opens_no_layer_that_is_here_from_elsewhere) {
+  start();
+  store_.layers_ = {digest_of("one 0")};
+  resolve("one", true);
+  EXPECT_FALSE(is_public());
+  EXPECT_FALSE(catalog_->belongs(digest_of("one 0"), kName)) << "it would be given to anybody";
+  catalog_->resolved(at("reg.example.com/other:v1"), kPlatform, image_of("one"));
+  settle();
+  resolve("one", true);
+  EXPECT_TRUE(catalog_->belongs(digest_of("one 0"), kName)) << "it is public already";
+  EXPECT_TRUE(is_public());
 }
 
 TEST_F(CatalogTest, a_member_that_says_closed_says_nothing_of_us) {

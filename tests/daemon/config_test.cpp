@@ -94,7 +94,7 @@ zone = "eu-1a"
 cross_zone_rate = "100MB"
 provisional = "registry-only"
 max_peer_requests = 5
-preheat = false
+preheat = ["reg.example.com:5000", "docker.io"]
 bulk_port = 7950
 [bulk]
 upload = "50MB"
@@ -112,7 +112,7 @@ download = 7
   EXPECT_EQ(cluster.cross_zone_rate, 100'000'000u);
   EXPECT_EQ(cluster.provisional, Provisional::registry_only);
   EXPECT_EQ(cluster.max_peer_requests, 5u);
-  EXPECT_FALSE(cluster.preheat);
+  EXPECT_EQ(cluster.preheat, (Texts{"reg.example.com:5000", "docker.io"}));
   EXPECT_EQ(cluster.bulk_port, 7950u);
   EXPECT_EQ(cluster.bulk_upload, 50'000'000u);
   EXPECT_EQ(cluster.bulk_download, 7u);
@@ -125,7 +125,7 @@ TEST(Config, without_a_cluster_there_are_no_peers) {
     EXPECT_FALSE(cluster.dht);
     EXPECT_EQ(cluster.provisional, Provisional::cluster);
     EXPECT_EQ(cluster.max_peer_requests, 256u);
-    EXPECT_TRUE(cluster.preheat);
+    EXPECT_TRUE(cluster.preheat.empty());
     EXPECT_EQ(cluster.bulk_port, 0u);
   }
 }

@@ -3,6 +3,8 @@
 
 #include "daemon/preheat_ledger.h"
 
+#include "daemon/foreign_orders.h"
+
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -198,6 +200,23 @@ TEST_F(PreheatLedgerTest, is_for_any_thread) {
       if (pull(number).cancelled) end(number);
   for (auto& one : threads) one.join();
   for (size_t number = 0; number < started(); ++number) EXPECT_TRUE(pull(number).cancelled);
+}
+
+TEST_F(PreheatLedgerTest, members_order_only_of_registries_that_are_named) {
+  ForeignOrders orders({"reg.example.com:5000", "docker.io"}, ledger_);
+  const auto fault = [&](int number, const std::string& reference) {
+    const auto begun = orders.begin(order(number), reference, "linux/amd64");
+    return begun ? std::nullopt : std::optional(begun.failure().fault);
+  };
+  EXPECT_EQ(fault(1, "evil.example.com/app:v1"), Fault::denied);
+  EXPECT_EQ(fault(2, "reg.example.com/app:v1"), Fault::denied) << "another port";
+  EXPECT_EQ(fault(3, "no reference"), Fault::invalid);
+  EXPECT_TRUE(pulls_.lock()->empty());
+  EXPECT_EQ(fault(4, "reg.example.com:5000/app:v1"), std::nullopt);
+  EXPECT_EQ(fault(5, "nginx"), std::nullopt) << "of docker.io";
+  EXPECT_EQ(pulls_.lock()->size(), 2u);
+  EXPECT_TRUE(orders.look(order(4)));
+  EXPECT_TRUE(orders.take_back(order(4)));
 }
 
 }  // namespace

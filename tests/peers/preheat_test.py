@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from bed import PORT, Bed, need_bed, wait_for
+from bed import PORT, REGISTRY, Bed, need_bed, wait_for
 from node import SWARMFS
 
 IMAGE = "small:v1"
@@ -71,6 +71,7 @@ def everywhere(bed):
 
 
 def who_is_meant(bed):
+    wait_met(bed[1], 3)
     job = preheat(bed[1], IMAGE, "--zone", "b")
     assert sorted(by_name(bed, job)) == ["n3", "n4"], job
     few = bed[1].run("preheat", "--nodes", "5", bed.reference(IMAGE), check=False)
@@ -90,14 +91,14 @@ def unknown_image(bed):
 
 
 def unwilling(bed, node):
-    """This node carries out no orders of others, and its own."""
+    """This node carries out no orders of others for this registry, and its own."""
     node.terminate()
     node.unwilling = True
     node.restart()
     wait_met(bed[1], 3)
     nodes = by_name(bed, preheat(bed[1], IMAGE, code=1))
     failed = {name: one["error"] for name, one in nodes.items() if one["state"] != "done"}
-    assert list(failed) == [node.name] and "preheats for nobody" in failed[node.name], nodes
+    assert list(failed) == [node.name] and "names no such registry" in failed[node.name], nodes
     wait_met(node, 3)
     assert preheat(node, IMAGE)["state"] == "done", "it may order"
     node.terminate()
@@ -162,7 +163,8 @@ def main():
     for node in bed.nodes:
         node.unwilling = False
         usual = node.cluster_section
-        node.cluster_section = lambda node=node, usual=usual: usual() + ("preheat = false\n" if node.unwilling else "")
+        node.cluster_section = lambda node=node, usual=usual: (
+            usual() + f'preheat = ["{"elsewhere.example.com" if node.unwilling else REGISTRY + ":5000"}"]\n')
     bed.start()
     wait_met(bed[1], 3)
     everywhere(bed)

@@ -66,6 +66,16 @@ TEST(Latency, smooths_and_remembers_the_slowest_of_the_last) {
   EXPECT_EQ(latency.p95(), milliseconds(90));
 }
 
+TEST_F(PeerTableTest, a_zone_that_a_terminal_would_obey_is_none) {
+  const Endpoint peer{"10.0.0.9", 7946};
+  table_.met(peer, "a", "eu 1");
+  EXPECT_EQ(table_.find(peer)->zone, "eu 1");
+  for (const auto& zone : {std::string("\x1b]0;x"), std::string("a\nb"), std::string(64, 'z')}) {
+    table_.met(peer, "a", zone);
+    EXPECT_EQ(table_.find(peer)->zone, "");
+  }
+}
+
 TEST_F(PeerTableTest, a_peer_that_was_heard_of_may_be_asked) {
   table_.add({a_, a_, b_});
   EXPECT_EQ(table_.list().size(), 2u);
