@@ -81,8 +81,9 @@ size_t length_of_ours(std::string_view text, size_t place, std::string_view befo
                       std::initializer_list<std::string_view> ends) {
   if (place == text.npos || !text.substr(place).starts_with(before)) return 0;
   const size_t quote = text.find('"', place + before.size());
+  if (quote == text.npos) return 0;
   const size_t url = text.rfind('"', quote - 1) + 1;
-  if (quote == text.npos || !is_on_loopback(std::string(text.substr(url, quote - url)))) return 0;
+  if (!is_on_loopback(std::string(text.substr(url, quote - url)))) return 0;
   for (const auto end : ends)
     if (text.substr(quote).starts_with(end)) return quote + end.size() - place;
   return 0;

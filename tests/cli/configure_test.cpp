@@ -89,6 +89,43 @@ TEST(ConfigurePodman, leaves_what_is_right_already) {
   EXPECT_EQ(both.files[0].after->find("docker.io"), std::string::npos);
 }
 
+TEST(ConfigurePodman, says_what_a_longer_prefix_takes_past_the_mirror) {
+  const std::string library = "[[registry]]\nprefix = \"docker.io/library\"\n";
+  const std::string mirror = "[[registry.mirror]]\nlocation = \"";
+  const auto lines_for = [](const std::string& location) {
+    return "Add this below it, ahead of its other mirrors:\n  [[registry.mirror]]\n  location = "
+           "\"127.0.0.1:9755/" +
+           location + "\"\n  insecure = true";
+  };
+  const std::pair<std::string, std::string> table[] = {
+      {library + "location = \"docker.io/library\"\n", lines_for("docker.io/library")},
+      {"\n\n" + library + mirror + "m.test\"\n", "/etc/containers/registries.conf:3 has"},
+      {library + "location = \"m.test/library\"\n", lines_for("m.test/library")},
+      {library + mirror + "m.test\"\n" + mirror + "127.0.0.1:9755/docker.io/library\"\n",
+       "pulls of docker.io/library pass by"},
+      {library + mirror + "127.0.0.1:9755/docker.io/library\"\n" + mirror + "m.test\"\n", ""},
+      {library + "blocked = true\n", ""},
+      {library + "location = \"m.test:5000/library\"\n", ""},
+      {"[[registry]]\nlocation = \"docker.io.test/library\"\n", ""},
+      {"[[registry]]\nlocation = \"quay.io/library\"\n", ""},
+  };
+  for (const auto& [text, reason] : table) {
+    const FakeNode node{{"/etc/containers/registries.conf", text}};
+    const auto plan = plan_podman(wish_for({"docker.io"}), node);
+    EXPECT_EQ(plan.files.size(), 1U) << text;
+    if (reason.empty()) {
+      EXPECT_THAT(plan.ignored, testing::IsEmpty()) << text;
+    } else {
+      EXPECT_THAT(plan.ignored, ElementsAre(HasSubstr(reason))) << text;
+    }
+    EXPECT_THAT(plan_podman(wish_for({}, true), node).ignored, testing::IsEmpty());
+  }
+  const FakeNode later{{"/etc/containers/registries.conf", library},
+                       {"/etc/containers/registries.conf.d/a.conf",
+                        library + mirror + "127.0.0.1:9755/docker.io/library\"\n"}};
+  EXPECT_THAT(plan_podman(wish_for(), later).ignored, testing::IsEmpty());
+}
+
 TEST(ConfigureDocker, puts_the_mirror_first_and_gives_the_file_back_to_the_byte) {
   const std::pair<std::optional<std::string>, std::string> table[] = {
       {std::nullopt, "{\"registry-mirrors\": [  \"http://127.0.0.1:9755\"  ]}\n"},
