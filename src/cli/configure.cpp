@@ -41,7 +41,9 @@ RuntimePlan plan_of(const ConfigureOptions& options, const MirrorWish& wish, con
   const auto plan = plans.find(options.runtime);
   if (plan == plans.end())
     throw util::Error(options.runtime + " is none of containerd, podman, docker, stargz");
-  return plan->second(wish, node);
+  RuntimePlan made = plan->second(wish, node);
+  made.removes = wish.remove;
+  return made;
 }
 
 MirrorWish wish_of(const ConfigureOptions& options, const std::string& mirror) {

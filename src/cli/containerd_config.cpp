@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view kUsualHosts = "/etc/containerd/certs.d";
+/// What config_path is where nothing sets it, from containerd 2.2 on.
+constexpr std::string_view kDefaultConfigPath = "/etc/containerd/certs.d:/etc/docker/certs.d";
 
 struct PluginNames {
   std::string_view id;      ///< of the plugin that pulls
@@ -41,11 +42,15 @@ bool says_pull_itself(const toml::table& plugin) {
   const auto is = [](const auto& view, const char* key, bool value) {
     return view[key].template value<bool>() == value;
   };
+  const auto has_any = [&](const char* key) {
+    const auto* entries = registry[key].as_table();
+    return entries && !entries->empty();
+  };
   const auto downloads = plugin["max_concurrent_downloads"].value<int64_t>();
   return is(plugin, "use_local_image_pull", true) || is(old, "discard_unpacked_layers", true) ||
          is(old, "disable_snapshot_annotations", false) ||
          is(plugin, "image_pull_with_sync_fs", true) || downloads.value_or(3) != 3 ||
-         registry["configs"].is_table() || registry["auths"].is_table();
+         has_any("configs") || has_any("auths");
 }
 
 bool disables_cri(const toml::table& table) {
@@ -116,6 +121,10 @@ std::string way_to_set(const CriConfig& config, int version_to_write, const fs::
                      config.exists ? "end" : "write", config.file, version, header, line, old);
 }
 
+bool has_default_path(const CriConfig& config, const std::optional<ContainerdVersion>& version) {
+  return config.line == 0 && version && *version >= ContainerdVersion{2, 2, 0};
+}
+
 /// Of the configuration that is to be written.
 int version_to_write(const CriConfig& config, const std::optional<ContainerdVersion>& version) {
   if (config.exists) return config.version;
@@ -135,9 +144,21 @@ std::optional<ContainerdVersion> parse_containerd_version(std::string_view said)
   return std::nullopt;
 }
 
-fs::path CriConfig::hosts_directory() const {
-  const std::string first = config_path.substr(0, config_path.find(':'));
-  return first.starts_with('/') ? first : std::string(kUsualHosts);
+std::vector<fs::path> CriConfig::hosts_directories(
+    const std::optional<ContainerdVersion>& containerd) const {
+  std::vector<fs::path> directories;
+  // The transfer service cannot use the default, which is a list.
+  std::string_view rest = config_path;
+  if (has_default_path(*this, containerd) && pulls_itself) rest = kDefaultConfigPath;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find(':'), rest.size());
+    auto one = rest.substr(0, end);
+    while (one.size() > 1 && one.ends_with('/')) one.remove_suffix(1);
+    if (one.starts_with('/')) directories.emplace_back(one);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  if (directories.empty()) directories.emplace_back(kUsualHosts);
+  return directories;
 }
 
 CriConfig read_cri_config(const NodeView& node, const fs::path& file) {
@@ -157,14 +178,14 @@ CriConfig read_cri_config(const NodeView& node, const fs::path& file) {
 
 void judge_cri_config(const CriConfig& config, const std::optional<ContainerdVersion>& version,
                       RuntimePlan& plan) {
+  const fs::path hosts = config.hosts_directories(version).front();
   if (config.disabled)
     return plan.notes.push_back(fmt::format(
         "containerd runs without its CRI part here (disabled_plugins in {}): what pulls "
         "must look into {} by itself",
-        config.file, config.hosts_directory().string()));
-  const auto way = way_to_set(config, version_to_write(config, version), config.hosts_directory());
-  const bool has_default = version && *version >= ContainerdVersion{2, 2, 0};
-  if (config.config_path.empty() && !has_default)
+        config.file, hosts.string()));
+  const auto way = way_to_set(config, version_to_write(config, version), hosts);
+  if (config.config_path.empty() && !has_default_path(config, version))
     return plan.ignored.push_back(fmt::format(
         "what a kubelet pulls ignores hosts.toml, since no config_path is set: {}", way));
   const bool replaces_tables = version ? *version < ContainerdVersion{2, 0, 0} : config.version < 3;

@@ -11,6 +11,9 @@
 /// part makes for a kubelet. Pure.
 namespace swarmfs::cli {
 
+/// Where hosts.toml are kept unless config.toml says otherwise.
+inline constexpr const char* kUsualHosts = "/etc/containerd/certs.d";
+
 struct CriConfig {
   std::string file;           ///< the one that sets config_path, else config.toml
   bool exists = false;        ///< config.toml does
@@ -23,15 +26,17 @@ struct CriConfig {
   bool old_mirrors = false;   ///< registry.mirrors, which cannot be where config_path is
   bool pulls_itself = false;  ///< not through the transfer service, whatever the version
 
-  /// Where hosts.toml belong: the first of config_path, else the usual one.
-  [[nodiscard]] std::filesystem::path hosts_directory() const;
+  /// Where hosts.toml belong: those of config_path, in the order in which containerd looks for a
+  /// directory of the registry or _default, else the usual ones. Never empty.
+  [[nodiscard]] std::vector<std::filesystem::path> hosts_directories(
+      const std::optional<ContainerdVersion>& containerd) const;
 };
 
 /// Imports are read as containerd 2 merges them, key by key. Throws util::Error for what is no
 /// TOML.
 CriConfig read_cri_config(const NodeView& node, const std::filesystem::path& file);
 
-/// Adds to the plan why the CRI part would not look into hosts_directory().
+/// Adds to the plan why the CRI part would not look into the first of hosts_directories().
 void judge_cri_config(const CriConfig& config, const std::optional<ContainerdVersion>& version,
                       RuntimePlan& plan);
 

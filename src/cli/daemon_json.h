@@ -5,9 +5,10 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 /// Docker's daemon.json. JSON has no comments, so what configure puts into it is known again by its
-/// spaces, and all else stays as it is to the byte. Pure.
+/// spaces and by its host, which is one of loopback, and all else stays as it is to the byte. Pure.
 namespace swarmfs::cli {
 
 /// `theirs` with the mirror ("127.0.0.1:9755") as the first of "registry-mirrors"; unchanged where
@@ -16,9 +17,13 @@ namespace swarmfs::cli {
 std::string add_to_daemon_json(const std::optional<std::string>& theirs, const std::string& mirror,
                                const std::string& file);
 
-/// `text` without what add_to_daemon_json() put there, for whatever mirror; empty: nothing else is
-/// in it. Throws as above.
+/// `text` without what add_to_daemon_json() put there, for whatever mirror on loopback; empty:
+/// nothing else is in it. Throws as above.
 std::optional<std::string> without_ours(const std::optional<std::string>& text,
                                         const std::string& file);
+
+/// Those of "registry-mirrors" that are on 127.0.0.0/8, [::1] or localhost. Throws as above.
+std::vector<std::string> loopback_mirrors(const std::optional<std::string>& text,
+                                          const std::string& file);
 
 }  // namespace swarmfs::cli

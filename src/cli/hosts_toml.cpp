@@ -52,6 +52,15 @@ bool may_pull(const toml::table& host) {
                      [](const toml::node& one) { return one.value<std::string>() == "pull"; });
 }
 
+/// Whether it is asked ahead of all others, and for more than what a tag means.
+bool asks_first(const toml::table& hosts, const std::string& mirror) {
+  const auto* ours = hosts.get(mirror_url(mirror));
+  return ours && ours->is_table() && may_pull(*ours->as_table()) &&
+         std::none_of(hosts.begin(), hosts.end(), [&](const auto& entry) {
+           return entry.second.source().begin < ours->source().begin;
+         });
+}
+
 [[noreturn]] void refuse_hosts_toml(const std::string& file, const std::string& why,
                                     const std::string& mirror) {
   throw util::Error(
@@ -85,9 +94,7 @@ std::string add_to_hosts_toml(const std::string& theirs, const std::string& mirr
   const auto* hosts = table["host"].as_table();
   const bool has_hosts = hosts && !hosts->empty();
   if (has_hosts && hosts->contains(mirror_url(mirror))) {
-    const auto& ours = *hosts->get(mirror_url(mirror));
-    if (ours.is_table() && may_pull(*ours.as_table()) && line_of(ours) == first_host_line(*hosts))
-      return theirs;
+    if (asks_first(*hosts, mirror)) return theirs;
     refuse_hosts_toml(file, "it names the mirror, but not first, or not for pulls", mirror);
   }
   if (table.contains("host") && !(has_hosts && only_headers(theirs, *hosts)))
@@ -100,11 +107,17 @@ std::string add_to_hosts_toml(const std::string& theirs, const std::string& mirr
   return made_text;
 }
 
-bool hosts_toml_names(const std::string& text, const std::string& mirror) {
+bool hosts_toml_lacks_certificates(const std::string& text, const std::string& file) {
+  const toml::table table = parse_toml_text(text, file);
+  const auto* hosts = table["host"].as_table();
+  return !(hosts && !hosts->empty()) && !table.contains("ca") && !table.contains("client");
+}
+
+bool hosts_toml_asks_first(const std::string& text, const std::string& mirror) {
   try {
     const toml::table table = parse_toml_text(text, "");
     const auto* hosts = table["host"].as_table();
-    return hosts && hosts->contains(mirror_url(mirror));
+    return hosts && asks_first(*hosts, mirror);
   } catch (const util::Error&) {
     return false;
   }

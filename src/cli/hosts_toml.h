@@ -20,7 +20,12 @@ std::string hosts_toml_table(const std::string& mirror);
 std::string add_to_hosts_toml(const std::string& theirs, const std::string& mirror, Made made,
                               const std::string& file);
 
-/// Whether the mirror is among its hosts; false also of what containerd would not understand.
-bool hosts_toml_names(const std::string& text, const std::string& mirror);
+/// Whether it names neither a host nor certificates: containerd takes then those that lie beside
+/// it, up to 1.7. Throws util::Error for what is no TOML.
+bool hosts_toml_lacks_certificates(const std::string& text, const std::string& file);
+
+/// Whether the mirror is the first of its hosts, and may pull; false also of what containerd would
+/// not understand.
+bool hosts_toml_asks_first(const std::string& text, const std::string& mirror);
 
 }  // namespace swarmfs::cli

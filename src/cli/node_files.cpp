@@ -36,8 +36,12 @@ void sync_directory(const fs::path& directory) {
 void make_directories(const fs::path& directory) {
   if (fs::is_directory(directory)) return;
   make_directories(directory.parent_path());
-  if (::mkdir(directory.c_str(), 0755) && errno != EEXIST)
+  // Whatever the umask: the runtime may be another user.
+  if (::mkdir(directory.c_str(), 0755) == 0) {
+    if (::chmod(directory.c_str(), 0755)) throw util::SysError("chmod " + directory.string());
+  } else if (errno != EEXIST) {
     throw util::SysError("mkdir " + directory.string());
+  }
   sync_directory(directory.parent_path());
 }
 
@@ -69,6 +73,21 @@ void replace_file(const fs::path& file, const std::string& text) {
   sync_directory(file.parent_path());
 }
 
+/// `real`: as far as it is there, without links. A link to what is not there is no free place: its
+/// aim may be there for the node itself.
+void refuse_dangling(const fs::path& real, const fs::path& root) {
+  fs::path walked;
+  for (const auto& part : real) {
+    walked /= part;
+    const auto type = fs::symlink_status(walked).type();
+    if (type == fs::file_type::not_found) return;
+    if (type == fs::file_type::symlink)
+      throw util::Error(walked.string() + " is a symbolic link to " +
+                        fs::read_symlink(walked).string() + ", which is not there below " +
+                        root.string());
+  }
+}
+
 }  // namespace
 
 NodeFiles::NodeFiles(const fs::path& root) : root_(fs::canonical(root)) {}
@@ -78,6 +97,7 @@ fs::path NodeFiles::place(const fs::path& path) const {
   if (std::mismatch(root_.begin(), root_.end(), real.begin(), real.end()).first != root_.end())
     throw util::Error((root_ / path.relative_path()).string() + " leads out of " + root_.string() +
                       ": " + real.string());
+  refuse_dangling(real, root_);
   return real;
 }
 

@@ -7,7 +7,8 @@
 
 namespace swarmfs::cli {
 
-/// The files below `root`, which stands for "/". A symbolic link that leads out of it is refused.
+/// The files below `root`, which stands for "/". A symbolic link that leads out of it, or to what
+/// is not there, is refused.
 class NodeFiles : public NodeView {
  public:
   explicit NodeFiles(const std::filesystem::path& root);

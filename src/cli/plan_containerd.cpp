@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr const char* kConfigToml = "/etc/containerd/config.toml";
 constexpr std::string_view kAllRegistries = "_default";
 
 /// Names of the directories in `directory`, without the '/'.
@@ -43,20 +44,43 @@ std::string registry_of(const std::string& directory) {
          directory.substr(before + 1, directory.size() - before - 2);
 }
 
-/// Which directories of `hosts` are meant.
-std::vector<std::string> meant(const MirrorWish& wish, const std::vector<std::string>& there) {
-  if (wish.registries.empty())
-    return wish.remove ? there : std::vector{std::string(kAllRegistries)};
-  std::vector<std::string> names;
-  for (const auto& registry : wish.registries) {
-    const auto other = with_underscores(registry);
-    const bool other_there = std::find(there.begin(), there.end(), other) != there.end();
-    names.push_back(other_there ? other : registry);
-  }
-  return names;
+bool is_among(const std::vector<std::string>& registries, const std::string& directory) {
+  return std::find(registries.begin(), registries.end(), registry_of(directory)) !=
+         registries.end();
 }
 
-/// containerd reads certificates that lie in the directory only where there is no hosts.toml.
+/// containerd takes the first of `roots` that has a directory of the registry, or _default.
+fs::path directory_for(const NodeView& node, const std::vector<fs::path>& roots,
+                       const std::string& registry) {
+  for (const auto& root : roots) {
+    const auto there = directories_in(node, root);
+    const auto has = [&](std::string_view name) {
+      return std::find(there.begin(), there.end(), name) != there.end();
+    };
+    if (has(with_underscores(registry))) return root / with_underscores(registry);
+    if (has(registry) || has(kAllRegistries)) return root / registry;
+  }
+  return roots.front() / registry;
+}
+
+/// _default in the first of `roots` would hide what only a later one has.
+void refuse_to_hide(const NodeView& node, const std::vector<fs::path>& roots) {
+  std::vector<std::string> first;
+  for (const auto& name : directories_in(node, roots.front())) first.push_back(registry_of(name));
+  std::string hidden;
+  for (size_t i = 1; i < roots.size(); ++i)
+    for (const auto& name : directories_in(node, roots[i]))
+      if ((!name.starts_with('_') || name == kAllRegistries) && !is_among(first, name))
+        hidden += (hidden.empty() ? "" : ", ") + (roots[i] / name).string();
+  if (hidden.empty()) return;
+  throw util::Error(fmt::format(
+      "containerd looks into {0} first, where _default would hide {1}; nothing was changed (try: "
+      "move what is hidden to {0}, or swarmfs configure containerd --registry HOST for each "
+      "registry)",
+      roots.front().string(), hidden));
+}
+
+/// containerd reads certificates that lie in the directory only where no hosts.toml names hosts.
 void refuse_certificates(const NodeView& node, const fs::path& directory,
                          const std::string& mirror) {
   std::string authorities;
@@ -71,9 +95,8 @@ void refuse_certificates(const NodeView& node, const fs::path& directory,
   }
   if (authorities.empty() && pairs.empty()) return;
   throw util::Error(fmt::format(
-      "{} holds certificates, which containerd no longer looks for beside a hosts.toml; nothing "
-      "was "
-      "changed. Write {}/hosts.toml by hand:\n{}{}{}",
+      "{} holds certificates, which containerd no longer looks for beside a hosts.toml with hosts; "
+      "nothing was changed. Have by hand in {}/hosts.toml:\n{}{}{}",
       directory.string(), directory.string(),
       authorities.empty() ? "" : fmt::format("ca = [{}]\n", authorities),
       pairs.empty() ? "" : fmt::format("client = [{}]\n", pairs), hosts_toml_table(mirror)));
@@ -82,9 +105,9 @@ void refuse_certificates(const NodeView& node, const fs::path& directory,
 FileChange change_hosts_toml(const MirrorWish& wish, const NodeView& node,
                              const fs::path& directory) {
   const fs::path file = directory / "hosts.toml";
-  if (!wish.remove && node.read(file).value_or("").empty())
-    refuse_certificates(node, directory, wish.mirror);
   return change_marked(node, file, wish.remove, [&](const std::string& theirs, Made made) {
+    if (hosts_toml_lacks_certificates(theirs, file.string()))
+      refuse_certificates(node, directory, wish.mirror);
     return add_to_hosts_toml(theirs, wish.mirror, made, file.string());
   });
 }
@@ -95,7 +118,7 @@ void find_hiding(const MirrorWish& wish, const NodeView& node, const fs::path& h
   for (const auto& name : directories_in(node, hosts)) {
     if (name.starts_with('_')) continue;
     const auto text = node.read(hosts / name / "hosts.toml");
-    if (text && hosts_toml_names(*text, wish.mirror)) continue;
+    if (text && hosts_toml_asks_first(*text, wish.mirror)) continue;
     const auto registry = registry_of(name);
     plan.ignored.push_back(
         fmt::format("pulls from {} pass by the mirror: {} hides _default (try: swarmfs configure "
@@ -104,21 +127,39 @@ void find_hiding(const MirrorWish& wish, const NodeView& node, const fs::path& h
   }
 }
 
-/// These keep a containerd of their own, and write its hosts.toml anew at each start.
-void find_distributions(const MirrorWish& wish, const NodeView& node, RuntimePlan& plan) {
+/// Whether a line of YAML names the URL, and not as a part of a longer one or in a comment.
+bool yaml_names(std::string_view text, const std::string& url) {
+  bool in_comment = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char before = i == 0 ? '\n' : text[i - 1];
+    if (text[i] == '\n') in_comment = false;
+    if (text[i] == '#' && (before == '\n' || before == ' ' || before == '\t')) in_comment = true;
+    if (in_comment || !text.substr(i).starts_with(url)) continue;
+    const auto rest = text.substr(i + url.size());
+    if (rest.empty() || rest.front() < '0' || rest.front() > '9') return true;
+  }
+  return false;
+}
+
+/// These keep a containerd of their own, and write its hosts.toml anew at each start. True: one of
+/// them is here.
+bool find_distributions(const MirrorWish& wish, const NodeView& node, RuntimePlan& plan) {
+  bool found = false;
   for (const std::string name : {"k3s", "rke2"}) {
     if (node.list("/var/lib/rancher/" + name + "/agent").empty() &&
         node.list("/etc/rancher/" + name).empty())
       continue;
+    found = true;
     const std::string file = "/etc/rancher/" + name + "/registries.yaml";
     const std::string url = "http://" + wish.mirror;
-    if (node.read(file).value_or("").find(url) != std::string::npos) continue;
+    if (yaml_names(node.read(file).value_or(""), url)) continue;
     plan.ignored.push_back(
         fmt::format("{} runs a containerd of its own, and writes its hosts.toml from {} at each "
                     "start: have there"
                     "\n  mirrors:\n    \"*\":\n      endpoint: [\"{}\"]\nand restart {}",
                     name, file, url, name));
   }
+  return found;
 }
 
 void note_version(const ContainerdVersion& version, RuntimePlan& plan) {
@@ -129,27 +170,55 @@ void note_version(const ContainerdVersion& version, RuntimePlan& plan) {
       version.major, version.minor, version.patch));
 }
 
+/// Wherever an earlier call may have put it.
+std::vector<fs::path> roots_to_clean(const MirrorWish& wish, const NodeView& node,
+                                     RuntimePlan& plan) {
+  if (!wish.hosts_directory.empty()) return {wish.hosts_directory};
+  std::vector<fs::path> roots{kUsualHosts};
+  try {
+    for (auto& root : read_cri_config(node, kConfigToml).hosts_directories(wish.containerd))
+      if (std::find(roots.begin(), roots.end(), root) == roots.end())
+        roots.push_back(std::move(root));
+  } catch (const util::Error& bad) {
+    plan.notes.push_back(
+        fmt::format("{}; so only {} was looked into (another directory: --hosts-dir DIRECTORY)",
+                    bad.what(), kUsualHosts));
+  }
+  return roots;
+}
+
+RuntimePlan plan_containerd_removal(const MirrorWish& wish, const NodeView& node) {
+  RuntimePlan plan;
+  for (const auto& root : roots_to_clean(wish, node, plan))
+    for (const auto& name : directories_in(node, root))
+      if (wish.registries.empty() || is_among(wish.registries, name))
+        plan.files.push_back(change_hosts_toml(wish, node, root / name));
+  return plan;
+}
+
 }  // namespace
 
 RuntimePlan plan_containerd(const MirrorWish& wish, const NodeView& node) {
+  if (wish.remove) return plan_containerd_removal(wish, node);
   RuntimePlan plan;
-  fs::path hosts = wish.hosts_directory;
-  if (hosts.empty()) {
-    const CriConfig config = read_cri_config(node, "/etc/containerd/config.toml");
-    hosts = config.hosts_directory();
-    if (!wish.remove) {
-      judge_cri_config(config, wish.containerd, plan);
-      find_distributions(wish, node, plan);
-    }
+  std::vector<fs::path> roots{wish.hosts_directory};
+  if (wish.hosts_directory.empty()) {
+    const CriConfig config = read_cri_config(node, kConfigToml);
+    roots = config.hosts_directories(wish.containerd);
+    const bool has_other = find_distributions(wish, node, plan);
+    if (config.exists || !has_other) judge_cri_config(config, wish.containerd, plan);
   }
-  for (const auto& name : meant(wish, directories_in(node, hosts)))
-    plan.files.push_back(change_hosts_toml(wish, node, hosts / name));
-  if (wish.remove) return plan;
-  if (wish.registries.empty()) find_hiding(wish, node, hosts, plan);
+  for (const auto& registry : wish.registries)
+    plan.files.push_back(change_hosts_toml(wish, node, directory_for(node, roots, registry)));
+  if (wish.registries.empty()) {
+    refuse_to_hide(node, roots);
+    plan.files.push_back(change_hosts_toml(wish, node, roots.front() / kAllRegistries));
+    find_hiding(wish, node, roots.front(), plan);
+  }
   if (wish.containerd) note_version(*wish.containerd, plan);
   plan.notes.push_back(fmt::format(
       "hosts.toml is read at each pull, nothing needs a restart; ctr reads it with --hosts-dir {}",
-      hosts.string()));
+      plan.files.front().file.parent_path().parent_path().string()));
   return plan;
 }
 

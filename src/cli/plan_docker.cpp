@@ -23,8 +23,19 @@ RuntimePlan plan_docker(const MirrorWish& wish, const NodeView& node) {
   change.after = without_ours(change.before, file);
   if (!wish.remove) change.after = add_to_daemon_json(change.after, wish.mirror, file);
   RuntimePlan plan;
+  const auto left = loopback_mirrors(change.after, file);
   plan.files.push_back(std::move(change));
+  if (wish.remove)
+    for (const auto& mirror : left)
+      plan.notes.push_back(fmt::format(
+          "Docker still asks {}, which this command did not write: where it is swarmfs's, take it "
+          "out of \"registry-mirrors\" by hand",
+          mirror));
   if (!wish.remove) {
+    if (left.empty())
+      plan.notes.push_back(fmt::format(
+          "--remove knows only a mirror on loopback again: {} is to be taken out by hand",
+          wish.mirror));
     plan.notes.emplace_back(
         "this is for images of docker.io only: Docker asks no mirror for others");
     plan.notes.emplace_back(

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "cli/marked_block.h"
 #include "cli/toml_text.h"
@@ -97,6 +98,42 @@ void leave_out_theirs(const NodeView& node, const std::string& mirror,
   }
 }
 
+/// Why `theirs` takes pulls from one of `registries` past the mirror: the longest prefix counts.
+/// Empty: it does not. One whose location has a port cannot be asked of the mirror.
+std::string why_passes_by(const toml::table& theirs, const std::vector<std::string>& registries,
+                          const std::string& mirror, const std::string& file) {
+  const auto prefix = prefix_of(theirs);
+  const auto registry = std::find_if(registries.begin(), registries.end(), [&](const auto& one) {
+    return prefix.starts_with(one + "/");
+  });
+  const auto location = theirs["location"].value<std::string>().value_or(prefix);
+  const bool has_port = location.substr(0, location.find('/')).find(':') != location.npos;
+  if (registry == registries.end() || has_port || theirs["blocked"].value_or(false) ||
+      asks_mirror(theirs, mirror + "/" + location))
+    return "";
+  return fmt::format(
+      "pulls of {0} pass by the mirror: {1}:{2} has a [[registry]] for it, which hides that of "
+      "{3}. Add this below it, ahead of its other mirrors:\n  [[registry.mirror]]\n  location = "
+      "\"{4}/{5}\"\n  insecure = true",
+      prefix, file, theirs.source().begin.line, *registry, mirror, location);
+}
+
+/// Of two entries for the same prefix the one in the later file counts.
+void find_longer_prefixes(const NodeView& node, const std::string& mirror,
+                          const std::vector<std::string>& registries, RuntimePlan& plan) {
+  std::map<std::string, std::string> reasons;
+  for (const auto& file : their_files(node)) {
+    const auto table = parse_toml_text(node.read(file).value_or(""), file.string());
+    const auto* theirs = table["registry"].as_array();
+    if (!theirs) continue;
+    for (const auto& one : *theirs)
+      if (const auto* entry = one.as_table())
+        reasons[prefix_of(*entry)] = why_passes_by(*entry, registries, mirror, file.string());
+  }
+  for (const auto& [prefix, reason] : reasons)
+    if (!reason.empty()) plan.ignored.push_back(reason);
+}
+
 std::vector<std::string> wished_registries(const MirrorWish& wish, const NodeView& node,
                                            const fs::path& file) {
   auto registries = wish.registries;
@@ -121,7 +158,10 @@ RuntimePlan plan_podman(const MirrorWish& wish, const NodeView& node) {
     throw util::Error(fmt::format(
         "{} is not of swarmfs's making; nothing was changed (try: move it)", file.string()));
   auto registries = wish.remove ? std::vector<std::string>{} : wished_registries(wish, node, file);
-  if (!wish.remove) leave_out_theirs(node, wish.mirror, registries);
+  if (!wish.remove) {
+    find_longer_prefixes(node, wish.mirror, registries, plan);
+    leave_out_theirs(node, wish.mirror, registries);
+  }
   const auto add = [&](const std::string& theirs, Made made) {
     std::string body;
     for (const auto& registry : registries) body += registry_table(registry, wish.mirror);

@@ -25,9 +25,9 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-const char* state_of(const FileChange& change, PlanUse use) {
+const char* state_of(const FileChange& change, PlanUse use, bool removes) {
   const bool to_be = change.after.has_value();
-  if (!change.changes()) return to_be ? "in place" : "absent";
+  if (!change.changes()) return !to_be ? "absent" : removes ? "nothing of swarmfs's" : "in place";
   if (use == PlanUse::write) return to_be ? "written" : "removed";
   if (use == PlanUse::show) return to_be ? "would be written" : "would be removed";
   return change.before ? "differs" : "missing";
@@ -38,7 +38,7 @@ const char* state_of(const FileChange& change, PlanUse use) {
 std::string plan_text(const RuntimePlan& plan, PlanUse use) {
   std::string text;
   for (const auto& change : plan.files) {
-    text += fmt::format("{}: {}\n", change.file.string(), state_of(change, use));
+    text += fmt::format("{}: {}\n", change.file.string(), state_of(change, use, plan.removes));
     if (use != PlanUse::write) text += diff_text(change);
   }
   for (const auto& reason : plan.ignored) text += "IGNORED: " + reason + "\n";
@@ -49,7 +49,8 @@ std::string plan_text(const RuntimePlan& plan, PlanUse use) {
 nlohmann::json plan_json(const RuntimePlan& plan, PlanUse use) {
   auto files = nlohmann::json::array();
   for (const auto& change : plan.files)
-    files.push_back({{"path", change.file.string()}, {"state", state_of(change, use)}});
+    files.push_back(
+        {{"path", change.file.string()}, {"state", state_of(change, use, plan.removes)}});
   return {{"files", files}, {"ignored", plan.ignored}, {"notes", plan.notes}};
 }
 

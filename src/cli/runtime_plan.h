@@ -52,6 +52,7 @@ struct RuntimePlan {
   std::vector<FileChange> files;  ///< those that are right already as well
   std::vector<std::string> ignored;
   std::vector<std::string> notes;
+  bool removes = false;  ///< the files are to be without what configure puts there
 };
 
 /// hosts.toml for all registries (_default), or for each of `registries`. Removing without

@@ -156,18 +156,46 @@ TEST(ConfigureContainerd, does_not_hide_certificates) {
                       {"/etc/containerd/certs.d/r.test/me.key", ""}};
   EXPECT_THAT(message_of([&] { plan_containerd(containerd_wish({"r.test"}), node); }),
               HasSubstr("ca = [\"ca.crt\"]\nclient = [[\"me.cert\", \"me.key\"]]\n" + kTable));
+  const std::pair<std::string, bool> table[] = {
+      {"", false},
+      {"# theirs\n", false},
+      {"server = \"https://r.test\"\n", false},
+      {"server = \"https://r.test\"\n[host]\n", false},
+      {"server = \"https://r.test\"\n" + kBlock, false},
+      {"server = \"https://r.test\"\nca = \"ca.crt\"\n", true},
+      {"client = [[\"me.cert\", \"me.key\"]]\n", true},
+      {"[host.\"https://m.test\"]\n", true},
+      {kTable, true},
+  };
+  for (const auto& [theirs, good] : table) {
+    FakeNode with_hosts = node;
+    with_hosts.files_["/etc/containerd/certs.d/r.test/hosts.toml"] = theirs;
+    const auto said = message_of([&] { plan_containerd(containerd_wish({"r.test"}), with_hosts); });
+    EXPECT_EQ(said.empty(), good) << theirs << said;
+    if (!good) {
+      EXPECT_THAT(said, HasSubstr("ca = [\"ca.crt\"]\n")) << theirs;
+    }
+    EXPECT_EQ(message_of([&] { plan_containerd(removing(containerd_wish()), with_hosts); }), "");
+  }
 }
 
 TEST(ConfigureContainerd, names_the_registries_whose_directories_hide_the_default) {
-  FakeNode node{{kConfig, kGoodConfig},
-                {"/etc/containerd/certs.d/ours.test/hosts.toml", kTable},
-                {"/etc/containerd/certs.d/broken.test/hosts.toml", kTable + "["},
-                {"/etc/containerd/certs.d/empty.test/", ""},
-                {"/etc/containerd/certs.d/r.test_5000_/hosts.toml", "server = 'https://r.test'\n"},
-                {"/etc/containerd/certs.d/_backup/docker.io/hosts.toml", ""}};
+  FakeNode node{
+      {kConfig, kGoodConfig},
+      {"/etc/containerd/certs.d/ours.test/hosts.toml", kTable},
+      {"/etc/containerd/certs.d/broken.test/hosts.toml", kTable + "["},
+      {"/etc/containerd/certs.d/empty.test/", ""},
+      {"/etc/containerd/certs.d/later.test/hosts.toml", "[host.\"https://m.test\"]\n" + kTable},
+      {"/etc/containerd/certs.d/line.test/hosts.toml",
+       "host = {\"https://m.test\" = {}, \"http://127.0.0.1:9755\" = {}}\n"},
+      {"/etc/containerd/certs.d/name.test/hosts.toml",
+       "[host.\"http://127.0.0.1:9755\"]\ncapabilities = [\"resolve\"]\n"},
+      {"/etc/containerd/certs.d/r.test_5000_/hosts.toml", "server = 'https://r.test'\n"},
+      {"/etc/containerd/certs.d/_backup/docker.io/hosts.toml", ""}};
   const auto plan = plan_containerd(containerd_wish(), node);
   EXPECT_THAT(plan.ignored,
               ElementsAre(HasSubstr("pulls from broken.test pass by"), HasSubstr("empty.test"),
+                          HasSubstr("later.test"), HasSubstr("line.test"), HasSubstr("name.test"),
                           HasSubstr("configure containerd --registry r.test:5000)")));
   // containerd looks for this form of the name first.
   const auto one = plan_containerd(containerd_wish({"r.test:5000"}), node);
@@ -182,6 +210,26 @@ TEST(ConfigureContainerd, hosts_may_be_kept_for_another_reader) {
   EXPECT_EQ(plan.files[0].file, "/etc/docker/certs.d/r.test/hosts.toml");
   EXPECT_THAT(plan.ignored, IsEmpty());
 }
+
+/// The parts of `containerd config default` that matter here.
+const std::string kDefaultOf1_6 = R"(version = 2
+disabled_plugins = []
+imports = []
+[plugins]
+  [plugins."io.containerd.grpc.v1.cri"]
+    max_concurrent_downloads = 3
+    sandbox_image = "registry.k8s.io/pause:3.6"
+    [plugins."io.containerd.grpc.v1.cri".containerd]
+      disable_snapshot_annotations = true
+      discard_unpacked_layers = false
+      snapshotter = "overlayfs"
+    [plugins."io.containerd.grpc.v1.cri".registry]
+      config_path = ""
+      [plugins."io.containerd.grpc.v1.cri".registry.auths]
+      [plugins."io.containerd.grpc.v1.cri".registry.configs]
+      [plugins."io.containerd.grpc.v1.cri".registry.headers]
+      [plugins."io.containerd.grpc.v1.cri".registry.mirrors]
+)";
 
 struct CriCase {
   std::string what;
@@ -223,6 +271,18 @@ TEST(ConfigureContainerd, says_when_its_cri_part_would_not_look) {
        "in /etc/containerd/config.toml, line 3, set\n  config_path"},
       {"table only", v2, v1_6,
        "below [plugins.\"io.containerd.grpc.v1.cri\".registry], add\n  config_path"},
+      {"set to nothing, 2.2", v3 + "config_path = \"\"\n", v2_2,
+       "no config_path is set: in /etc/containerd/config.toml, line 3, set\n  config_path"},
+      {"set to nothing, pulled locally, 2.2", v3 + "config_path = \"\"\n" + local, v2_2,
+       "no config_path is set"},
+      {"what 1.6 prints as its default", kDefaultOf1_6, v1_6, "no config_path is set"},
+      {"what 1.6 prints as its default, 2.2", kDefaultOf1_6, v2_2, "no config_path is set"},
+      {"list in what 1.6 prints, 2.2",
+       std::string(kDefaultOf1_6).replace(kDefaultOf1_6.find("\"\"\n"), 2, "\"/a:/b\""), v2_2,
+       "takes the list in config_path for one directory"},
+      {"list, with a registry's credentials",
+       v3 + two + "[plugins.\"io.containerd.cri.v1.images\".registry.configs.\"r.test\".auth]\n",
+       v2_2, ""},
       {"mirrors of old", v2 + "[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"a\"]\n",
        v1_6, "Take registry.mirrors out of it"},
       {"both", v2 + one + "[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"a\"]\n", v1_6,
@@ -277,6 +337,87 @@ TEST(ConfigureContainerd, follows_config_path_and_imports) {
               testing::StartsWith("/etc/containerd/conf.d/20.toml:"));
 }
 
+TEST(ConfigureContainerd, the_first_root_that_has_a_registry_counts) {
+  const std::string two =
+      kGoodConfig.substr(0, kGoodConfig.find("config_path")) + "config_path = \"/a/:/b\"\n";
+  const std::pair<FakeNode, std::string> table[] = {
+      {{}, "/a/r.test:5000"},
+      {{{"/a/r.test:5000/", ""}, {"/b/r.test:5000/", ""}}, "/a/r.test:5000"},
+      {{{"/a/x.test/", ""}, {"/b/r.test:5000/", ""}}, "/b/r.test:5000"},
+      {{{"/b/r.test_5000_/", ""}, {"/b/r.test:5000/", ""}}, "/b/r.test_5000_"},
+      {{{"/b/_default/", ""}}, "/b/r.test:5000"},
+      // What is in /b is hidden already.
+      {{{"/a/_default/", ""}, {"/b/r.test:5000/", ""}}, "/a/r.test:5000"},
+  };
+  for (auto [node, directory] : table) {
+    node.files_[kConfig] = two;
+    const auto plan = plan_containerd(containerd_wish({"r.test:5000"}), node);
+    ASSERT_EQ(plan.files.size(), 1U);
+    EXPECT_EQ(plan.files[0].file, directory + "/hosts.toml");
+    EXPECT_THAT(plan.notes,
+                testing::Contains(testing::EndsWith("--hosts-dir " + directory.substr(0, 2))));
+  }
+}
+
+TEST(ConfigureContainerd, does_not_hide_a_later_root) {
+  const std::string two =
+      kGoodConfig.substr(0, kGoodConfig.find("config_path")) + "config_path = \"/a:/b:/c\"\n";
+  const std::pair<FakeNode, std::string> table[] = {
+      {{}, ""},
+      {{{"/a/r.test:5000/", ""}, {"/b/r.test_5000_/", ""}, {"/b/_backup/", ""}, {"/b/file", ""}},
+       ""},
+      {{{"/a/x.test/", ""}, {"/b/r.test/", ""}, {"/c/_default/", ""}},
+       "_default would hide /b/r.test, /c/_default; nothing was changed (try: move what is hidden "
+       "to /a, or swarmfs configure containerd --registry HOST"},
+  };
+  for (auto [node, why] : table) {
+    node.files_[kConfig] = two;
+    const auto said = message_of([&] {
+      EXPECT_EQ(plan_containerd(containerd_wish(), node).files[0].file, "/a/_default/hosts.toml");
+    });
+    EXPECT_THAT(said, HasSubstr(why));
+    EXPECT_EQ(said.empty(), why.empty()) << said;
+  }
+}
+
+TEST(ConfigureContainerd, knows_both_roots_of_the_default) {
+  FakeNode node{{"/etc/docker/certs.d/r.test/hosts.toml", ""}};
+  auto wish = containerd_wish({"r.test"});
+  wish.containerd = ContainerdVersion{2, 2, 0};
+  EXPECT_EQ(plan_containerd(wish, node).files[0].file, "/etc/containerd/certs.d/r.test/hosts.toml");
+  node.files_[kConfig] =
+      "version = 3\n[plugins.\"io.containerd.cri.v1.images\"]\nuse_local_image_pull = true\n";
+  EXPECT_EQ(plan_containerd(wish, node).files[0].file, "/etc/docker/certs.d/r.test/hosts.toml");
+}
+
+TEST(ConfigureContainerd, removes_from_every_root_and_without_a_good_config) {
+  const std::string two =
+      kGoodConfig.substr(0, kGoodConfig.find("config_path")) + "config_path = \"/a:/b\"\n";
+  const FakeNode node{{kConfig, two},
+                      {kDefaultHosts, kBlock},
+                      {"/a/r.test_5000_/hosts.toml", kBlock},
+                      {"/b/r.test:5000/hosts.toml", "# x\n" + kBlock},
+                      {"/b/y.test/hosts.toml", "server = \"https://y.test\"\n"}};
+  FakeNode all = node;
+  all.apply(plan_containerd(removing(containerd_wish()), all));
+  for (const auto& [file, text] : all.files_) EXPECT_EQ(text.find("host."), text.npos) << file;
+  EXPECT_EQ(all.files_["/b/r.test:5000/hosts.toml"], "# x\n");
+  EXPECT_EQ(all.files_["/b/y.test/hosts.toml"], "server = \"https://y.test\"\n");
+  const auto one = plan_containerd(removing(containerd_wish({"r.test:5000"})), node);
+  ASSERT_EQ(one.files.size(), 2U);
+  EXPECT_EQ(one.files[0].file, "/a/r.test_5000_/hosts.toml");
+  EXPECT_EQ(one.files[1].file, "/b/r.test:5000/hosts.toml");
+  FakeNode broken = node;
+  broken.files_[kConfig] = "a = 1\n[[[\n";
+  const auto undo = plan_containerd(removing(containerd_wish()), broken);
+  ASSERT_EQ(undo.files.size(), 1U);
+  EXPECT_EQ(undo.files[0].file, kDefaultHosts);
+  EXPECT_TRUE(undo.files[0].changes());
+  EXPECT_THAT(undo.notes, ElementsAre(AllOf(testing::StartsWith("/etc/containerd/config.toml:2: "),
+                                            HasSubstr("only /etc/containerd/certs.d was looked"),
+                                            HasSubstr("--hosts-dir"))));
+}
+
 TEST(ConfigureContainerd, says_when_an_import_takes_config_path_away) {
   const std::string other =
       "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"x\"\n";
@@ -304,6 +445,31 @@ TEST(ConfigureContainerd, says_that_k3s_writes_its_own) {
   node.files_["/etc/rancher/k3s/registries.yaml"] =
       "mirrors:\n  \"*\":\n    endpoint: [\"http://127.0.0.1:9755\"]\n";
   EXPECT_THAT(plan_containerd(containerd_wish(), node).ignored, IsEmpty());
+  node.files_.erase(kConfig);
+  EXPECT_THAT(plan_containerd(containerd_wish(), node).ignored, IsEmpty())
+      << "no other containerd has to be there";
+}
+
+TEST(ConfigureContainerd, finds_the_endpoint_of_k3s_where_it_counts) {
+  const std::pair<std::string, bool> table[] = {
+      {"      endpoint: [\"http://127.0.0.1:9755\"]\n", true},
+      {"      - http://127.0.0.1:9755", true},
+      {"      - 'http://127.0.0.1:9755/'\n", true},
+      {"      - http://127.0.0.1:97551\n", false},
+      {"#      - http://127.0.0.1:9755\n", false},
+      {"      - http://m.test # http://127.0.0.1:9755\n", false},
+      {"      - http://m.test/#a http://127.0.0.1:97551\n      - http://127.0.0.1:9755\n", true},
+      {"", false},
+  };
+  for (const auto& [text, good] : table) {
+    const FakeNode node{{"/etc/rancher/rke2/registries.yaml", text}};
+    const auto ignored = plan_containerd(containerd_wish(), node).ignored;
+    if (good) {
+      EXPECT_THAT(ignored, IsEmpty()) << text;
+    } else {
+      EXPECT_THAT(ignored, ElementsAre(HasSubstr("rke2 runs a containerd of its own"))) << text;
+    }
+  }
 }
 
 TEST(ConfigureContainerd, reads_versions) {

@@ -20,6 +20,8 @@ namespace swarmfs::cli {
 namespace {
 
 using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -87,20 +89,61 @@ TEST(ConfigurePodman, leaves_what_is_right_already) {
   EXPECT_EQ(both.files[0].after->find("docker.io"), std::string::npos);
 }
 
+TEST(ConfigurePodman, says_what_a_longer_prefix_takes_past_the_mirror) {
+  const std::string library = "[[registry]]\nprefix = \"docker.io/library\"\n";
+  const std::string mirror = "[[registry.mirror]]\nlocation = \"";
+  const auto lines_for = [](const std::string& location) {
+    return "Add this below it, ahead of its other mirrors:\n  [[registry.mirror]]\n  location = "
+           "\"127.0.0.1:9755/" +
+           location + "\"\n  insecure = true";
+  };
+  const std::pair<std::string, std::string> table[] = {
+      {library + "location = \"docker.io/library\"\n", lines_for("docker.io/library")},
+      {"\n\n" + library + mirror + "m.test\"\n", "/etc/containers/registries.conf:3 has"},
+      {library + "location = \"m.test/library\"\n", lines_for("m.test/library")},
+      {library + mirror + "m.test\"\n" + mirror + "127.0.0.1:9755/docker.io/library\"\n",
+       "pulls of docker.io/library pass by"},
+      {library + mirror + "127.0.0.1:9755/docker.io/library\"\n" + mirror + "m.test\"\n", ""},
+      {library + "blocked = true\n", ""},
+      {library + "location = \"m.test:5000/library\"\n", ""},
+      {"[[registry]]\nlocation = \"docker.io.test/library\"\n", ""},
+      {"[[registry]]\nlocation = \"quay.io/library\"\n", ""},
+  };
+  for (const auto& [text, reason] : table) {
+    const FakeNode node{{"/etc/containers/registries.conf", text}};
+    const auto plan = plan_podman(wish_for({"docker.io"}), node);
+    EXPECT_EQ(plan.files.size(), 1U) << text;
+    if (reason.empty()) {
+      EXPECT_THAT(plan.ignored, testing::IsEmpty()) << text;
+    } else {
+      EXPECT_THAT(plan.ignored, ElementsAre(HasSubstr(reason))) << text;
+    }
+    EXPECT_THAT(plan_podman(wish_for({}, true), node).ignored, testing::IsEmpty());
+  }
+  const FakeNode later{{"/etc/containers/registries.conf", library},
+                       {"/etc/containers/registries.conf.d/a.conf",
+                        library + mirror + "127.0.0.1:9755/docker.io/library\"\n"}};
+  EXPECT_THAT(plan_podman(wish_for(), later).ignored, testing::IsEmpty());
+}
+
 TEST(ConfigureDocker, puts_the_mirror_first_and_gives_the_file_back_to_the_byte) {
   const std::pair<std::optional<std::string>, std::string> table[] = {
-      {std::nullopt, "{\"registry-mirrors\": [ \"http://127.0.0.1:9755\" ]}\n"},
-      {"\n", "\n{\"registry-mirrors\": [ \"http://127.0.0.1:9755\" ]}\n"},
-      {"{}", "{\n  \"registry-mirrors\": [ \"http://127.0.0.1:9755\" ]\n}"},
-      {"{ }\n", "{\n  \"registry-mirrors\": [ \"http://127.0.0.1:9755\" ]\n }\n"},
+      {std::nullopt, "{\"registry-mirrors\": [  \"http://127.0.0.1:9755\"  ]}\n"},
+      {"\n", "\n{\"registry-mirrors\": [  \"http://127.0.0.1:9755\"  ]}\n"},
+      {"{}", "{\n  \"registry-mirrors\": [  \"http://127.0.0.1:9755\"  ]\n}"},
+      {"{ }\n", "{\n  \"registry-mirrors\": [  \"http://127.0.0.1:9755\"  ]\n }\n"},
       {"{\n\t\"debug\": true\n}",
-       "{\n  \"registry-mirrors\": [ \"http://127.0.0.1:9755\" ],\n\t\"debug\": true\n}"},
+       "{\n  \"registry-mirrors\": [  \"http://127.0.0.1:9755\"  ],\n\t\"debug\": true\n}"},
       {"{\"labels\": [\"a]\\\"registry-mirrors\\\":[\"], \"x\": {\"registry-mirrors\": [1]}}",
-       "{\n  \"registry-mirrors\": [ \"http://127.0.0.1:9755\" ],\"labels\": "
+       "{\n  \"registry-mirrors\": [  \"http://127.0.0.1:9755\"  ],\"labels\": "
        "[\"a]\\\"registry-mirrors\\\":[\"], \"x\": {\"registry-mirrors\": [1]}}"},
-      {"{\"registry-mirrors\": []}", "{\"registry-mirrors\": [ \"http://127.0.0.1:9755\"  ]}"},
+      {"{\"registry-mirrors\": []}\n",
+       "{\"registry-mirrors\": [  \"http://127.0.0.1:9755\"   ]}\n"},
+      {"{\n  \"registry-mirrors\": []\n}",
+       "{\n  \"registry-mirrors\": [  \"http://127.0.0.1:9755\"   ]\n}"},
+      {"{\"registry-mirrors\": []}", "{\"registry-mirrors\": [  \"http://127.0.0.1:9755\"   ]}"},
       {"{\"a\": [1, [2]], \"registry-mirrors\" : [\n  \"https://m.test\"]}",
-       "{\"a\": [1, [2]], \"registry-mirrors\" : [ \"http://127.0.0.1:9755\" , \n  "
+       "{\"a\": [1, [2]], \"registry-mirrors\" : [  \"http://127.0.0.1:9755\"  ,\n  "
        "\"https://m.test\"]}"},
   };
   for (const auto& [theirs, expected] : table) {
@@ -120,6 +163,63 @@ TEST(ConfigureDocker, puts_the_mirror_first_and_gives_the_file_back_to_the_byte)
     EXPECT_EQ(node, before) << expected;
     EXPECT_FALSE(plan_docker(wish_for({}, true), node).files[0].changes());
   }
+}
+
+TEST(ConfigureDocker, takes_no_mirror_of_an_administrators_for_its_own) {
+  const char* table[] = {
+      "{\n  \"registry-mirrors\": [ \"http://mirror.corp:5000\" ],\n  \"debug\": true\n}\n",
+      "{\n  \"registry-mirrors\": [  \"http://mirror.corp:5000\"  ],\n  \"debug\": true\n}\n",
+      "{\n  \"registry-mirrors\": [ \"http://mirror.corp:5000\" ]\n}\n",
+      "{\"registry-mirrors\": [ \"http://mirror.corp:5000\" ]}\n",
+      "{\"registry-mirrors\": [  \"http://mirror.corp:5000\"  ]}\n",
+      "{\"registry-mirrors\": [ \"http://mirror.corp:5000\" , \"https://m.test\"]}",
+      "{\"registry-mirrors\": [  \"http://127.0.0.1.corp:5000\"  ]}\n",
+      "{\"registry-mirrors\": [  \"http://localhost.corp\"  ]}\n",
+      "{\"registry-mirrors\": [ \"http://localhost:5000\" ]}\n",
+  };
+  for (const std::string theirs : table) {
+    FakeNode node{{kDaemonJson, theirs}};
+    const FakeNode before = node;
+    node.apply(plan_docker(wish_for({}, true), node));
+    EXPECT_EQ(node, before) << theirs;
+    node.apply(plan_docker(wish_for(), node));
+    const auto json = nlohmann::json::parse(node.files_[kDaemonJson]);
+    EXPECT_EQ(json["registry-mirrors"][0], "http://127.0.0.1:9755") << theirs;
+    EXPECT_GE(json["registry-mirrors"].size(), 2U) << theirs;
+    node.apply(plan_docker(wish_for({}, true), node));
+    EXPECT_EQ(node, before) << theirs;
+  }
+}
+
+TEST(ConfigureDocker, what_is_added_behind_the_mirror_stays) {
+  const std::pair<std::string, std::string> table[] = {
+      {"{\"registry-mirrors\": [  \"http://[::1]:1\"   , \"x\"]}",
+       "{\"registry-mirrors\": [ \"x\"]}"},
+      {"{\n  \"registry-mirrors\": [  \"http://127.9.9.9:1\"  , \"x\"]\n}",
+       "{\n  \"registry-mirrors\": [ \"x\"]\n}"},
+      {"{\"registry-mirrors\": [  \"http://localhost:1\"  ], \"debug\": true}\n",
+       "{\"registry-mirrors\": [], \"debug\": true}\n"},
+  };
+  for (const auto& [text, rest] : table) EXPECT_EQ(without_ours(text, "/f"), rest);
+}
+
+TEST(ConfigureDocker, says_which_mirror_it_leaves_and_which_it_will_not_know_again) {
+  const auto leaves = [](const std::string& mirror) {
+    return plan_docker(wish_for({}, true),
+                       FakeNode{{kDaemonJson, "{\"registry-mirrors\": [\"" + mirror + "\"]}"}})
+        .notes;
+  };
+  const std::string reload = "dockerd takes it over after: systemctl reload docker";
+  for (const char* mirror : {"http://127.0.0.1:9755", "http://localhost:5000/", "http://[::1]:1"})
+    EXPECT_THAT(leaves(mirror),
+                ElementsAre(AllOf(HasSubstr("still asks " + std::string(mirror)),
+                                  HasSubstr("take it out of \"registry-mirrors\" by hand")),
+                            reload));
+  EXPECT_THAT(leaves("https://m.test"), ElementsAre(reload));
+  auto elsewhere = wish_for();
+  elsewhere.mirror = "10.0.0.3:9755";
+  EXPECT_THAT(plan_docker(elsewhere, FakeNode{}).notes,
+              Contains(HasSubstr("--remove knows only a mirror on loopback")));
 }
 
 TEST(ConfigureDocker, leaves_or_refuses_what_an_administrator_wrote) {
@@ -206,6 +306,9 @@ TEST(Configure, shows_what_goes_and_comes) {
             "/f: differs\n@@ line 1 @@\n-a\n/g: in place\nIGNORED: why\nnote: n\n");
   EXPECT_EQ(plan_text(plan, PlanUse::write), "/f: removed\n/g: in place\nIGNORED: why\nnote: n\n");
   EXPECT_FALSE(is_in_effect(plan));
+  const RuntimePlan removal{{{"/f", "a\n", std::nullopt}, {"/g", "a\n", "a\n"}}, {}, {}, true};
+  EXPECT_EQ(plan_text(removal, PlanUse::write), "/f: removed\n/g: nothing of swarmfs's\n");
+  EXPECT_EQ(plan_json(removal, PlanUse::write)["files"][1]["state"], "nothing of swarmfs's");
   EXPECT_TRUE(is_in_effect({{{"/g", "a\n", "a\n"}}, {}, {"n"}}));
 }
 
@@ -266,6 +369,45 @@ TEST_F(NodeFilesTest, follow_links_but_not_out_of_the_root) {
   EXPECT_EQ(node.read("/etc/real"), "new");
   EXPECT_THAT(message_of([&] { static_cast<void>(node.read("/etc/out/x")); }),
               HasSubstr("leads out of"));
+}
+
+TEST_F(NodeFilesTest, refuse_links_to_what_is_not_there) {
+  std::filesystem::create_directories(root_ / "etc");
+  std::filesystem::create_symlink("/not-there/daemon.json", root_ / "etc/f");
+  std::filesystem::create_symlink("gone", root_ / "etc/d");
+  const NodeFiles node(root_);
+  const std::string real_root = std::filesystem::canonical(root_).string();
+  EXPECT_EQ(message_of([&] { static_cast<void>(node.read("/etc/f")); }),
+            real_root +
+                "/etc/f is a symbolic link to /not-there/daemon.json, which is not there "
+                "below " +
+                real_root);
+  for (const char* path : {"/etc/d", "/etc/d/x", "/etc/d/x/y"}) {
+    EXPECT_THAT(message_of([&] { static_cast<void>(node.read(path)); }),
+                HasSubstr("etc/d is a symbolic link to gone"))
+        << path;
+    EXPECT_THAT(message_of([&] {
+                  node.apply({path, std::nullopt, "new"});
+                }),
+                HasSubstr("etc/d is a symbolic link to gone"))
+        << path;
+  }
+  EXPECT_THAT(message_of([&] { static_cast<void>(NodeFiles("/").read(real_root + "/etc/f")); }),
+              HasSubstr("/etc/f is a symbolic link to /not-there/daemon.json, which is not there"));
+  EXPECT_TRUE(std::filesystem::is_symlink(root_ / "etc/f"));
+  EXPECT_TRUE(std::filesystem::is_symlink(root_ / "etc/d"));
+}
+
+TEST_F(NodeFilesTest, make_directories_that_others_can_read) {
+  std::filesystem::create_directories(root_ / "there");
+  ::chmod((root_ / "there").c_str(), 0711);
+  const mode_t old = ::umask(077);
+  NodeFiles(root_).apply({"/there/a/b/f", std::nullopt, "new"});
+  ::umask(old);
+  EXPECT_EQ(mode_of("/there"), 0711U) << "as it was";
+  EXPECT_EQ(mode_of("/there/a"), 0755U);
+  EXPECT_EQ(mode_of("/there/a/b"), 0755U);
+  EXPECT_EQ(mode_of("/there/a/b/f"), 0644U);
 }
 
 }  // namespace
