@@ -210,6 +210,10 @@ def fault():
     rows = []
     for link in FAULT_LINKS:
         bed = Bed(2, ["medium"], config="[fetch]\nbackfill = false\n", **link)
+        # Nodes share no disk: here what the reader writes and syncs would stop the giver's reads.
+        disk_of_its_own = os.path.join(bed[2].work, "cache")
+        os.makedirs(disk_of_its_own)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", disk_of_its_own], check=True)
         bed.start()
         bed[1].pull("medium:v1")
         layer = max(bed[1].layers("medium:v1"), key=lambda one: one["size"])
