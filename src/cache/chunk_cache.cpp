@@ -259,9 +259,8 @@ std::shared_ptr<CachedLayer> ChunkCache::open_now(const Key& key, uint64_t size)
 }
 
 std::optional<uint64_t> ChunkCache::size_of(const util::Digest& digest) const {
-  auto layers = layers_.lock();
-  const auto found = layers->find(Key{digest, chunk::Form::bytes});
-  return found == layers->end() ? std::nullopt : std::optional(found->second->size());
+  const auto layer = find({digest, chunk::Form::bytes});
+  return layer ? std::optional(layer->size()) : std::nullopt;
 }
 
 std::vector<util::Digest> ChunkCache::layers() const {

@@ -60,7 +60,9 @@ std::string WindowKeeping::name_of(const util::Digest& layer, const Kept& kept) 
 std::shared_ptr<chunk::StoredLayer> WindowKeeping::open(const Kept& kept) const {
   if (kept.size == 0) return nullptr;
   try {
-    return store_.open(kept.name, kept.size, chunk::Form::windows);
+    auto stored = store_.open(kept.name, kept.size, chunk::Form::windows);
+    if (kept.tree) stored->trust(kept.tree);
+    return stored;
   } catch (const util::Error& error) {
     util::log::warning("windows {} are not kept: {}", kept.name.short_hex(), error.what());
     return nullptr;
@@ -75,9 +77,7 @@ WindowKeeping::Kept WindowKeeping::kept(const util::Digest& layer) const {
 
 void WindowKeeping::note(const util::Digest& layer, const Tree& tree) {
   Kept made{windows_name(*tree), tree->size(), {}, tree};
-  const auto stored = open(made);
-  if (stored) stored->trust(tree);
-  made.stored = stored;
+  made.stored = open(made);
   Kept old;
   bool known = false;
   {
@@ -120,7 +120,6 @@ bool WindowKeeping::fill(const util::Digest& layer, const util::Bytes& windows) 
 std::shared_ptr<chunk::StoredLayer> WindowKeeping::open_again(const util::Digest& layer,
                                                               const Kept& kept) {
   auto stored = open(kept);
-  if (stored && kept.tree) stored->trust(kept.tree);
   auto all = kept_.lock();
   const auto found = all->find(layer);
   if (found != all->end() && found->second.name == kept.name) found->second.stored = stored;

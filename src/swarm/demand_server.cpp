@@ -9,6 +9,7 @@
 #include <map>
 
 #include "http/range.h"
+#include "swarm/peer_answer.h"
 #include "swarm/preheat_door.h"
 #include "swarm/proof.h"
 #include "util/log.h"
@@ -17,7 +18,6 @@ namespace swarmfs::swarm {
 
 using http::PeerRequest;
 using http::PeerResponse;
-using util::Fault;
 using util::Outcome;
 using util::SharedBytes;
 using Respond = http::PeerServer::Respond;
@@ -29,47 +29,6 @@ constexpr size_t kMostLayers = 128;
 constexpr size_t kMostOthers = 4;
 constexpr std::chrono::milliseconds kShareholdersTurn{250};
 constexpr std::chrono::seconds kPatience{25};  ///< for the registry, as owner
-
-SharedBytes bytes_of(std::string_view text) {
-  const auto view = util::as_bytes(text);
-  return SharedBytes::of({view.begin(), view.end()});
-}
-
-PeerResponse answer(int status, const std::string& type, SharedBytes body) {
-  PeerResponse made;
-  made.status = status;
-  made.headers.emplace_back("Content-Type", type);
-  made.body.push_back(std::move(body));
-  return made;
-}
-
-PeerResponse refusal(int status, const std::string& why) {
-  return answer(status, "text/plain", bytes_of(why + "\n"));
-}
-
-int status_of(Fault fault) {
-  switch (fault) {
-    case Fault::not_found:
-      return 404;
-    case Fault::denied:
-      return 403;
-    case Fault::invalid:
-      return 400;
-    case Fault::timed_out:
-      return 504;
-    case Fault::corrupt:
-    case Fault::unavailable:
-    case Fault::cancelled:
-    case Fault::no_space:
-      break;
-  }
-  return 503;
-}
-
-std::string query(const PeerRequest& request, const std::string& name) {
-  const auto found = request.query.find(name);
-  return found == request.query.end() ? std::string() : found->second;
-}
 
 std::vector<util::Digest> digests(std::string_view list) {
   std::vector<util::Digest> made;
@@ -335,8 +294,7 @@ struct DemandServer::State {
       *ended = true;
       if (how == Serve::relay && bytes) table.fetched(std::chrono::steady_clock::now() - began);
       leave(range, number);
-      respond(bytes ? partial(range, *bytes)
-                    : refusal(status_of(bytes.failure().fault), bytes.failure().message));
+      respond(bytes ? partial(range, *bytes) : refusal(bytes.failure()));
     };
     auto operation =
         range.windows

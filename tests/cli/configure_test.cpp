@@ -14,6 +14,7 @@
 #include "cli/node_files.h"
 #include "cli/plan_text.h"
 #include "fake_node.h"
+#include "support/temporary_directory.h"
 #include "util/file.h"
 
 namespace swarmfs::cli {
@@ -314,17 +315,13 @@ TEST(Configure, shows_what_goes_and_comes) {
 
 class NodeFilesTest : public testing::Test {
  protected:
-  NodeFilesTest() {
-    char name[] = "/tmp/swarmfs-configure-XXXXXX";
-    root_ = ::mkdtemp(name);
-  }
-  ~NodeFilesTest() override { std::filesystem::remove_all(root_); }
   [[nodiscard]] mode_t mode_of(const std::string& path) const {
     struct stat facts {};
     return ::stat((root_.string() + path).c_str(), &facts) == 0 ? facts.st_mode & 07777 : 0;
   }
 
-  std::filesystem::path root_;
+  support::TemporaryDirectory directory_;
+  const std::filesystem::path root_ = directory_.path();
 };
 
 TEST_F(NodeFilesTest, replace_a_file_that_keeps_its_mode_and_owner) {
