@@ -49,6 +49,13 @@ ClusterNode::ClusterNode(const Config& config, util::Workers& workers, util::Tim
       orders_(config.cluster.preheat, preheats_),
       swarm_(swarm_options(config.cluster, orders_), identity_, holdings_, timers, metrics) {}
 
+registry::AskFellows ClusterNode::fellows() const {
+  return [views = swarm_.registries()](const std::string& host) -> registry::Fellows {
+    const auto sum = views->of(swarm::registry_name(host), std::chrono::steady_clock::now());
+    return {sum.asking, sum.held_until};
+  };
+}
+
 std::optional<content::SealedLayer> ClusterNode::find(const chunk::LayerRef& layer) {
   auto claimed = swarm_.find_claim(layer);
   if (!claimed) return std::nullopt;

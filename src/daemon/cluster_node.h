@@ -25,6 +25,8 @@ class ClusterNode final : public content::ClaimSource {
   [[nodiscard]] PreheatLedger& preheats() { return preheats_; }
   [[nodiscard]] swarm::Swarm& swarm() { return swarm_; }
   [[nodiscard]] const swarm::Swarm& swarm() const { return swarm_; }
+  /// What other nodes do with registries. Outlives this node.
+  [[nodiscard]] registry::AskFellows fellows() const;
   [[nodiscard]] std::string node_id() const { return identity_.current()->node_id(); }
   /// New tokens or certificates. Throws util::Error; then the old ones stay.
   void reload() { identity_.reload(); }

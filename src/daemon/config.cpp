@@ -107,18 +107,22 @@ RegistrySection read_registry(const Reader& reader, const toml::node& node,
   const auto* table = node.as_table();
   if (!table) reader.refuse(node.source().begin, "[[registry]] must be a table");
   RegistrySection made;
-  reader.apply(
-      *table, "[[registry]]",
-      {{"host", registry_host(reader, made.host)},
-       {"mirrors", mirrors(reader, made.mirrors)},
-       {"plain_http", reader.choice(made.plain_http)},
-       {"ca_file", reader.named(made.ca_file, NamedPath::Kind::file, named)},
-       {"cert_file", reader.named(made.cert_file, NamedPath::Kind::file, named)},
-       {"key_file", reader.named(made.key_file, NamedPath::Kind::file, named)},
-       {"username", reader.text(made.username)},
-       {"password_file", reader.named(made.password_file, NamedPath::Kind::file, named)},
-       {"max_connections", reader.count(made.max_connections, 1, 256)},
-       {"max_requests_per_second", reader.count(made.max_requests_per_second, 0, 100'000)}});
+  reader.apply(*table, "[[registry]]",
+               {{"host", registry_host(reader, made.host)},
+                {"mirrors", mirrors(reader, made.mirrors)},
+                {"plain_http", reader.choice(made.plain_http)},
+                {"ca_file", reader.named(made.ca_file, NamedPath::Kind::file, named)},
+                {"cert_file", reader.named(made.cert_file, NamedPath::Kind::file, named)},
+                {"key_file", reader.named(made.key_file, NamedPath::Kind::file, named)},
+                {"username", reader.text(made.username)},
+                {"password_file", reader.named(made.password_file, NamedPath::Kind::file, named)},
+                {"max_connections", reader.count(made.node.connections, 1, 256)},
+                {"max_requests_per_second", reader.number(made.node.requests_per_second, 100'000)},
+                {"max_bytes_per_second", reader.rate(made.node.bytes_per_second)},
+                {"cluster_max_connections", reader.count(made.cluster.connections, 0, 100'000)},
+                {"cluster_max_requests_per_second",
+                 reader.number(made.cluster.requests_per_second, 10'000'000)},
+                {"cluster_max_bytes_per_second", reader.rate(made.cluster.bytes_per_second)}});
   const auto where = node.source().begin;
   if (made.host.empty()) reader.refuse(where, "[[registry]] needs host = \"…\"");
   if (made.cert_file.empty() != made.key_file.empty())

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "registry/budget.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -38,8 +39,8 @@ struct RegistrySection {
   std::filesystem::path ca_file, cert_file, key_file;
   std::string username;
   std::filesystem::path password_file;
-  unsigned max_connections = 8;
-  unsigned max_requests_per_second = 0;  ///< 0: no limit
+  registry::Limits node = registry::kNodeLimits;        ///< max_…
+  registry::Limits cluster = registry::kClusterLimits;  ///< cluster_max_…
 };
 
 /// [cluster] provisional: from whom bytes may come that no hash tree covers yet.

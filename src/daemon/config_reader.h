@@ -83,6 +83,22 @@ class Reader {
       target = *value;
     };
   }
+  Apply rate(double& target) const {
+    return [this, &target](const toml::node& node) {
+      uint64_t value = 0;
+      bytes(value)(node);
+      target = static_cast<double>(value);
+    };
+  }
+  /// From 0 on.
+  Apply number(double& target, double most) const {
+    return [this, &target, most](const toml::node& node) {
+      const auto value = node.value<double>();
+      if (!value || !(*value >= 0 && *value <= most))
+        refuse(node.source().begin, fmt::format("expected a number from 0 to {}", most));
+      target = *value;
+    };
+  }
   Apply fraction(double& target) const {
     return [this, &target](const toml::node& node) {
       const auto value = node.value<double>();

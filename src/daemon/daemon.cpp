@@ -26,8 +26,8 @@ registry::RegistryOptions registry_options(const Config& config) {
     host.tls = {
         section.ca_file.string(), section.cert_file.string(), section.key_file.string(), {}};
     host.username = section.username;
-    host.max_connections = section.max_connections;
-    host.max_requests_per_second = section.max_requests_per_second;
+    host.node = section.node;
+    host.cluster = section.cluster;
     if (section.password_file.empty()) continue;
     const auto password = util::read_text(section.password_file);
     if (!password)
@@ -184,7 +184,8 @@ void Daemon::start_mirror(const std::string& address) {
 
 void Daemon::connect_peers() {
   if (!node_) return;
-  node_->holdings().connect({&cache_, &fetcher_, &library_, &catalog_});
+  node_->holdings().connect({&cache_, &fetcher_, &library_, &catalog_, &registry_});
+  registry_.set_fellows(node_->fellows());
   node_->preheats().connect([this](const auto& reference, const auto& platform) {
     return preheat_of(images_.pull(reference, platform));
   });

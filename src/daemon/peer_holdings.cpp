@@ -178,6 +178,15 @@ void PeerHoldings::manifest(const std::string& reference, const std::string& pla
   callback(std::move(found));
 }
 
+std::map<std::string, swarm::RegistryWord> PeerHoldings::registries() {
+  const std::shared_lock hold(connection_);
+  std::map<std::string, swarm::RegistryWord> made;
+  if (!parts_.registry) return made;
+  for (const auto& [host, use] : parts_.registry->in_use(std::chrono::steady_clock::now()))
+    made[host] = {use.asks, std::chrono::ceil<std::chrono::milliseconds>(use.held)};
+  return made;
+}
+
 void PeerHoldings::profile(const util::Digest& manifest,
                            std::function<void(std::optional<std::string>)> callback) {
   workers_.post(util::Workers::Urgency::normal, [this, manifest, callback = std::move(callback)] {

@@ -10,6 +10,7 @@
 #include "content/layer_library.h"
 #include "daemon/catalog.h"
 #include "fetch/fetcher.h"
+#include "registry/registry_client.h"
 #include "swarm/holdings.h"
 #include "util/sync.h"
 #include "util/workers.h"
@@ -27,6 +28,7 @@ class PeerHoldings final : public swarm::Holdings {
     fetch::Fetcher* fetcher = nullptr;
     content::LayerLibrary* library = nullptr;
     Catalog* catalog = nullptr;
+    registry::RegistryClient* registry = nullptr;
   };
   void connect(const Parts& parts);
   /// Returns when no call uses the parts any more.
@@ -46,6 +48,7 @@ class PeerHoldings final : public swarm::Holdings {
   std::optional<swarm::ExchangedLayer> exchanged(const util::Digest& layer) override;
   void manifest(const std::string& reference, const std::string& platform,
                 std::function<void(std::optional<swarm::HeldManifest>)> callback) override;
+  std::map<std::string, swarm::RegistryWord> registries() override;
   void profile(const util::Digest& manifest,
                std::function<void(std::optional<std::string>)> callback) override;
 

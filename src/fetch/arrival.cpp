@@ -79,6 +79,7 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
   const ByteRange fresh{flight->rest().offset, block.bytes.size()};
   assert(fresh.offset == block.index * kBlockSize && fresh.length <= flight->rest().length);
   flight->progress = std::chrono::steady_clock::now();
+  if (flight->bulk) flight->bulk->progress = flight->progress;
   count(*flight->layer, kind_of(*attempt), flight->context.cls, fresh.length);
   auto& provenance = flight->layer->state_->provenance;
   if (leaf)
@@ -109,13 +110,24 @@ void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions)
   const FlightPtr flight = attempt->flight;
   drop(attempt, actions);
   // Out of time, perhaps, and others have more.
-  const bool again = util::may_pass(failure.fault) && flight->wanted_after(attempt->deadline);
+  const bool again = util::may_pass(failure.fault) &&
+                     (flight->wanted_after(attempt->deadline) || renew_deadline(*flight, failure));
   flight->spent[attempt->source] = !again && !(flight->rest().length > 0 && learnt_order(*attempt));
   util::log::debug("layer {} at {}: {}: {}", flight->layer->ref().digest.short_hex(),
                    attempt->range.offset, sources[attempt->source]->name(), failure.message);
   flight->failure = std::move(failure);
   if (kind_of(*attempt) == chunk::SourceKind::peer) revive(flight, attempt->source, actions);
   ask_next(flight, actions);
+}
+
+/// A slow link, or a registry that may be asked for little at a time, is no failure of bulk.
+bool Brain::renew_deadline(Flight& flight, const Failure& failure) const {
+  const auto now = std::chrono::steady_clock::now();
+  if (!flight.bulk || failure.fault != util::Fault::timed_out || !flight.bulk->progress ||
+      now - *flight.bulk->progress >= options.bulk_timeout)
+    return false;
+  flight.context.deadline = now + options.bulk_timeout;
+  return true;
 }
 
 /// Behind one source stand many peers, and they come and go: while the flight lasts (the registry

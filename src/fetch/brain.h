@@ -107,6 +107,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
               const std::optional<util::Digest>& leaf, Actions& actions);
   void refuse(const AttemptPtr& attempt, const std::string& why, Actions& actions);
   void failed(const AttemptPtr& attempt, util::Failure failure, Actions& actions);
+  /// True: it ran out of time, and has more now, since its bring_in() goes on.
+  [[nodiscard]] bool renew_deadline(Flight& flight, const util::Failure& failure) const;
   void revive(const FlightPtr& flight, size_t source, Actions& actions);
   void write_back(const FlightPtr& flight, bool all, Actions& actions);
   void on_written(const FlightPtr& flight, util::ByteRange range,

@@ -29,7 +29,9 @@ namespace swarmfs::fetch {
 
 struct FetchOptions {
   std::chrono::milliseconds fault_timeout{30'000};
-  std::chrono::milliseconds bulk_timeout{120'000};  ///< of one bulk request, retries included
+  /// Of one bulk request, retries included; it is given as long again while others of the same
+  /// bring_in() bring something.
+  std::chrono::milliseconds bulk_timeout{120'000};
   std::chrono::milliseconds quiet{200};  ///< after the last fault, before backfill goes on
   /// After a fault, or a layer's first backfill, the next faults are near for so long.
   std::chrono::milliseconds faults_near{5'000};

@@ -108,11 +108,12 @@ using FlightPtr = std::shared_ptr<Flight>;
 struct Bulk {
   std::shared_ptr<Layer> layer;
   chunk::Class cls = chunk::Class::backfill;
-  double turn = 0;            ///< as blocks_at()
-  uint64_t cursor = 0;        ///< position in that order
-  uint64_t share_cursor = 0;  ///< as `cursor`, of our own share
-  uint64_t in_flight = 0;     ///< weight of its flights, bytes
-  uint64_t ours = 0;          ///< of these: of our own share
+  double turn = 0;                             ///< as blocks_at()
+  uint64_t cursor = 0;                         ///< position in that order
+  uint64_t share_cursor = 0;                   ///< as `cursor`, of our own share
+  uint64_t in_flight = 0;                      ///< weight of its flights, bytes
+  uint64_t ours = 0;                           ///< of these: of our own share
+  std::optional<util::SteadyTime> progress{};  ///< when a block came last
   bool ended = false;
   std::optional<util::Failure> failure;
   Fetcher::OnDone on_done;

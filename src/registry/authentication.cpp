@@ -187,7 +187,8 @@ Outcome<RegistryClient::Token> RegistryClient::fetch_token(
     const bool later = judge(answer->status, true).action == Verdict::Action::retry;
     const auto wish =
         parse_retry_after(answer->header("Retry-After"), std::chrono::system_clock::now());
-    if (later && wish) hold_back(endpoint.host, std::chrono::steady_clock::now() + *wish);
+    if (later && wish)
+      admission_.hold_back(endpoint.host, std::chrono::steady_clock::now() + *wish);
     return Failure{
         later ? Fault::unavailable : Fault::denied,
         fmt::format("{} gives no token for {} ({})", realm->host, endpoint.name, answer->status)};

@@ -80,7 +80,7 @@ void Conversation::give_way() {
     const std::lock_guard hold(exchange_mutex_);
     if (paused_ && std::exchange(inside_, false)) host = endpoint().host;
   });
-  if (!host.empty()) client_.leave(host);
+  if (!host.empty()) client_.admission_.leave(host);
 }
 
 void Conversation::resume() {
@@ -90,7 +90,7 @@ void Conversation::resume() {
 }
 
 void Conversation::leave() {
-  if (std::exchange(inside_, false)) client_.leave(endpoint().host);
+  if (std::exchange(inside_, false)) client_.admission_.leave(endpoint().host);
 }
 
 void Conversation::step() {
@@ -100,17 +100,22 @@ void Conversation::step() {
     const auto now = std::chrono::steady_clock::now();
     if (now >= order_.deadline)
       return finish(Failure{Fault::timed_out, endpoint().host + " did not answer in time"});
-    if (client_.wait(endpoint().host, now).count() > 0)
+    auto& admission = client_.admission_;
+    if (admission.wait(endpoint().host, is_bulk(), now).count() > 0)
       return retry(
           {Fault::unavailable, endpoint().host + " fails or limits us; not asked for now"});
-    if (const auto pause = client_.pace(endpoint(), now); pause.count() > 0) return later(pause);
-    const bool bulk = order_.range && order_.cls != chunk::Class::fault;
-    if (bulk && !inside_) {
-      inside_ = client_.enter(endpoint(), order_.cls, shared_from_this());
+    if (const auto pause = admission.pace(wish(), now); pause.count() > 0) return later(pause);
+    if (is_bulk() && !inside_) {
+      inside_ = admission.enter(wish(), order_.cls, shared_from_this(), now);
       if (!inside_) return;
     }
     request();
   });
+}
+
+Admission::Wish Conversation::wish() const {
+  const auto& options = endpoint().options;
+  return {endpoint().host, options.node, options.cluster, is_bulk(), wanted() - received_};
 }
 
 void Conversation::drop_exchange() {
@@ -126,7 +131,7 @@ void Conversation::admitted() {
     alive = inside_ = true;
     request();
   });
-  if (!alive) return client_.leave(endpoint().host);
+  if (!alive) return client_.admission_.leave(endpoint().host);
   give_way();
 }
 
@@ -204,7 +209,7 @@ void Conversation::on_response(Outcome<http::Response> outcome) {
   gate_.run([&] {
     if (order_.range && received_ == wanted()) {
       client_.count(endpoint().registry, std::to_string(outcome ? outcome->status : 206));
-      client_.succeeded(endpoint().host);
+      client_.admission_.succeeded(endpoint().host);
       return finish(http::Response{206, {}, {}});
     }
     if (whole_came_) return on_whole();
@@ -216,7 +221,7 @@ void Conversation::on_response(Outcome<http::Response> outcome) {
 
 void Conversation::on_whole() {
   client_.count(endpoint().registry, "200");
-  client_.succeeded(endpoint().host);
+  client_.admission_.succeeded(endpoint().host);
   client_.ignored_range(endpoint());
   give_up({Fault::unavailable, endpoint().host + " ignores range requests"});
 }
@@ -228,7 +233,7 @@ void Conversation::on_failure(Failure failure) {
   if (failure.fault == Fault::cancelled)
     failure = {Fault::unavailable,
                endpoint().host + " answers another range than the one asked for"};
-  if (!redirected()) client_.failed(endpoint().host, std::chrono::steady_clock::now());
+  if (!redirected()) client_.admission_.failed(endpoint().host, std::chrono::steady_clock::now());
   retry(std::move(failure));
 }
 
@@ -236,7 +241,7 @@ void Conversation::on_answer(http::Response response) {
   client_.count(endpoint().registry, std::to_string(response.status));
   if (response.status / 100 == 2) {
     if (order_.range) return on_failure({Fault::unavailable, endpoint().host + " sent too little"});
-    client_.succeeded(endpoint().host);
+    client_.admission_.succeeded(endpoint().host);
     return finish(std::move(response));
   }
   const std::string what = refusal(endpoint().host, response.status, endpoint().name, order_.path);
@@ -255,8 +260,8 @@ void Conversation::on_answer(http::Response response) {
           parse_retry_after(response.header("Retry-After"), std::chrono::system_clock::now());
       if (redirected()) return retry({verdict.fault, what}, wish);
       const auto now = std::chrono::steady_clock::now();
-      if (wish) client_.hold_back(endpoint().host, now + *wish);
-      if (response.status != 429) client_.failed(endpoint().host, now);
+      if (wish) client_.admission_.hold_back(endpoint().host, now + *wish);
+      if (response.status != 429) client_.admission_.failed(endpoint().host, now);
       return retry({verdict.fault, what});
     }
     case Verdict::Action::fail:
@@ -337,7 +342,7 @@ void Conversation::again(Failure why, std::optional<std::chrono::milliseconds> r
   endpoint_ = 0;
   util::Duration closed = util::Duration::max();
   for (const auto& endpoint : endpoints_)
-    closed = std::min(closed, client_.closed_for(endpoint.host, now));
+    closed = std::min(closed, client_.admission_.closed_for(endpoint.host, is_bulk(), now));
   util::BackoffPolicy policy;
   if (order_.cls == chunk::Class::fault) policy.longest = kFaultBackoff;
   const auto delay = std::max<util::Duration>(

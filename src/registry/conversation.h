@@ -32,6 +32,8 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   [[nodiscard]] std::string blob_url() const { return endpoint().url + order_.path; }
   [[nodiscard]] bool redirected() const { return !url_.empty() && url_ != blob_url(); }
   [[nodiscard]] uint64_t wanted() const { return order_.range ? order_.range->length : 0; }
+  [[nodiscard]] bool is_bulk() const { return order_.range && order_.cls != chunk::Class::fault; }
+  [[nodiscard]] Admission::Wish wish() const;
   void step();
   void request();
   http::Request make_request();

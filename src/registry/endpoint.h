@@ -10,6 +10,7 @@
 
 #include "chunk/layer_ref.h"
 #include "http/client.h"
+#include "registry/budget.h"
 
 namespace swarmfs::registry {
 
@@ -24,8 +25,8 @@ struct HostOptions {
   http::Tls tls;
   std::string username;
   std::string password;
-  unsigned max_connections = 8;          ///< for bulk; faults may use more
-  unsigned max_requests_per_second = 0;  ///< 0: no limit
+  Limits node = kNodeLimits;        ///< of what this node asks
+  Limits cluster = kClusterLimits;  ///< of what all nodes of the cluster ask together
 };
 
 /// One repository at one host, a registry or a mirror of one.

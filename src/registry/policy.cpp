@@ -71,17 +71,4 @@ void CircuitBreaker::failed(util::SteadyTime now) {
   pause_ = std::min(pause_ * 2, kLongest);
 }
 
-util::Duration RequestPacer::take(util::SteadyTime now, unsigned per_second) {
-  if (per_second == 0) return {};
-  const double passed = std::chrono::duration<double>(now - filled_).count();
-  tokens_ = std::min<double>(per_second, tokens_ + passed * per_second);
-  filled_ = now;
-  if (tokens_ < 1)
-    return std::chrono::duration_cast<util::Duration>(
-               std::chrono::duration<double>((1 - tokens_) / per_second)) +
-           util::Duration(1);
-  tokens_ -= 1;
-  return {};
-}
-
 }  // namespace swarmfs::registry

@@ -49,15 +49,4 @@ class CircuitBreaker {
   bool trying_ = false;  ///< half open: one request decides
 };
 
-/// A token bucket: so many requests per second, and one second's worth at once. Not synchronised.
-class RequestPacer {
- public:
-  /// Zero: the request is counted and may go. Else: how long to wait before asking again.
-  util::Duration take(util::SteadyTime now, unsigned per_second);
-
- private:
-  double tokens_ = 0;
-  util::SteadyTime filled_{};
-};
-
 }  // namespace swarmfs::registry

@@ -67,58 +67,6 @@ std::vector<Endpoint> RegistryClient::endpoints(const chunk::Origin& origin, boo
   return found;
 }
 
-bool RegistryClient::enter(const Endpoint& endpoint, chunk::Class cls,
-                           const std::shared_ptr<Conversation>& who) {
-  auto hosts = hosts_.lock();
-  auto& state = (*hosts)[endpoint.host];
-  if (state.bulk_active < endpoint.options.max_connections) {
-    ++state.bulk_active;
-    return true;
-  }
-  state.bulk_waiting[static_cast<size_t>(cls)].push_back(who);
-  return false;
-}
-
-void RegistryClient::leave(const std::string& host) {
-  std::shared_ptr<Conversation> next;
-  {
-    auto hosts = hosts_.lock();
-    auto& state = (*hosts)[host];
-    for (auto& waiting : state.bulk_waiting)
-      while (!next && !waiting.empty()) {
-        next = waiting.front().lock();
-        waiting.pop_front();
-      }
-    if (!next && state.bulk_active > 0) --state.bulk_active;
-  }
-  if (next) next->admitted();
-}
-
-void RegistryClient::succeeded(const std::string& host) {
-  (*hosts_.lock())[host].breaker.succeeded();
-}
-void RegistryClient::failed(const std::string& host, util::SteadyTime now) {
-  (*hosts_.lock())[host].breaker.failed(now);
-}
-void RegistryClient::hold_back(const std::string& host, util::SteadyTime until) {
-  auto hosts = hosts_.lock();
-  auto& held = (*hosts)[host].held_until;
-  held = std::max(held, until);
-}
-util::Duration RegistryClient::wait(const std::string& host, util::SteadyTime now) {
-  auto hosts = hosts_.lock();
-  auto& state = (*hosts)[host];
-  return state.held_until > now ? state.held_until - now : state.breaker.wait(now);
-}
-util::Duration RegistryClient::closed_for(const std::string& host, util::SteadyTime now) {
-  auto hosts = hosts_.lock();
-  const auto& state = (*hosts)[host];
-  return std::max(state.held_until - now, state.breaker.open_for(now));
-}
-util::Duration RegistryClient::pace(const Endpoint& endpoint, util::SteadyTime now) {
-  return (*hosts_.lock())[endpoint.host].pacer.take(now, endpoint.options.max_requests_per_second);
-}
-
 void RegistryClient::ignored_range(const Endpoint& endpoint) {
   const auto until = std::chrono::steady_clock::now() + kWholeOnly;
   auto& known = (*whole_only_.lock())[endpoint.url];

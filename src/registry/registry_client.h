@@ -3,8 +3,6 @@
 
 #pragma once
 
-#include <array>
-#include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -15,11 +13,11 @@
 #include "http/client.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "registry/admission.h"
 #include "registry/auth_queue.h"
 #include "registry/challenge.h"
 #include "registry/credentials.h"
 #include "registry/endpoint.h"
-#include "registry/policy.h"
 #include "util/metrics.h"
 #include "util/sync.h"
 #include "util/timers.h"
@@ -87,6 +85,11 @@ class RegistryClient {
   /// Whether one of the origins may answer a range with just that. Those that gave all of a blob
   /// instead are believed to do so for some minutes. Cheap; a leaf lock only.
   [[nodiscard]] bool serves_ranges(const std::vector<chunk::Origin>& origins);
+  /// See Admission.
+  void set_fellows(AskFellows fellows) { admission_.set_fellows(std::move(fellows)); }
+  [[nodiscard]] std::map<std::string, HostUse> in_use(util::SteadyTime now) const {
+    return admission_.in_use(now);
+  }
   /// New credentials and hosts for the requests to come; forgets tokens.
   void reload(RegistryOptions options);
 
@@ -101,13 +104,6 @@ class RegistryClient {
     std::string url;  ///< of the repository
     bool anonymous = false;
     auto operator<=>(const TokenKey&) const = default;
-  };
-  struct HostState {
-    CircuitBreaker breaker;
-    RequestPacer pacer;
-    util::SteadyTime held_until{};  ///< as the host wished (Retry-After)
-    unsigned bulk_active = 0;
-    std::array<std::deque<std::weak_ptr<Conversation>>, chunk::kClasses> bulk_waiting;
   };
 
   [[nodiscard]] std::vector<Endpoint> endpoints(const chunk::Origin& origin, bool anonymous);
@@ -130,18 +126,7 @@ class RegistryClient {
   std::optional<Credential> credential_for(const Endpoint& endpoint);
   [[nodiscard]] bool may_have_credentials(const Endpoint& endpoint);
 
-  bool enter(const Endpoint& endpoint, chunk::Class cls, const std::shared_ptr<Conversation>& who);
-  void leave(const std::string& host);
   void count(const std::string& registry, const std::string& status);
-  void succeeded(const std::string& host);
-  void failed(const std::string& host, util::SteadyTime now);
-  /// Nobody asks the host before `until`.
-  void hold_back(const std::string& host, util::SteadyTime until);
-  /// Zero: ask now (and report how it went). Else: how long the host is not to be asked.
-  util::Duration wait(const std::string& host, util::SteadyTime now);
-  /// As wait(), without asking.
-  util::Duration closed_for(const std::string& host, util::SteadyTime now);
-  util::Duration pace(const Endpoint& endpoint, util::SteadyTime now);
   /// It gave all of a blob where a range was asked for.
   void ignored_range(const Endpoint& endpoint);
   [[nodiscard]] bool ignores_ranges(const Endpoint& endpoint);
@@ -158,9 +143,9 @@ class RegistryClient {
   util::Metrics::Counter& mismatches_;
   util::Sync<RegistryOptions> options_;
   util::Sync<std::map<TokenKey, Token>> tokens_;
-  util::Sync<std::map<std::string, HostState>> hosts_;
   util::Sync<std::map<std::string, util::SteadyTime>> whole_only_;  ///< repository URL → until
   util::Sync<std::map<std::string, std::string>> redirects_;  ///< blob URL → where it was sent
+  Admission admission_;
   AuthQueue auth_;
 };
 

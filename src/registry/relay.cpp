@@ -29,7 +29,7 @@ Outcome<http::Response> RegistryClient::relay(const chunk::Origin& origin,
                                               const std::string& method, const std::string& path,
                                               http::Headers headers, util::SteadyTime deadline) {
   const auto endpoint = endpoints(origin, true).back();
-  if (closed_for(endpoint.host, std::chrono::steady_clock::now()).count() > 0)
+  if (admission_.closed_for(endpoint.host, false, std::chrono::steady_clock::now()).count() > 0)
     return Failure{Fault::unavailable, endpoint.host + " fails or limits us; not asked for now"};
   http::Request request;
   request.method = method;
@@ -43,10 +43,10 @@ Outcome<http::Response> RegistryClient::relay(const chunk::Origin& origin,
     auto answer = http_.perform(request);
     count(endpoint.registry, answer ? std::to_string(answer->status) : "error");
     if (!answer) {
-      failed(endpoint.host, std::chrono::steady_clock::now());
+      admission_.failed(endpoint.host, std::chrono::steady_clock::now());
       return answer;
     }
-    if (turn == 0) succeeded(endpoint.host);
+    if (turn == 0) admission_.succeeded(endpoint.host);
     const bool redirects = answer->status / 100 == 3 && answer->header("Location");
     if (!redirects || turn == kRelayRedirects) return answer;
     const auto base = http::Url::parse(request.url);

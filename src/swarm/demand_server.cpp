@@ -131,7 +131,12 @@ struct DemandServer::State {
     }
     if (preheating) return respond(answer_about_preheating(request, options.preheats));
     const std::string& path = request.path;
-    if (path == "/v1/layers") return tell_news(request, respond);
+    if (path == "/v1/layers")
+      return tell_news(request, [this, respond](PeerResponse made) {
+        if (const auto words = to_header(options.registries()); !words.empty())
+          made.headers.emplace_back("Swarmfs-Registries", words);
+        respond(std::move(made));
+      });
     if (path == "/v1/manifests") return give_manifest(request, respond);
     if (path.starts_with("/v1/profiles/")) return give_profile(request, respond, path.substr(13));
     if (path.starts_with("/v1/layers/")) return give_layer(request, respond, path.substr(11));

@@ -23,6 +23,8 @@ struct DemandServerOptions {
   std::string zone;
   ServeLimits limits;
   std::function<std::string()> node_id;  ///< ours
+  /// Of the registries that are asked here. Any thread; must not block.
+  std::function<RegistryWords()> registries;
   /// Our port in the BitTorrent exchange of a layer that anybody may have; 0: it is not exchanged.
   /// A peer asks about it. Any thread; must not block. Empty: there is no such exchange.
   std::function<uint16_t(const util::Digest&)> bulk_port{};

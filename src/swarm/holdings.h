@@ -15,6 +15,7 @@
 #include "chunk/hash_tree.h"
 #include "chunk/layer_ref.h"
 #include "chunk/store.h"
+#include "swarm/registry_words.h"
 #include "util/digest.h"
 #include "util/operation.h"
 #include "util/outcome.h"
@@ -90,6 +91,8 @@ class Holdings {
   /// `platform`: "linux/amd64".
   virtual void manifest(const std::string& reference, const std::string& platform,
                         std::function<void(std::optional<HeldManifest>)> callback) = 0;
+  /// Registries that are asked for bulk here, or told us to wait; by host.
+  [[nodiscard]] virtual std::map<std::string, RegistryWord> registries() = 0;
   /// The access profile of an image (JSON of image::AccessProfile).
   virtual void profile(const util::Digest& manifest,
                        std::function<void(std::optional<std::string>)> callback) = 0;

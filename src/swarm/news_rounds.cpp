@@ -27,10 +27,11 @@ std::string join(const std::vector<util::Digest>& digests) {
 }  // namespace
 
 NewsRounds::NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views,
-                       Holdings& holdings, util::Timers& timers)
+                       RegistryViews& registries, Holdings& holdings, util::Timers& timers)
     : client_(client),
       table_(table),
       views_(views),
+      registries_(registries),
       holdings_(holdings),
       timers_(timers),
       first_turn_(std::random_device{}()) {
@@ -80,14 +81,17 @@ bool NewsRounds::has_all(const util::Digest& layer) const {
 
 std::vector<NewsRounds::Group> NewsRounds::groups() {
   std::map<std::string, Group> made;
+  std::set<std::string> registries;
   for (const auto& layer : views_.interesting(std::chrono::steady_clock::now())) {
     if (has_all(layer.digest)) continue;
+    for (const auto& origin : layer.origins) registries.insert(origin.registry);
     for (const auto& repository : repositories_of(layer)) {
       auto& group = made[repository];
       group.repository = repository;
       if (group.layers.size() < kMostLayers) group.layers.push_back(layer.digest);
     }
   }
+  state_.lock()->registries = std::move(registries);
   std::vector<Group> list;
   for (auto& [name, group] : made) list.push_back(std::move(group));
   return list;
@@ -189,6 +193,10 @@ void NewsRounds::take_in(const Asking& asking, const http::Response& response) {
   const bool fresh = client_.met(asking.peer, response);
   if (response.peer == table_.self()) return views_.gone(asking.peer);
   const auto now = std::chrono::steady_clock::now();
+  if (!hear_of_registries(response, now)) {
+    table_.ban(asking.peer, "it talks nonsense of registries");
+    return views_.gone(asking.peer);
+  }
   if (response.status == 403 && fresh) return soon();
   if (response.status != 200)
     return views_.heard(asking.peer, asking.group.repository, asking.group.layers, {}, now,
@@ -202,6 +210,22 @@ void NewsRounds::take_in(const Asking& asking, const http::Response& response) {
   views_.heard(asking.peer, asking.group.repository, asking.group.layers, *news, now,
                response.peer);
   learn(*news);
+}
+
+bool NewsRounds::hear_of_registries(const http::Response& response, util::SteadyTime now) {
+  const auto words = parse_registry_words(response.header("Swarmfs-Registries").value_or(""));
+  if (!words) return false;
+  if (!response.peer.empty()) registries_.heard(response.peer, *words, now);
+  return true;
+}
+
+RegistryWords NewsRounds::registry_words() {
+  RegistryWords made;
+  for (const auto& [host, word] : holdings_.registries()) made[registry_name(host)] = word;
+  if (table_.candidates(0).size() > kMostShareholders) return made;
+  const auto registries = state_.lock()->registries;
+  for (const auto& host : registries) made[registry_name(host)].asks = true;
+  return made;
 }
 
 /// They are peers only once they have shown a certificate.

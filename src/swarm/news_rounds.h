@@ -7,9 +7,11 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "swarm/demand_client.h"
 #include "swarm/layer_views.h"
+#include "swarm/registry_views.h"
 #include "util/timers.h"
 
 namespace swarmfs::swarm {
@@ -22,8 +24,8 @@ class NewsRounds {
  public:
   static constexpr std::chrono::milliseconds kPeriod{250};
 
-  NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views, Holdings& holdings,
-             util::Timers& timers);
+  NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views, RegistryViews& registries,
+             Holdings& holdings, util::Timers& timers);
   ~NewsRounds();
   NewsRounds(const NewsRounds&) = delete;
   NewsRounds& operator=(const NewsRounds&) = delete;
@@ -35,6 +37,9 @@ class NewsRounds {
   /// Blocks until somebody answers: true. False: a whole round has ended without, or `until` has
   /// passed.
   bool wait_for_news(util::SteadyTime until);
+  /// What we tell of registries: those that are asked here and, unless nodes are so many that most
+  /// never ask, those of the layers that are being brought in.
+  [[nodiscard]] RegistryWords registry_words();
   /// Somebody has yet to answer.
   [[nodiscard]] bool asking() const { return !state_.lock()->asking.empty(); }
 
@@ -54,8 +59,9 @@ class NewsRounds {
   struct State {
     std::list<AskingPtr> asking;
     std::map<Endpoint, util::SteadyTime> greeted;
-    uint64_t rounds = 0;   ///< begun
-    uint64_t answers = 0;  ///< heard
+    uint64_t rounds = 0;               ///< begun
+    uint64_t answers = 0;              ///< heard
+    std::set<std::string> registries;  ///< of what was brought in at the last round
     bool stopping = false;
   };
 
@@ -65,6 +71,8 @@ class NewsRounds {
   [[nodiscard]] std::vector<Endpoint> whom(const std::vector<Group>& topics, uint64_t turn) const;
   [[nodiscard]] uint64_t next_turn(bool has_topic);
   void learn(const News& news);
+  /// False: it talks nonsense.
+  bool hear_of_registries(const http::Response& response, util::SteadyTime now);
   [[nodiscard]] bool begins_with(const Endpoint& peer, bool has_topic);
   void ask(const Endpoint& peer, const Group& group);
   void on_done(const AskingPtr& asking, const util::Outcome<http::Response>& outcome);
@@ -73,6 +81,7 @@ class NewsRounds {
   DemandClient& client_;
   PeerTable& table_;
   LayerViews& views_;
+  RegistryViews& registries_;
   Holdings& holdings_;
   util::Timers& timers_;
   const uint64_t first_turn_;  ///< at random, so that a crowd that starts at once spreads

@@ -32,7 +32,8 @@ PeerSource::State::State(PeerSourceOptions chosen, DemandClient& its_client, Pee
       table(its_table),
       views(its_views),
       timers(its_timers),
-      cross_zone(TokenBucket(options.cross_zone_rate, std::chrono::steady_clock::now())) {
+      cross_zone(util::TokenBucket(static_cast<double>(options.cross_zone_rate),
+                                   std::chrono::steady_clock::now())) {
   for (const bool same : {false, true})
     from_zone[same] = &metrics.counter("swarmfs_peer_bytes_total", "Bytes that other nodes gave",
                                        {{"zone", same ? "same" : "other"}});

@@ -10,6 +10,7 @@
 
 #include "swarm/peer_source.h"
 #include "util/operation.h"
+#include "util/token_bucket.h"
 
 namespace swarmfs::swarm {
 
@@ -46,7 +47,7 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
   LayerViews& views;
   util::Timers& timers;
   util::CallbackGate gate;  ///< of what is called later: it uses the references above
-  util::Sync<TokenBucket> cross_zone;
+  util::Sync<util::TokenBucket> cross_zone;
   std::array<util::Metrics::Counter*, 2> from_zone{};  ///< [same]
   /// Who published an index and had not the windows of this name, and since when.
   util::Sync<std::map<std::pair<Endpoint, util::Digest>, util::SteadyTime>> without_windows;

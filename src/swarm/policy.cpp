@@ -204,21 +204,4 @@ Serve how_to_serve(bool admitted, bool here, bool elsewhere) {
   return here ? Serve::send : Serve::relay;
 }
 
-TokenBucket::TokenBucket(uint64_t bytes_per_second, util::SteadyTime now)
-    : rate_(static_cast<double>(bytes_per_second)), tokens_(rate_), at_(now) {}
-
-double TokenBucket::level(util::SteadyTime now) const {
-  const double seconds = std::chrono::duration<double>(now - at_).count();
-  return std::min(rate_, tokens_ + rate_ * std::max(seconds, 0.0));
-}
-
-bool TokenBucket::open(util::SteadyTime now) const {
-  return rate_ == 0 || level(now) > 0;
-}
-
-void TokenBucket::take(uint64_t bytes, util::SteadyTime now) {
-  tokens_ = level(now) - static_cast<double>(bytes);
-  at_ = std::max(at_, now);
-}
-
 }  // namespace swarmfs::swarm

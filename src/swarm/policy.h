@@ -136,19 +136,4 @@ enum class Serve {
 inline constexpr unsigned kMostReferrals = 2;
 Serve how_to_serve(bool admitted, bool here, bool elsewhere);
 
-/// Bytes per second with a burst of one second's worth; rate 0 = unlimited. Not thread-safe.
-class TokenBucket {
- public:
-  TokenBucket(uint64_t bytes_per_second, util::SteadyTime now);
-  /// Whether anything is left; what is taken may overdraw it once, so that large requests pass.
-  [[nodiscard]] bool open(util::SteadyTime now) const;
-  void take(uint64_t bytes, util::SteadyTime now);
-
- private:
-  [[nodiscard]] double level(util::SteadyTime now) const;
-  double rate_;
-  double tokens_;
-  util::SteadyTime at_;
-};
-
 }  // namespace swarmfs::swarm

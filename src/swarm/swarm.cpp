@@ -76,7 +76,7 @@ struct Swarm::State {
         client(asker(), table),
         source(std::make_unique<PeerSource>(source_options(), client, table, views, its_timers,
                                             metrics)),
-        rounds(client, table, views, holdings, its_timers),
+        rounds(client, table, views, *registries, holdings, its_timers),
         announced_gauge(metrics.gauge("swarmfs_announced_layers",
                                       "Layers that the DHT is told this node has or wants.")) {
     client.set_tls(material(*identity.current()));
@@ -86,7 +86,8 @@ struct Swarm::State {
                                         identity.current()->issuer_pem());
     server = std::make_unique<DemandServer>(
         DemandServerOptions{texts(options.listen), options.zone, limits(options.max_requests),
-                            node_id(), bulk_port_of(), options.preheats},
+                            node_id(), [this] { return rounds.registry_words(); }, bulk_port_of(),
+                            options.preheats},
         material(*identity.current()), holdings, table, views, metrics);
     discovery = std::make_unique<Discovery>(
         discovery_options(options),
@@ -257,8 +258,9 @@ struct Swarm::State {
   cluster::IdentityKeeper& identity;
   Holdings& holdings;
   util::SteadyClock clock;
-  PeerTable table;                     // needs clock
-  LayerViews views;                    // needs nothing
+  PeerTable table;   // needs clock
+  LayerViews views;  // needs nothing
+  const std::shared_ptr<RegistryViews> registries = std::make_shared<RegistryViews>();
   DemandClient client;                 // needs table
   std::unique_ptr<PeerSource> source;  // needs client, table, views; calls look_for()
   NewsRounds rounds;                   // needs client, table, views
@@ -366,6 +368,10 @@ std::optional<std::string> Swarm::find_profile(const util::Digest& manifest,
 std::unique_ptr<PreheatRun> Swarm::preheat(PreheatPlan plan, Preheats& own) {
   return std::make_unique<PreheatRun>(std::move(plan), state_->identity.current()->node_id(),
                                       state_->client, own);
+}
+
+std::shared_ptr<const RegistryViews> Swarm::registries() const {
+  return state_->registries;
 }
 
 std::vector<Peer> Swarm::peers() const {

@@ -16,6 +16,7 @@
 #include "swarm/layer_views.h"
 #include "swarm/peer_table.h"
 #include "swarm/preheat_run.h"
+#include "swarm/registry_views.h"
 #include "swarm/torrent_session.h"
 #include "util/metrics.h"
 #include "util/timers.h"
@@ -97,6 +98,8 @@ class Swarm {
   /// either.
   [[nodiscard]] std::unique_ptr<PreheatRun> preheat(PreheatPlan plan, Preheats& own);
 
+  /// What members say of registries. Kept up to date for as long as the swarm lives.
+  [[nodiscard]] std::shared_ptr<const RegistryViews> registries() const;
   [[nodiscard]] std::vector<Peer> peers() const;
   [[nodiscard]] std::vector<LayerViews::Member> members(const util::Digest& layer) const;
   [[nodiscard]] size_t dht_nodes() const;

@@ -49,6 +49,10 @@ username = "u"
 password_file = "/p"
 max_connections = 3
 max_requests_per_second = 50
+max_bytes_per_second = "30MB"
+cluster_max_connections = 32
+cluster_max_requests_per_second = 2.5
+cluster_max_bytes_per_second = 100000000
 )",
                                      "x.toml");
   EXPECT_EQ(config.cache_quota, 1ull << 30);
@@ -63,8 +67,12 @@ max_requests_per_second = 50
   EXPECT_EQ(config.registries[0].host, "r:5000");
   EXPECT_EQ(config.registries[0].mirrors, std::vector<std::string>{"m1"});
   EXPECT_EQ(config.registries[0].plain_http, true);
-  EXPECT_EQ(config.registries[0].max_connections, 3u);
-  EXPECT_EQ(config.registries[0].max_requests_per_second, 50u);
+  EXPECT_EQ(config.registries[0].node.connections, 3u);
+  EXPECT_EQ(config.registries[0].node.requests_per_second, 50);
+  EXPECT_EQ(config.registries[0].node.bytes_per_second, 30e6);
+  EXPECT_EQ(config.registries[0].cluster.connections, 32u);
+  EXPECT_EQ(config.registries[0].cluster.requests_per_second, 2.5);
+  EXPECT_EQ(config.registries[0].cluster.bytes_per_second, 100'000'000);
 }
 
 TEST(Config, the_mirror_is_for_this_machine_alone) {

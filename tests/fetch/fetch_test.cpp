@@ -10,6 +10,7 @@ namespace {
 
 using chunk::Class;
 using std::chrono::milliseconds;
+using util::Fault;
 using util::Outcome;
 
 TEST_F(FetchTest, many_readers_of_one_block_are_one_request) {
@@ -130,6 +131,40 @@ TEST_F(FetchTest, a_layer_was_brought_in_when_all_of_it_is_stored) {
     EXPECT_TRUE(future.get());
     expect_bytes(fault, {kSize - 100, 100});
   }
+}
+
+TEST_F(FetchTest, bulk_that_is_late_is_asked_for_again_while_the_rest_comes) {
+  start();
+  std::promise<Outcome<util::Done>> done;
+  const auto operation =
+      fetcher_->bring_in(layer_, Class::pull, [&](Outcome<util::Done> o) { done.set_value(o); });
+  ASSERT_GE(source_.requests(), 2u);
+  const auto late = source_.asked(1);
+  source_.answer(0, UINT64_MAX);
+  const auto before = source_.requests();
+  source_.fail(1, {Fault::timed_out, "it waited for its turn"});
+  ASSERT_EQ(source_.requests(), before + 1);
+  EXPECT_EQ(source_.asked(before), late);
+  EXPECT_GT(source_.context(before).deadline, source_.context(1).deadline);
+  auto future = done.get_future();
+  for (int i = 0; i < 500 && future.wait_for(milliseconds(5)) != std::future_status::ready; ++i)
+    source_.answer_all();
+  ASSERT_EQ(future.wait_for(std::chrono::seconds(1)), std::future_status::ready);
+  EXPECT_TRUE(future.get());
+  auto all = read({0, kSize});
+  expect_bytes(all, {0, kSize});
+}
+
+TEST_F(FetchTest, bulk_of_which_nothing_comes_in_time_fails) {
+  start();
+  std::promise<Outcome<util::Done>> done;
+  const auto operation =
+      fetcher_->bring_in(layer_, Class::pull, [&](Outcome<util::Done> o) { done.set_value(o); });
+  auto future = done.get_future();
+  for (size_t id = 0; id < source_.requests(); ++id)
+    source_.fail(id, {Fault::timed_out, "it never came"});
+  ASSERT_EQ(future.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(future.get().failure().fault, Fault::timed_out);
 }
 
 TEST_F(FetchTest, sequential_faults_read_ahead) {

@@ -320,7 +320,7 @@ TEST_F(ConversationTest, of_waiting_bulk_pull_goes_before_backfill) {
     released.wait();
     return Answer{206, kBytes, {{"Content-Range", "bytes 0-9/10"}}};
   });
-  options_.hosts[registry.host()].max_connections = 1;
+  options_.hosts[registry.host()].node.connections = 1;
   start();
   const auto got = std::make_shared<std::string>();
   std::array<std::promise<util::Outcome<std::string>>, 3> done;
@@ -353,7 +353,7 @@ TEST_F(ConversationTest, paused_bulk_keeps_no_other_waiting) {
     }
     return Answer{206, kBytes, {{"Content-Range", "bytes 0-9/10"}}};
   });
-  options_.hosts[registry.host()].max_connections = 1;
+  options_.hosts[registry.host()].node.connections = 1;
   start();
   std::array<std::promise<util::Outcome<std::string>>, 2> done;
   const auto get = [&](const char* repository, size_t which) {

@@ -141,19 +141,6 @@ TEST(Endpoint, knows_what_is_elsewhere) {
     EXPECT_FALSE(made.same_origin(other)) << other;
 }
 
-TEST(RequestPacer, lets_a_second_of_requests_go_at_once_and_then_spaces_them) {
-  RequestPacer pacer;
-  util::SteadyTime now{seconds(1000)};
-  int went = 0;
-  while (pacer.take(now, 10) == util::Duration(0)) ++went;
-  EXPECT_EQ(went, 10);
-  const auto pause = pacer.take(now, 10);
-  EXPECT_GT(pause, milliseconds(90));
-  EXPECT_LT(pause, milliseconds(110));
-  EXPECT_EQ(pacer.take(now + pause, 10), util::Duration(0));
-  for (int i = 0; i < 1000; ++i) EXPECT_EQ(pacer.take(now, 0), util::Duration(0));
-}
-
 TEST(Credentials, are_found_by_registry_and_by_path) {
   const std::string login = util::to_base64("alice:s3:cret");
   const std::string file = R"({"auths":{"reg.example.com":{"auth":")" + login +

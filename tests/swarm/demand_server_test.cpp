@@ -41,6 +41,7 @@ class DemandServerTest : public DemandTest {
                             "there",
                             limits,
                             [] { return std::string("server"); },
+                            [this] { return words_; },
                             std::move(bulk_port),
                             preheats},
         http::TlsMaterial{own.certificate_pem, own.key_pem, ca_.pem()}, holdings_, their_table_,
@@ -84,6 +85,7 @@ class DemandServerTest : public DemandTest {
   }
   std::shared_ptr<Gate> hold_first_read() { return holdings_.gate_ = std::make_shared<Gate>(); }
 
+  RegistryWords words_;
   FakeHoldings holdings_;
   PeerTable their_table_{"server", clock_};
   LayerViews their_views_;

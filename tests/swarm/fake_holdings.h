@@ -73,6 +73,7 @@ class FakeHoldings final : public Holdings {
     const bool known = reference == "docker.io/library/nginx:1" && platform == "linux/amd64";
     callback(known ? manifest_ : std::nullopt);
   }
+  std::map<std::string, RegistryWord> registries() override { return registries_; }
   void profile(const util::Digest&,
                std::function<void(std::optional<std::string>)> callback) override {
     callback(profile_);
@@ -88,6 +89,7 @@ class FakeHoldings final : public Holdings {
   std::optional<ExchangedLayer> exchanged_;
   std::optional<HeldManifest> manifest_;
   std::optional<std::string> profile_;
+  std::map<std::string, RegistryWord> registries_;
   std::atomic<int> fetches_{0};
   std::shared_ptr<Gate> gate_;
   std::optional<util::Fault> fault_;

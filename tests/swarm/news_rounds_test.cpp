@@ -19,7 +19,8 @@ class NewsRoundsTest : public DemandTest {
     return News{"there", {{layer_.digest, news(all, true)}}}.to_json();
   }
   void start(const std::vector<Endpoint>& peers) {
-    rounds_ = std::make_unique<NewsRounds>(client_, table_, views_, holdings_, timers_);
+    rounds_ =
+        std::make_unique<NewsRounds>(client_, table_, views_, registries_, holdings_, timers_);
     rounds_->set_known(peers);
   }
   template <class Ready>
@@ -32,6 +33,7 @@ class NewsRoundsTest : public DemandTest {
     return views_.members(layer_.digest, {0, 1}, clock_.now());
   }
 
+  RegistryViews registries_;
   FakeHoldings holdings_;
   std::unique_ptr<NewsRounds> rounds_;
 };

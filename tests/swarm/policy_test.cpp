@@ -250,19 +250,5 @@ TEST(Serving, sends_what_is_here_refers_to_who_has_it_and_relays_the_rest) {
   EXPECT_EQ(how_to_serve(false, true, false), Serve::busy);
 }
 
-TEST(TokenBucket, fills_with_time_up_to_a_second_and_may_be_overdrawn_once) {
-  const util::SteadyTime start{};
-  TokenBucket bucket(100, start);
-  EXPECT_TRUE(bucket.open(start));
-  bucket.take(250, start);
-  EXPECT_FALSE(bucket.open(start + milliseconds(1500)));
-  EXPECT_TRUE(bucket.open(start + milliseconds(1501)));
-  bucket.take(100, start + seconds(100));
-  EXPECT_FALSE(bucket.open(start + seconds(100)));
-  TokenBucket unlimited(0, start);
-  unlimited.take(1'000'000, start);
-  EXPECT_TRUE(unlimited.open(start));
-}
-
 }  // namespace
 }  // namespace swarmfs::swarm

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "swarm/registry_words.h"
+#include "util/clock.h"
+#include "util/sync.h"
+
+namespace swarmfs::swarm {
+
+/// How long a node that says "the registry told me to wait" is believed: at most a minute, and then
+/// not again for four times as long as it was. So one that lies costs bulk a fifth of its time at
+/// that registry, and faults nothing. Pure.
+class HeldWord {
+ public:
+  static constexpr std::chrono::seconds kLongest{60};
+
+  void heard(util::Duration held, util::SteadyTime now);
+  [[nodiscard]] util::SteadyTime until() const { return until_; }
+
+ private:
+  util::SteadyTime from_{}, until_{};
+};
+
+/// What members say of the registries that they ask. Any thread; a leaf: calls nobody.
+class RegistryViews {
+ public:
+  /// What a node said counts for so long.
+  static constexpr std::chrono::seconds kBelieved{10};
+  /// Nodes that are remembered, and registries of each; of more the ones that are heard first.
+  static constexpr size_t kMostNodes = 4096, kMostOfOne = 64;
+
+  /// What it does not mention it does not ask.
+  void heard(const std::string& node_id, const RegistryWords& words, util::SteadyTime now);
+
+  struct Sum {
+    unsigned asking = 0;            ///< other nodes
+    util::SteadyTime held_until{};  ///< by the word of any
+  };
+  [[nodiscard]] Sum of(const util::Digest& name, util::SteadyTime now) const;
+
+ private:
+  struct Said {
+    bool asks = false;
+    HeldWord held;
+    util::SteadyTime heard{};
+  };
+  using Node = std::map<util::Digest, Said>;
+  struct State {
+    std::map<std::string, Node> nodes;
+    util::SteadyTime tidied{};
+  };
+
+  static void forget_old(State& state, util::SteadyTime now);
+
+  util::Sync<State> state_;
+};
+
+}  // namespace swarmfs::swarm
