@@ -211,6 +211,18 @@ TEST_F(DemandServerTest, gives_a_private_repository_to_who_can_pull_it) {
   all(403);  // the proof names the server
 }
 
+TEST_F(DemandServerTest, tells_of_registries_whoever_asks) {
+  EXPECT_FALSE(ask("/v1/layers", {}).header("Swarmfs-Registries"));
+  words_ = {{registry_name("docker.io"), {true, std::chrono::milliseconds(12'000)}}};
+  const auto text = registry_name("docker.io").hex() + ";asks;held=12000";
+  EXPECT_EQ(ask("/v1/layers", {}).header("Swarmfs-Registries"), text);
+  holdings_.access_.known_public = false;
+  const auto refused =
+      ask("/v1/layers", {{"repository", "else/where"}, {"layers", layer_.digest.hex()}});
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_EQ(refused.header("Swarmfs-Registries"), text);
+}
+
 TEST_F(DemandServerTest, tells_what_it_has) {
   holdings_.held_ = HeldLayer{kSize, false, false, {{2, 3}, {7, 1}}};
   their_views_.interest(layer_, clock_.now());

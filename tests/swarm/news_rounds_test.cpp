@@ -132,6 +132,39 @@ TEST_F(NewsRoundsTest, bans_who_talks_nonsense) {
   EXPECT_EQ(odd.asked().size(), 1u);
 }
 
+TEST_F(NewsRoundsTest, hears_of_registries_also_from_who_gives_nothing) {
+  const auto name = registry_name("r.example.com");
+  Peer& stranger = peer("a", [&](auto&) {
+    return Peer::answer(403, "", "Swarmfs-Registries: " + name.hex() + ";asks;held=30000" + "\r\n");
+  });
+  views_.interest(layer_, clock_.now());
+  start({at(stranger)});
+  ASSERT_TRUE(eventually([&] { return registries_.of(name, clock_.now()).asking == 1; }));
+  EXPECT_GT(registries_.of(name, clock_.now()).held_until, clock_.now() + 10s);
+}
+
+TEST_F(NewsRoundsTest, bans_who_talks_nonsense_of_registries) {
+  Peer& odd = peer("odd", [&](auto&) {
+    return Peer::answer(200, told(true), "Swarmfs-Registries: docker.io;asks\r\n");
+  });
+  views_.interest(layer_, clock_.now());
+  start({at(odd)});
+  EXPECT_TRUE(eventually([&] { return table_.banned("odd"); }));
+}
+
+TEST_F(NewsRoundsTest, tells_of_the_registries_that_are_asked_here_or_will_be) {
+  holdings_.registries_ = {{"mirror.example.com", {true, 0ms}}, {"held.example.com", {false, 7ms}}};
+  auto wanted = layer_;
+  wanted.origins = {{"docker.io", "library/nginx"}};
+  views_.interest(wanted, clock_.now());
+  start({});
+  const RegistryWords told{{registry_name("mirror.example.com"), {true, 0ms}},
+                           {registry_name("held.example.com"), {false, 7ms}},
+                           {registry_name("docker.io"), {true, 0ms}}};
+  EXPECT_TRUE(eventually([&] { return rounds_->registry_words().size() == 3; }));
+  EXPECT_EQ(rounds_->registry_words(), told);
+}
+
 TEST_F(NewsRoundsTest, lets_who_is_away_or_never_ends_be_silent) {
   for (const auto then : {Then::hang_up, Then::overflow}) {
     const auto text = then == Then::hang_up ? "" : "HTTP/1.1 200 x\r\n\r\n";
