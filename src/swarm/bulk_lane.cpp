@@ -73,6 +73,17 @@ void BulkLane::set_identity(const http::TlsMaterial& material, const std::string
   identity_changed_ = true;
 }
 
+std::optional<unsigned> BulkLane::peers(const util::Digest& layer) const {
+  auto state = state_.lock();
+  const auto found = state->entries.find(layer);
+  if (found == state->entries.end()) return std::nullopt;
+  return found->second.layer->availability.summary().peers;
+}
+
+LayerTraffic::Rates BulkLane::rates(const util::Digest& layer) const {
+  return meters_.traffic.of(layer, now());
+}
+
 void BulkLane::order_look() {
   if (looking_.exchange(true)) return;
   lookout_->post(util::Workers::Urgency::normal, [this] {

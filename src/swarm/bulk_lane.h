@@ -49,6 +49,10 @@ class BulkLane {
   uint16_t asked(const util::Digest& layer);
   /// `ca_pem`: the one CA that issued our certificate; only who has it of the same CA meets us.
   void set_identity(const http::TlsMaterial& material, const std::string& ca_pem);
+  /// Peers that are connected for the layer; empty: it is not exchanged here.
+  [[nodiscard]] std::optional<unsigned> peers(const util::Digest& layer) const;
+  /// What BitTorrent brings and takes of it.
+  [[nodiscard]] LayerTraffic::Rates rates(const util::Digest& layer) const;
   /// See PeerTable::pardon.
   void pardon(const util::Digest& layer) { session_.pardon(layer); }
 

@@ -157,8 +157,11 @@ struct DemandServer::State {
     if (!asked.empty())
       if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
     const auto now = std::chrono::steady_clock::now();
-    const auto asker = request.peer == table.self() ? std::nullopt : asker_endpoint(request);
-    const bool is_public = options.bulk_port && holdings.access(repository).known_public;
+    // Who only looks is no member, and does not have us exchange anything.
+    const bool looks = query(request, "look") == "1";
+    const auto asker =
+        looks || request.peer == table.self() ? std::nullopt : asker_endpoint(request);
+    const bool is_public = !looks && options.bulk_port && holdings.access(repository).known_public;
     // They change slowly and are long: those of one layer at a time.
     const auto turn = static_cast<size_t>(now.time_since_epoch() / kShareholdersTurn);
     for (const auto& digest : asked) {
@@ -307,6 +310,8 @@ struct DemandServer::State {
 
   PeerResponse partial(const Range& range, const SharedBytes& bytes) {
     served.add(static_cast<double>(bytes.size()));
+    if (options.traffic)
+      options.traffic->given(range.layer, bytes.size(), std::chrono::steady_clock::now());
     auto made = answer(206, "application/octet-stream", bytes);
     const std::string size = range.windows ? "*" : std::to_string(range.size);
     made.headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", range.bytes.offset,

@@ -8,6 +8,7 @@
 
 #include "chunk/source.h"
 #include "swarm/demand_client.h"
+#include "swarm/layer_traffic.h"
 #include "swarm/layer_views.h"
 #include "swarm/peer_table.h"
 #include "swarm/policy.h"
@@ -23,6 +24,7 @@ struct PeerSourceOptions {
   uint64_t cross_zone_rate = 0;          ///< bytes per second; 0: no limit
   /// A layer is asked for that nobody was interested in before. On the timer's thread.
   std::function<void(const chunk::LayerRef&)> on_fresh;
+  LayerTraffic* traffic = nullptr;  ///< is told what is received; outlives the source. Null: nobody
 };
 
 /// Layers from other nodes, over the demand lane: from who has the bytes, else by the owner of the

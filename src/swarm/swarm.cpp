@@ -28,6 +28,7 @@ constexpr auto kLookUp = 100ms;        ///< in the DHT
 constexpr auto kNewsPatience = 300ms;  ///< for who has a layer
 constexpr auto kBusyPatience = 1s;     ///< while some have yet to answer
 constexpr auto kDocument = 10s;
+constexpr std::chrono::milliseconds kSurvey = 1s;
 constexpr std::chrono::milliseconds kManifest = 2s;
 constexpr size_t kLookedOver = 16;  ///< announced layers at once
 constexpr size_t kAsked = 4;        ///< members that are asked for one document
@@ -86,7 +87,7 @@ struct Swarm::State {
                                         identity.current()->issuer_pem());
     server = std::make_unique<DemandServer>(
         DemandServerOptions{texts(options.listen), options.zone, limits(options.max_requests),
-                            node_id(), bulk_port_of(), options.preheats},
+                            node_id(), bulk_port_of(), options.preheats, &traffic},
         material(*identity.current()), holdings, table, views, metrics);
     discovery = std::make_unique<Discovery>(
         discovery_options(options),
@@ -125,8 +126,12 @@ struct Swarm::State {
     return [this](const util::Digest& layer) { return bulk->asked(layer); };
   }
   PeerSourceOptions source_options() {
-    return {options.zone, node_id(), options.provisional, options.cross_zone_rate,
-            [this](const chunk::LayerRef& layer) { look_for(layer); }};
+    return {options.zone,
+            node_id(),
+            options.provisional,
+            options.cross_zone_rate,
+            [this](const chunk::LayerRef& layer) { look_for(layer); },
+            &traffic};
   }
 
   /// Under every secret that somebody may look with: during a rotation not all have the new one.
@@ -205,6 +210,32 @@ struct Swarm::State {
     return made;
   }
 
+  LayerSwarm swarm_of(const chunk::LayerRef& layer, std::vector<SurveyedMember> members) const {
+    const auto now = std::chrono::steady_clock::now();
+    LayerSwarm made{layer, 0, std::move(members), {}, traffic.of(layer.digest, now), {}};
+    std::vector<BlockSet> all{held_blocks(layer)};
+    made.blocks = all.front().count();
+    for (const auto& member : made.members) all.push_back(member.blocks);
+    made.copies = count_copies(all, layer.size);
+    if (!bulk) return made;
+    made.bulk_peers = bulk->peers(layer.digest);
+    const auto rates = bulk->rates(layer.digest);
+    made.rates.received += rates.received;
+    made.rates.given += rates.given;
+    return made;
+  }
+  BlockSet held_blocks(const chunk::LayerRef& layer) const {
+    BlockSet made(chunk::block_count(layer.size));
+    try {
+      const auto held = holdings.held(layer.digest);
+      if (held && held->size == layer.size)
+        for (const auto& blocks : held->presence) made.add(blocks);
+    } catch (const std::exception& error) {  // of the disk
+      util::log::debug("swarm: layer {}: {}", layer.digest.short_hex(), error.what());
+    }
+    return made;
+  }
+
   std::vector<LayerViews::Member> sealed_members(const util::Digest& layer) const {
     std::vector<LayerViews::Member> made;
     const auto members = views.members(layer, {}, std::chrono::steady_clock::now());
@@ -259,6 +290,7 @@ struct Swarm::State {
   util::SteadyClock clock;
   PeerTable table;                     // needs clock
   LayerViews views;                    // needs nothing
+  LayerTraffic traffic;                // needs nothing
   DemandClient client;                 // needs table
   std::unique_ptr<PeerSource> source;  // needs client, table, views; calls look_for()
   NewsRounds rounds;                   // needs client, table, views
@@ -374,6 +406,18 @@ std::vector<Peer> Swarm::peers() const {
 
 std::vector<LayerViews::Member> Swarm::members(const util::Digest& layer) const {
   return state_->views.members(layer, {}, std::chrono::steady_clock::now());
+}
+
+std::vector<chunk::LayerRef> Swarm::interesting() const {
+  return state_->views.interesting(std::chrono::steady_clock::now());
+}
+
+SwarmsView Swarm::look(const std::vector<chunk::LayerRef>& layers) const {
+  auto found = survey(state_->client, state_->table, state_->options.zone, layers, kSurvey);
+  SwarmsView made{found.known, found.asked, found.answered, {}};
+  for (const auto& layer : layers)
+    made.layers.push_back(state_->swarm_of(layer, std::move(found.members[layer.digest])));
+  return made;
 }
 
 size_t Swarm::dht_nodes() const {

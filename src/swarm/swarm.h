@@ -11,11 +11,14 @@
 #include "chunk/hash_tree.h"
 #include "chunk/source.h"
 #include "cluster/identity_keeper.h"
+#include "swarm/copies.h"
 #include "swarm/endpoint.h"
 #include "swarm/holdings.h"
+#include "swarm/layer_traffic.h"
 #include "swarm/layer_views.h"
 #include "swarm/peer_table.h"
 #include "swarm/preheat_run.h"
+#include "swarm/survey.h"
 #include "swarm/torrent_session.h"
 #include "util/metrics.h"
 #include "util/timers.h"
@@ -49,6 +52,21 @@ struct ClaimedLayer {
 struct GivenManifest {
   util::Digest digest;
   util::Bytes bytes;
+};
+
+/// Who has what of a layer.
+struct LayerSwarm {
+  chunk::LayerRef layer;
+  uint64_t blocks = 0;  ///< that are here, or on their way from the registry
+  std::vector<SurveyedMember> members;
+  Copies copies;  ///< at ourselves and these members
+  LayerTraffic::Rates rates;
+  std::optional<unsigned> bulk_peers;  ///< connected by BitTorrent; empty: not exchanged so
+};
+
+struct SwarmsView {
+  size_t known = 0, asked = 0, answered = 0;  ///< peers, see Survey
+  std::vector<LayerSwarm> layers;
 };
 
 /// This node among its peers: who they are, what they have, and what we give them. Runs from
@@ -99,6 +117,10 @@ class Swarm {
 
   [[nodiscard]] std::vector<Peer> peers() const;
   [[nodiscard]] std::vector<LayerViews::Member> members(const util::Digest& layer) const;
+  /// Layers whose members are looked for, or were a minute ago.
+  [[nodiscard]] std::vector<chunk::LayerRef> interesting() const;
+  /// Blocks, a second at most: asks members what they have of these layers.
+  [[nodiscard]] SwarmsView look(const std::vector<chunk::LayerRef>& layers) const;
   [[nodiscard]] size_t dht_nodes() const;
   /// Whether there is anybody to ask now.
   [[nodiscard]] bool has_peers() const;

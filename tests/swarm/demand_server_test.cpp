@@ -42,7 +42,8 @@ class DemandServerTest : public DemandTest {
                             limits,
                             [] { return std::string("server"); },
                             std::move(bulk_port),
-                            preheats},
+                            preheats,
+                            &their_traffic_},
         http::TlsMaterial{own.certificate_pem, own.key_pem, ca_.pem()}, holdings_, their_table_,
         their_views_, metrics_);
   }
@@ -87,6 +88,7 @@ class DemandServerTest : public DemandTest {
   FakeHoldings holdings_;
   PeerTable their_table_{"server", clock_};
   LayerViews their_views_;
+  LayerTraffic their_traffic_;
   const Endpoint server_at_{"127.0.0.1", free_port()};
   std::unique_ptr<DemandServer> server_;
   static constexpr util::ByteRange kRange{16 * 1024, 40'000};
@@ -227,6 +229,26 @@ TEST_F(DemandServerTest, tells_what_it_has) {
   ASSERT_EQ(members.size(), 1u);
   EXPECT_EQ(members[0].endpoint, (Endpoint{"127.0.0.1", 4711}));
   EXPECT_TRUE(members[0].wants) << "who asks wants";
+}
+
+TEST_F(DemandServerTest, does_not_take_who_only_looks_for_a_member) {
+  std::atomic<int> exchanges = 0;
+  serve({}, [&](const util::Digest&) { return static_cast<uint16_t>(++exchanges); });
+  their_views_.interest(layer_, clock_.now());
+  const auto answer = ask(
+      "/v1/layers", {{"repository", kRepository}, {"layers", layer_.digest.hex()}, {"look", "1"}});
+  const auto news = News::parse(answer.body);
+  ASSERT_TRUE(news);
+  EXPECT_EQ(news->layers.at(layer_.digest).blocks.count(), chunk::block_count(kSize));
+  EXPECT_TRUE(their_views_.members(layer_.digest, {}, clock_.now()).empty());
+  EXPECT_EQ(exchanges, 0) << "it would have the layer exchanged for two minutes";
+  server_.reset();
+}
+
+TEST_F(DemandServerTest, counts_what_it_gives_of_each_layer) {
+  EXPECT_EQ(ask_bytes({0, 40'000}).status, 206);
+  EXPECT_GT(their_traffic_.of(layer_.digest, clock_.now()).given, 0);
+  EXPECT_EQ(their_traffic_.of(layer_.digest, clock_.now()).received, 0);
 }
 
 TEST_F(DemandServerTest, names_the_shareholders_that_it_knows_but_the_asker) {
