@@ -23,6 +23,12 @@ std::vector<swarm::Endpoint> endpoints(const std::vector<std::string>& texts) {
   return made;
 }
 
+swarm::SwarmCaps caps_of(const ClusterSection& section) {
+  return {section.cross_zone_rate,
+          section.max_peer_requests,
+          {section.bulk_upload, section.bulk_download}};
+}
+
 swarm::SwarmOptions swarm_options(const ClusterSection& section, swarm::Preheats& orders) {
   swarm::SwarmOptions made;
   made.listen = endpoints(section.listen);
@@ -30,12 +36,10 @@ swarm::SwarmOptions swarm_options(const ClusterSection& section, swarm::Preheats
   for (const auto& name : endpoints(section.dns)) made.peers.push_back(name);
   made.dht = section.dht;
   made.zone = section.zone;
-  made.cross_zone_rate = section.cross_zone_rate;
   made.provisional = section.provisional == Provisional::cluster;
-  made.max_requests = section.max_peer_requests;
   made.bulk_port = static_cast<uint16_t>(section.bulk_port);
   if (!section.preheat.empty()) made.preheats = &orders;
-  made.bulk_rates = {section.bulk_upload, section.bulk_download};
+  made.caps = caps_of(section);
   return made;
 }
 
@@ -48,6 +52,11 @@ ClusterNode::ClusterNode(const Config& config, util::Workers& workers, util::Tim
       preheats_(clock_),
       orders_(config.cluster.preheat, preheats_),
       swarm_(swarm_options(config.cluster, orders_), identity_, holdings_, timers, metrics) {}
+
+void ClusterNode::reload(const ClusterSection& section) {
+  identity_.reload();
+  swarm_.set_caps(caps_of(section));
+}
 
 std::optional<content::SealedLayer> ClusterNode::find(const chunk::LayerRef& layer) {
   auto claimed = swarm_.find_claim(layer);

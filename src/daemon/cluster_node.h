@@ -26,8 +26,8 @@ class ClusterNode final : public content::ClaimSource {
   [[nodiscard]] swarm::Swarm& swarm() { return swarm_; }
   [[nodiscard]] const swarm::Swarm& swarm() const { return swarm_; }
   [[nodiscard]] std::string node_id() const { return identity_.current()->node_id(); }
-  /// New tokens or certificates. Throws util::Error; then the old ones stay.
-  void reload() { identity_.reload(); }
+  /// New tokens or certificates, and caps. Throws util::Error; then all stays as it was.
+  void reload(const ClusterSection& section);
 
   std::optional<content::SealedLayer> find(const chunk::LayerRef& layer) override;
   void blame(const std::string& claimant, const util::Digest& layer,

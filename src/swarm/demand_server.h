@@ -45,6 +45,8 @@ class DemandServer {
   DemandServer& operator=(const DemandServer&) = delete;
 
   void set_tls(const http::TlsMaterial& material);
+  /// For requests to come.
+  void set_limits(const ServeLimits& limits);
 
  private:
   struct State;

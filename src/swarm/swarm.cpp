@@ -43,16 +43,28 @@ std::vector<std::string> texts(const std::vector<Endpoint>& endpoints) {
   return made;
 }
 
-ServeLimits limits(unsigned requests) {
+/// Of each lane.
+uint64_t upload_of(const SwarmCaps& caps, bool both_lanes) {
+  return both_lanes ? (caps.bulk_rates.upload + 1) / 2 : caps.bulk_rates.upload;
+}
+
+ServeLimits limits(const SwarmCaps& caps, bool both_lanes) {
+  const unsigned requests = caps.max_requests;
   ServeLimits made;
   made.requests = requests;
   made.bulk_requests = std::max(1u, requests * 3 / 4);
   made.per_peer = std::max(4u, requests / 4);
+  made.bulk_rate = upload_of(caps, both_lanes);
   return made;
 }
 
+BulkRates torrent_rates(const SwarmCaps& caps) {
+  return {upload_of(caps, true), caps.bulk_rates.download};
+}
+
 BulkOptions bulk_options(const SwarmOptions& options) {
-  BulkOptions made{options.listen, options.bulk_rates, options.zone, options.cross_zone_rate > 0};
+  BulkOptions made{options.listen, torrent_rates(options.caps), options.zone,
+                   options.caps.cross_zone_rate > 0};
   for (auto& endpoint : made.listen) endpoint.port = options.bulk_port;
   return made;
 }
@@ -86,8 +98,9 @@ struct Swarm::State {
                                         metrics, material(*identity.current()),
                                         identity.current()->issuer_pem());
     server = std::make_unique<DemandServer>(
-        DemandServerOptions{texts(options.listen), options.zone, limits(options.max_requests),
-                            node_id(), bulk_port_of(), options.preheats, &traffic},
+        DemandServerOptions{texts(options.listen), options.zone,
+                            limits(options.caps, bulk != nullptr), node_id(), bulk_port_of(),
+                            options.preheats, &traffic},
         material(*identity.current()), holdings, table, views, metrics);
     discovery = std::make_unique<Discovery>(
         discovery_options(options),
@@ -129,7 +142,7 @@ struct Swarm::State {
     return {options.zone,
             node_id(),
             options.provisional,
-            options.cross_zone_rate,
+            options.caps.cross_zone_rate,
             [this](const chunk::LayerRef& layer) { look_for(layer); },
             &traffic};
   }
@@ -309,6 +322,14 @@ Swarm::Swarm(SwarmOptions options, cluster::IdentityKeeper& identity, Holdings& 
              util::Timers& timers, util::Metrics& metrics)
     : state_(std::make_unique<State>(std::move(options), identity, holdings, timers, metrics)) {}
 Swarm::~Swarm() = default;
+
+void Swarm::set_caps(const SwarmCaps& caps) {
+  state_->source->set_cross_zone_rate(caps.cross_zone_rate);
+  state_->server->set_limits(limits(caps, state_->bulk != nullptr));
+  if (!state_->bulk) return;
+  state_->bulk->set_rates(torrent_rates(caps));
+  state_->bulk->set_same_zone(caps.cross_zone_rate > 0);
+}
 
 chunk::Source& Swarm::source() {
   return *state_->source;

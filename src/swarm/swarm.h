@@ -25,16 +25,22 @@
 
 namespace swarmfs::swarm {
 
+/// What this node gives and takes at most; can be changed while it runs.
+struct SwarmCaps {
+  uint64_t cross_zone_rate = 0;  ///< bytes per second from other zones; 0: no limit
+  unsigned max_requests = 256;   ///< of other nodes, answered at once
+  /// Upload: of bulk on both lanes; where BitTorrent is on, each has half. Download: of BitTorrent.
+  BulkRates bulk_rates;
+};
+
 struct SwarmOptions {
   std::vector<Endpoint> listen;  ///< our demand lane, literal; not empty
   std::vector<Endpoint> peers;   ///< literal addresses and names
   bool dht = true;
   std::string zone;
-  uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
-  bool provisional = true;       ///< members may give bytes that no hash tree covers
-  unsigned max_requests = 256;   ///< of other nodes, answered at once
-  uint16_t bulk_port = 0;  ///< of the BitTorrent exchange, at the addresses of listen; 0: none
-  BulkRates bulk_rates;    ///< of it
+  bool provisional = true;  ///< members may give bytes that no hash tree covers
+  uint16_t bulk_port = 0;   ///< of the BitTorrent exchange, at the addresses of listen; 0: none
+  SwarmCaps caps;           ///< at first
   Preheats* preheats = nullptr;  ///< carries out members' orders; null: they are refused
   /// How often a few of the announced layers are looked after; what is gone is not announced on.
   std::chrono::milliseconds look_over{5'000};
@@ -79,6 +85,8 @@ class Swarm {
   ~Swarm();
   Swarm(const Swarm&) = delete;
   Swarm& operator=(const Swarm&) = delete;
+
+  void set_caps(const SwarmCaps& caps);
 
   [[nodiscard]] chunk::Source& source();
   /// The BitTorrent exchange; null: there is none. To be asked before source().

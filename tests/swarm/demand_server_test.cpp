@@ -371,6 +371,37 @@ TEST_F(DemandServerTest, keeps_room_for_faults_and_gives_it_back) {
   EXPECT_EQ(ask_bytes(kRange, "backfill").status, 206);
 }
 
+TEST_F(DemandServerTest, gives_bulk_no_faster_than_its_cap_and_faults_at_once) {
+  ServeLimits limits;
+  limits.bulk_rate = 1;  // a byte: what the first request overdraws is paid back in half a day
+  serve(limits);
+  EXPECT_EQ(ask_bytes(kRange, "fault").status, 206);
+  EXPECT_EQ(ask_bytes(kRange, "pull").status, 206);
+  for (const char* cls : {"pull", "prefetch", "backfill"})
+    EXPECT_EQ(ask_bytes(kRange, cls).status, 503) << cls;
+  EXPECT_EQ(ask_bytes(kRange, "fault").status, 206);
+  server_->set_limits({});
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ask_bytes(kRange, "pull").status, 206);
+  limits = {};
+  limits.requests = 0;
+  server_->set_limits(limits);
+  EXPECT_EQ(ask_bytes(kRange, "fault").status, 503);
+}
+
+TEST_F(DemandServerTest, what_it_does_not_give_is_not_counted_against_the_cap) {
+  ServeLimits limits;
+  limits.bulk_rate = 1;
+  serve(limits);
+  their_views_.interest(layer_, clock_.now());
+  their_table_.met({"10.0.0.9", 7946}, "other", "");
+  their_views_.heard({"10.0.0.9", 7946}, kRepository, {layer_.digest},
+                     {"", {{layer_.digest, news(true)}}}, clock_.now());
+  const auto all = std::exchange(holdings_.held_->presence, {});
+  EXPECT_EQ(ask_bytes(kRange, "pull", true).status, 503) << "another has it";
+  holdings_.held_->presence = all;
+  EXPECT_EQ(ask_bytes(kRange, "pull").status, 206);
+}
+
 TEST_F(DemandServerTest, answers_with_how_a_read_failed) {
   const std::map<Fault, int> statuses{{Fault::not_found, 404}, {Fault::denied, 403},
                                       {Fault::timed_out, 504}, {Fault::unavailable, 503},
