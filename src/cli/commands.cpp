@@ -178,7 +178,8 @@ void preheat(const Options& options) {
   const json order = {{"reference", options.reference},
                       {"platform", options.platform},
                       {"nodes", options.nodes},
-                      {"zone", options.zone}};
+                      {"zone", options.zone},
+                      {"timeout", options.timeout}};
   const json job = follow(daemon, options, daemon.call("POST", "/v1/preheats", order));
   print(options, job, preheat_text(options.reference, job));
   throw_error_of(job);

@@ -21,7 +21,8 @@ struct Options {
   std::string mount_flags;    ///< as util::mount_flags() takes them
   std::string nodes = "all";  ///< or how many
   std::string zone;
-  std::string target;  ///< of explain, or of status: empty: the whole daemon
+  std::string timeout = "600";  ///< seconds
+  std::string target;           ///< of explain, or of status: empty: the whole daemon
   std::string token_file;
 };
 

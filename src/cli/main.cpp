@@ -80,6 +80,9 @@ void add_preheat(CLI::App& app, cli::Options& options) {
   preheat->add_option("--nodes", options.nodes,
                       "how many, this one included, or all that are known (default: all)");
   preheat->add_option("--zone", options.zone, "only nodes of this zone");
+  preheat->add_option("--timeout", options.timeout,
+                      "seconds: a node that makes no progress for so long, be it busy or stuck, is "
+                      "given up (default: 600)");
 }
 
 void add_status(CLI::App& app, cli::Options& options) {

@@ -310,7 +310,8 @@ ApiAnswer Api::preheat(const ApiRequest& request) {
   const auto body = body_of(request);
   if (!body) return refuse(body.failure());
   const PreheatOrder order{body->value("reference", ""), body->value("platform", ""),
-                           body->value("nodes", "all"), body->value("zone", "")};
+                           body->value("nodes", "all"), body->value("zone", ""),
+                           body->value("timeout", "600")};
   if (order.reference.empty()) return refuse({Fault::invalid, "\"reference\" is missing"});
   return started(mediator_.preheat(order));
 }

@@ -181,6 +181,7 @@ struct PreheatOrder {
   std::string platform;  ///< empty: each node's own
   std::string nodes;     ///< "all", "3"
   std::string zone;      ///< empty: any
+  std::string timeout;   ///< seconds without progress after which a node is given up: "600"
 };
 
 /// What the API needs from the rest of the daemon; daemon implements it. Called on connection

@@ -7,6 +7,8 @@ namespace swarmfs::daemon {
 
 namespace {
 
+constexpr std::chrono::seconds kLeases{5};  ///< between two looks at them
+
 cluster::IdentityFiles identity_files(const Config& config) {
   std::filesystem::create_directories(config.cache_directory);
   return {config.cluster.token_file, config.cluster.ca_file, config.cluster.cert_file,
@@ -50,8 +52,9 @@ ClusterNode::ClusterNode(const Config& config, util::Workers& workers, util::Tim
     : identity_(identity_files(config), timers),
       holdings_(workers),
       preheats_(clock_),
-      orders_(config.cluster.preheat, preheats_),
-      swarm_(swarm_options(config.cluster, orders_), identity_, holdings_, timers, metrics) {}
+      orders_(config.cluster.preheat, preheats_, clock_),
+      swarm_(swarm_options(config.cluster, orders_), identity_, holdings_, timers, metrics),
+      looking_over_(timers.every(kLeases, [this] { preheats_.look_over(); })) {}
 
 void ClusterNode::reload(const ClusterSection& section) {
   identity_.reload();

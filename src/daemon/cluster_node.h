@@ -10,6 +10,7 @@
 #include "daemon/peer_holdings.h"
 #include "daemon/preheat_ledger.h"
 #include "swarm/swarm.h"
+#include "util/operation.h"
 
 namespace swarmfs::daemon {
 
@@ -39,9 +40,10 @@ class ClusterNode final : public content::ClaimSource {
   cluster::IdentityKeeper identity_;  // needs timers
   PeerHoldings holdings_;             // needs workers
   util::SteadyClock clock_;
-  PreheatLedger preheats_;  // needs clock
-  ForeignOrders orders_;    // needs preheats
-  swarm::Swarm swarm_;      // needs identity, holdings, orders, timers
+  PreheatLedger preheats_;        // needs clock
+  ForeignOrders orders_;          // needs preheats
+  swarm::Swarm swarm_;            // needs identity, holdings, orders, timers
+  util::Operation looking_over_;  // needs preheats, timers
 };
 
 }  // namespace swarmfs::daemon

@@ -145,11 +145,13 @@ TEST_F(ApiTest, a_preheat_is_ordered_and_tells_of_each_node) {
   EXPECT_EQ(call("POST", "/v1/preheats", {}, R"({"reference":"small"})")["job"], "preheat-1");
   EXPECT_EQ(answer.status, 202);
   EXPECT_EQ(mediator.preheated.nodes, "all");
+  EXPECT_EQ(mediator.preheated.timeout, "600");
   call("POST", "/v1/preheats", {},
-       R"({"reference":"small","nodes":"3","zone":"a","platform":"linux/arm64"})");
+       R"({"reference":"small","nodes":"3","zone":"a","platform":"linux/arm64","timeout":"9"})");
   EXPECT_EQ(mediator.preheated.reference, "small");
   EXPECT_EQ(mediator.preheated.nodes, "3");
   EXPECT_EQ(mediator.preheated.zone, "a");
+  EXPECT_EQ(mediator.preheated.timeout, "9");
   EXPECT_EQ(mediator.preheated.platform, "linux/arm64");
   const json refused = call("POST", "/v1/preheats", {}, R"({"reference":"small","nodes":"9"})");
   EXPECT_EQ(answer.status, 503);
