@@ -76,6 +76,13 @@ json finish(DaemonClient& daemon, const Options& options, const json& started) {
   return job;
 }
 
+/// A directory by its real path.
+std::string target_of(const Options& options) {
+  std::error_code error;
+  const fs::path path = fs::canonical(options.target, error);
+  return percent_encoded(error ? options.target : path.string());
+}
+
 void take_back(DaemonClient& daemon, const std::string& call) {
   try {
     daemon.call("DELETE", call);
@@ -171,23 +178,27 @@ void preheat(const Options& options) {
   const json order = {{"reference", options.reference},
                       {"platform", options.platform},
                       {"nodes", options.nodes},
-                      {"zone", options.zone}};
+                      {"zone", options.zone},
+                      {"timeout", options.timeout}};
   const json job = follow(daemon, options, daemon.call("POST", "/v1/preheats", order));
   print(options, job, preheat_text(options.reference, job));
   throw_error_of(job);
 }
 
 void status(const Options& options) {
-  const json answer = DaemonClient(options.socket).call("GET", "/v1/status");
-  print(options, answer, status_text(answer));
+  DaemonClient daemon(options.socket);
+  if (!options.target.empty()) {
+    const json swarms = daemon.call("GET", "/v1/swarms?target=" + target_of(options));
+    return print(options, swarms, swarms_text(swarms, true));
+  }
+  json answer = daemon.call("GET", "/v1/status");
+  answer["swarms"] = daemon.call("GET", "/v1/swarms");
+  print(options, answer, status_text(answer) + swarms_text(answer["swarms"], options.verbose));
 }
 
 void explain(const Options& options) {
-  std::error_code error;
-  const fs::path path = fs::canonical(options.target, error);
-  const std::string target = error ? options.target : path.string();
   const json answer =
-      DaemonClient(options.socket).call("GET", "/v1/explain?target=" + percent_encoded(target));
+      DaemonClient(options.socket).call("GET", "/v1/explain?target=" + target_of(options));
   print(options, answer, explain_text(answer));
 }
 

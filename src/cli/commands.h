@@ -14,13 +14,15 @@ struct Options {
   bool quiet = false;
   bool pin = false;
   bool layers = false;
+  bool verbose = false;
   std::string reference;
   std::string directory;
   std::string platform;
   std::string mount_flags;    ///< as util::mount_flags() takes them
   std::string nodes = "all";  ///< or how many
   std::string zone;
-  std::string target;
+  std::string timeout = "600";  ///< seconds
+  std::string target;           ///< of explain, or of status: empty: the whole daemon
   std::string token_file;
 };
 

@@ -80,6 +80,19 @@ void add_preheat(CLI::App& app, cli::Options& options) {
   preheat->add_option("--nodes", options.nodes,
                       "how many, this one included, or all that are known (default: all)");
   preheat->add_option("--zone", options.zone, "only nodes of this zone");
+  preheat->add_option("--timeout", options.timeout,
+                      "seconds: a node that makes no progress for so long, be it busy or stuck, is "
+                      "given up (default: 600)");
+}
+
+void add_status(CLI::App& app, cli::Options& options) {
+  auto* status = add_command(app, options, "status",
+                             "the daemon, its cache, its mounts, and who has what of their layers",
+                             cli::status);
+  status->add_option("TARGET", options.target,
+                     "only the layers of a reference or of a directory's mount, or one layer by "
+                     "the first digits of its digest: every member that has something of it");
+  status->add_flag("-v,--verbose", options.verbose, "all layers and all their members");
 }
 
 void add_cluster(CLI::App& app, cli::Options& options) {
@@ -143,7 +156,7 @@ int run_swarmfs(int count, char** words) {
   add_reference(add_command(app, options, "pull", "bring a whole image into the cache", cli::pull),
                 options);
   add_preheat(app, options);
-  add_command(app, options, "status", "the daemon, its cache and its mounts", cli::status);
+  add_status(app, options);
   add_command(
       app, options, "explain",
       "per layer: lazy or not and why, whether it is sealed, bytes present, who gave and who "

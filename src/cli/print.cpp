@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "util/units.h"
 
 namespace swarmfs::cli {
@@ -94,7 +96,77 @@ std::string layer_state(const json& layer) {
   return layer.value("lazy", false) ? "lazy" : "not lazy";
 }
 
+std::string rate_text(const json& layer, const char* key) {
+  return human_bytes(static_cast<uint64_t>(layer.value(key, 0.0))) + "/s";
+}
+
+/// 99 % where anything is missing.
+std::string percent_text(uint64_t part, uint64_t whole) {
+  return fmt::format("{} %", part >= whole ? 100 : 100 * part / whole);
+}
+
+/// How many members, and how many of them have all of it.
+std::string members_text(const json& layer) {
+  const auto& members = layer.at("members");
+  const auto whole = std::count_if(members.begin(), members.end(), [&](const json& member) {
+    return number(member, "bytes") == number(layer, "size");
+  });
+  return fmt::format("{} ({} whole)", members.size(), whole);
+}
+
+constexpr const char* kSwarmRow = "  {:<19}  {:>8}  {:>5}  {:>14}  {:>6}  {:>11}  {:>11}  {}\n";
+
+std::string swarm_row(const json& layer) {
+  const auto bulk = layer.find("bulk_peers");
+  const bool exchanged = bulk != layer.end() && bulk->is_number();
+  return fmt::format(kSwarmRow, short_digest(layer.value("digest", "")),
+                     human_bytes(number(layer, "size")),
+                     percent_text(number(layer, "bytes"), number(layer, "size")),
+                     members_text(layer), number(layer, "rarest_copies"),
+                     rate_text(layer, "received_per_second"), rate_text(layer, "given_per_second"),
+                     exchanged ? fmt::format("{} peers", bulk->get<uint64_t>()) : "-");
+}
+
+std::string swarm_members(const json& layer) {
+  std::string text;
+  for (const auto& member : layer.at("members")) {
+    const std::string zone = member.value("zone", "");
+    text +=
+        fmt::format("    {}  {}{}  {}{}\n", member.value("endpoint", ""),
+                    short_node(member.value("node_id", "")), zone.empty() ? "" : "  zone " + zone,
+                    percent_text(number(member, "bytes"), number(layer, "size")),
+                    member.value("wants", false) ? ", comes in" : "");
+  }
+  return text;
+}
+
+std::string left_out_text(const json& layers, size_t shown) {
+  if (shown >= layers.size()) return "";
+  uint64_t least = number(layers[shown], "rarest_copies");
+  bool all_here = true;
+  for (size_t i = shown; i < layers.size(); ++i) {
+    least = std::min(least, number(layers[i], "rarest_copies"));
+    all_here = all_here && number(layers[i], "bytes") == number(layers[i], "size");
+  }
+  return fmt::format("  and {} more{}, at least {} copies of each (all: swarmfs status -v)\n",
+                     layers.size() - shown, all_here ? ", all of them whole here" : "", least);
+}
+
 }  // namespace
+
+std::string swarms_text(const json& swarms, bool verbose) {
+  constexpr size_t kShown = 20;
+  const auto& layers = swarms.at("layers");
+  if (layers.empty()) return "";
+  std::string text = fmt::format("swarms    {} layers; {} of {} peers answered\n", layers.size(),
+                                 number(swarms, "answered"), number(swarms, "peers")) +
+                     fmt::format(kSwarmRow, "layer", "size", "here", "members", "copies",
+                                 "received", "given", "BitTorrent");
+  const size_t shown = verbose ? layers.size() : std::min(kShown, layers.size());
+  for (size_t i = 0; i < shown; ++i)
+    text += swarm_row(layers[i]) + (verbose ? swarm_members(layers[i]) : "");
+  return text + left_out_text(layers, shown);
+}
 
 std::string mounts_text(const json& mounts) {
   if (mounts.empty()) return "no image is mounted (try: swarmfs mount REFERENCE DIRECTORY)\n";

@@ -43,6 +43,8 @@ json to_json(const HolderReport& holder) {
 json to_json(const LayerReport& layer);
 json to_json(const MountReport& mount);
 json to_json(const PeerReport& peer);
+json to_json(const SwarmMemberReport& member);
+json to_json(const SwarmReport& swarm);
 json to_json(const PreheatNodeReport& node);
 json to_json(const LeftOutReport& node);
 
@@ -95,6 +97,31 @@ json to_json(const PeerReport& peer) {
   if (peer.p95_ms) made["p95_ms"] = *peer.p95_ms;
   if (peer.bytes_per_second) made["bytes_per_second"] = *peer.bytes_per_second;
   return made;
+}
+
+json to_json(const SwarmMemberReport& member) {
+  return {{"endpoint", member.endpoint}, {"node_id", member.node_id}, {"zone", member.zone},
+          {"bytes", member.bytes},       {"wants", member.wants},     {"sealed", member.sealed}};
+}
+
+json to_json(const SwarmReport& swarm) {
+  return {{"digest", swarm.digest},
+          {"size", swarm.size},
+          {"bytes", swarm.bytes},
+          {"members", to_json(swarm.members)},
+          {"chunks", swarm.chunks},
+          {"rarest_copies", swarm.rarest_copies},
+          {"rarest_chunks", swarm.rarest_chunks},
+          {"received_per_second", swarm.received_per_second},
+          {"given_per_second", swarm.given_per_second},
+          {"bulk_peers", swarm.bulk_peers ? json(*swarm.bulk_peers) : json()}};
+}
+
+json to_json(const SwarmsReport& report) {
+  return {{"peers", report.peers},
+          {"asked", report.asked},
+          {"answered", report.answered},
+          {"layers", to_json(report.layers)}};
 }
 
 json to_json(const ClusterReport& cluster) {
@@ -229,6 +256,7 @@ ApiAnswer Api::route(const ApiRequest& request) {
   if (call == "GET /v1/mounts") return mounts(query(request, "reference"));
   if (call == "GET /v1/layers") return ok({{"layers", to_json(mediator_.layers())}});
   if (call == "GET /v1/peers") return ok({{"peers", to_json(mediator_.peers())}});
+  if (call == "GET /v1/swarms") return answer_with(mediator_.swarms(query(request, "target")));
   if (call == "GET /v1/explain") return answer_with(mediator_.explain(query(request, "target")));
   if (call == "GET /metrics")
     return {200, "text/plain; version=0.0.4; charset=utf-8", mediator_.metrics()};
@@ -282,7 +310,8 @@ ApiAnswer Api::preheat(const ApiRequest& request) {
   const auto body = body_of(request);
   if (!body) return refuse(body.failure());
   const PreheatOrder order{body->value("reference", ""), body->value("platform", ""),
-                           body->value("nodes", "all"), body->value("zone", "")};
+                           body->value("nodes", "all"), body->value("zone", ""),
+                           body->value("timeout", "600")};
   if (order.reference.empty()) return refuse({Fault::invalid, "\"reference\" is missing"});
   return started(mediator_.preheat(order));
 }

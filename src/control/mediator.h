@@ -114,6 +114,38 @@ struct PeerReport {
   unsigned in_flight = 0;
 };
 
+/// A member of a layer's swarm.
+struct SwarmMemberReport {
+  std::string endpoint;
+  std::string node_id;
+  std::string zone;
+  uint64_t bytes = 0;  ///< of the layer that it has, or has on their way from the registry
+  bool wants = false;  ///< it is bringing the layer in
+  bool sealed = false;
+};
+
+/// Who has what of a layer.
+struct SwarmReport {
+  std::string digest;
+  uint64_t size = 0;
+  uint64_t bytes = 0;  ///< here, as of a member
+  std::vector<SwarmMemberReport> members;
+  uint64_t chunks = 0;             ///< of the layer
+  uint64_t rarest_copies = 0;      ///< nodes, this one included, that have the rarest chunk
+  uint64_t rarest_chunks = 0;      ///< chunks with so few copies
+  double received_per_second = 0;  ///< bytes, from members; smoothed
+  double given_per_second = 0;
+  std::optional<uint64_t> bulk_peers;  ///< by BitTorrent; empty: it is not exchanged so
+};
+
+/// What members answered when they were asked just now.
+struct SwarmsReport {
+  uint64_t peers = 0;  ///< that can be asked
+  uint64_t asked = 0;
+  uint64_t answered = 0;
+  std::vector<SwarmReport> layers;  ///< unfinished ones first, then those with the fewest copies
+};
+
 struct ClusterReport {
   std::string node_id;
   std::string zone;
@@ -149,6 +181,7 @@ struct PreheatOrder {
   std::string platform;  ///< empty: each node's own
   std::string nodes;     ///< "all", "3"
   std::string zone;      ///< empty: any
+  std::string timeout;   ///< seconds without progress after which a node is given up: "600"
 };
 
 /// What the API needs from the rest of the daemon; daemon implements it. Called on connection
@@ -163,6 +196,9 @@ class Mediator {
   virtual std::vector<LayerReport> layers() = 0;
   /// Empty as well where no peers are configured.
   virtual std::vector<PeerReport> peers() = 0;
+  /// Empty target: layers in use here, and those whose members are looked for; else a reference,
+  /// the directory of a mount or a layer's digest (its first digits will do). Asks members.
+  virtual util::Outcome<SwarmsReport> swarms(const std::string& target) = 0;
   /// These return the job that was started (or joined).
   virtual util::Outcome<std::string> mount(const MountOrder& order) = 0;
   virtual util::Outcome<std::string> pull(const std::string& reference,

@@ -7,6 +7,8 @@ namespace swarmfs::daemon {
 
 namespace {
 
+constexpr std::chrono::seconds kLeases{5};  ///< between two looks at them
+
 cluster::IdentityFiles identity_files(const Config& config) {
   std::filesystem::create_directories(config.cache_directory);
   return {config.cluster.token_file, config.cluster.ca_file, config.cluster.cert_file,
@@ -23,6 +25,12 @@ std::vector<swarm::Endpoint> endpoints(const std::vector<std::string>& texts) {
   return made;
 }
 
+swarm::SwarmCaps caps_of(const ClusterSection& section) {
+  return {section.cross_zone_rate,
+          section.max_peer_requests,
+          {section.bulk_upload, section.bulk_download}};
+}
+
 swarm::SwarmOptions swarm_options(const ClusterSection& section, swarm::Preheats& orders) {
   swarm::SwarmOptions made;
   made.listen = endpoints(section.listen);
@@ -30,12 +38,10 @@ swarm::SwarmOptions swarm_options(const ClusterSection& section, swarm::Preheats
   for (const auto& name : endpoints(section.dns)) made.peers.push_back(name);
   made.dht = section.dht;
   made.zone = section.zone;
-  made.cross_zone_rate = section.cross_zone_rate;
   made.provisional = section.provisional == Provisional::cluster;
-  made.max_requests = section.max_peer_requests;
   made.bulk_port = static_cast<uint16_t>(section.bulk_port);
   if (!section.preheat.empty()) made.preheats = &orders;
-  made.bulk_rates = {section.bulk_upload, section.bulk_download};
+  made.caps = caps_of(section);
   return made;
 }
 
@@ -46,8 +52,14 @@ ClusterNode::ClusterNode(const Config& config, util::Workers& workers, util::Tim
     : identity_(identity_files(config), timers),
       holdings_(workers),
       preheats_(clock_),
-      orders_(config.cluster.preheat, preheats_),
-      swarm_(swarm_options(config.cluster, orders_), identity_, holdings_, timers, metrics) {}
+      orders_(config.cluster.preheat, preheats_, clock_),
+      swarm_(swarm_options(config.cluster, orders_), identity_, holdings_, timers, metrics),
+      looking_over_(timers.every(kLeases, [this] { preheats_.look_over(); })) {}
+
+void ClusterNode::reload(const ClusterSection& section) {
+  identity_.reload();
+  swarm_.set_caps(caps_of(section));
+}
 
 registry::AskFellows ClusterNode::fellows() const {
   return [views = swarm_.registries()](const std::string& host) -> registry::Fellows {

@@ -10,6 +10,7 @@
 #include "daemon/peer_holdings.h"
 #include "daemon/preheat_ledger.h"
 #include "swarm/swarm.h"
+#include "util/operation.h"
 
 namespace swarmfs::daemon {
 
@@ -28,8 +29,8 @@ class ClusterNode final : public content::ClaimSource {
   /// What other nodes do with registries. Outlives this node.
   [[nodiscard]] registry::AskFellows fellows() const;
   [[nodiscard]] std::string node_id() const { return identity_.current()->node_id(); }
-  /// New tokens or certificates. Throws util::Error; then the old ones stay.
-  void reload() { identity_.reload(); }
+  /// New tokens or certificates, and caps. Throws util::Error; then all stays as it was.
+  void reload(const ClusterSection& section);
 
   std::optional<content::SealedLayer> find(const chunk::LayerRef& layer) override;
   void blame(const std::string& claimant, const util::Digest& layer,
@@ -41,9 +42,10 @@ class ClusterNode final : public content::ClaimSource {
   cluster::IdentityKeeper identity_;  // needs timers
   PeerHoldings holdings_;             // needs workers
   util::SteadyClock clock_;
-  PreheatLedger preheats_;  // needs clock
-  ForeignOrders orders_;    // needs preheats
-  swarm::Swarm swarm_;      // needs identity, holdings, orders, timers
+  PreheatLedger preheats_;        // needs clock
+  ForeignOrders orders_;          // needs preheats
+  swarm::Swarm swarm_;            // needs identity, holdings, orders, timers
+  util::Operation looking_over_;  // needs preheats, timers
 };
 
 }  // namespace swarmfs::daemon

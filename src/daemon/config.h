@@ -64,9 +64,9 @@ struct ClusterSection {
   unsigned max_peer_requests = 256;  ///< that are answered at once
   std::vector<std::string> preheat;  ///< registries from which members may order what we pull
   unsigned bulk_port = 0;            ///< of the BitTorrent exchange; 0: none
-  uint64_t bulk_upload = 0;          ///< of it: bytes per second; 0: no limit
-  uint64_t bulk_download = 0;
-  unsigned identity_line = 0;  ///< where the file names the identity, for messages
+  uint64_t bulk_upload = 0;          ///< bytes per second of bulk, on both lanes; 0: no limit
+  uint64_t bulk_download = 0;        ///< of the BitTorrent exchange
+  unsigned identity_line = 0;        ///< where the file names the identity, for messages
 
   [[nodiscard]] bool has_identity() const { return !token_file.empty() || !ca_file.empty(); }
 };

@@ -205,15 +205,15 @@ void Daemon::bring_back_mounts() {
 void Daemon::reload(const Config& config) {
   // What may throw comes first.
   auto registries = registry_options(config);
-  if (node_) node_->reload();
+  if (node_) node_->reload(config.cluster);
   registry_.reload(std::move(registries));
   util::log::set_level(config.log_level);
   cache_.set_limits(config.cache_quota, config.cache_high_watermark, config.cache_low_watermark);
   fetcher_.set_fault_timeout(config.fault_timeout);
   front_->set_fault_timeout(config.fault_timeout);
   util::log::info(
-      "reloaded: log level, credentials, registries, the cluster's identity, cache limits and "
-      "fault_timeout; other settings need a restart");
+      "reloaded: log level, credentials, registries, the cluster's identity, cross_zone_rate, "
+      "max_peer_requests, [bulk], cache limits and fault_timeout; other settings need a restart");
 }
 
 }  // namespace swarmfs::daemon

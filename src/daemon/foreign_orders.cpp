@@ -18,7 +18,12 @@ util::Outcome<util::Done> ForeignOrders::begin(const swarm::PreheatOrder& order,
     return util::Failure{util::Fault::denied, "this node preheats nothing of " + parsed->registry +
                                                   " for others: its [cluster] preheat names no "
                                                   "such registry"};
-  return ledger_.begin(order, reference, platform);
+  if (ledger_.look(order)) return util::Done{};  // said again
+  if (!allowance_.lock()->open(order.node_id, clock_.now()))
+    return util::Failure{util::Fault::unavailable, "busy: too many orders of one node; try later"};
+  auto begun = ledger_.begin(order, reference, platform);
+  if (begun) allowance_.lock()->take(order.node_id, clock_.now());
+  return begun;
 }
 
 }  // namespace swarmfs::daemon

@@ -41,6 +41,19 @@ Outcome<oci::Platform> platform_of(const std::string& text) {
   return text.empty() ? oci::Platform::host() : oci::Platform::parse(text);
 }
 
+/// Each once.
+std::vector<chunk::LayerRef> layers_of(const image::ImageRecord& record) {
+  const auto& reference = record.reference;
+  std::map<util::Digest, chunk::LayerRef> made;
+  for (const auto& layer : record.layers)
+    made.insert_or_assign(
+        layer.digest,
+        chunk::LayerRef{layer.digest, layer.size, {{reference.registry, reference.repository}}});
+  std::vector<chunk::LayerRef> list;
+  for (auto& [digest, layer] : made) list.push_back(std::move(layer));
+  return list;
+}
+
 const char* to_string(image::Job::State state) {
   switch (state) {
     case image::Job::State::running:
@@ -124,6 +137,39 @@ control::StatusReport Mediator::status() {
 
 std::vector<control::PeerReport> Mediator::peers() {
   return neighbours_.peers();
+}
+
+std::vector<chunk::LayerRef> Mediator::layers_in_swarms() const {
+  std::map<util::Digest, chunk::LayerRef> made;
+  for (auto& layer : neighbours_.interesting()) made.emplace(layer.digest, std::move(layer));
+  for (const auto& [digest, layer] : images_.layers())
+    made.emplace(digest, layer.second->bytes->with_origins());
+  std::vector<chunk::LayerRef> list;
+  for (auto& [digest, layer] : made) list.push_back(std::move(layer));
+  return list;
+}
+
+std::optional<image::ImageRecord> Mediator::record_of(const std::string& target) {
+  for (const auto& record : images_.mounted())
+    for (const auto& mount : record.mounts)
+      if (mount.directory == target) return record;
+  const auto reference = oci::Reference::parse(target);
+  const auto remembered = reference ? images_.remembered(*reference) : std::nullopt;
+  return remembered ? std::optional(remembered->record) : std::nullopt;
+}
+
+Outcome<control::SwarmsReport> Mediator::swarms(const std::string& target) {
+  auto layers = layers_in_swarms();
+  if (target.empty()) return neighbours_.swarms(layers);
+  if (const auto record = record_of(target)) return neighbours_.swarms(layers_of(*record));
+  std::erase_if(layers, [&](const auto& layer) {
+    return !layer.digest.to_string().starts_with(target) && !layer.digest.hex().starts_with(target);
+  });
+  if (!layers.empty()) return neighbours_.swarms(layers);
+  return Failure{Fault::not_found, "'" + target +
+                                       "' is neither an image that was mounted or pulled here, nor "
+                                       "the directory of a mount, nor a layer that is in use (see: "
+                                       "swarmfs ls)"};
 }
 
 std::vector<LayerReport> Mediator::report_layers(const image::Image& image) const {

@@ -27,6 +27,7 @@ class Mediator final : public control::Mediator {
   util::Outcome<std::vector<control::MountReport>> mounts_of(const std::string& reference) override;
   std::vector<control::LayerReport> layers() override;
   std::vector<control::PeerReport> peers() override;
+  util::Outcome<control::SwarmsReport> swarms(const std::string& target) override;
   util::Outcome<std::string> mount(const control::MountOrder& order) override;
   util::Outcome<std::string> pull(const std::string& reference,
                                   const std::string& platform) override;
@@ -47,6 +48,9 @@ class Mediator final : public control::Mediator {
   [[nodiscard]] control::LayerReport report_stored(const util::Digest& digest, uint64_t size);
   [[nodiscard]] control::ExplainReport report_remembered(
       const image::ImageLibrary::Remembered& remembered);
+  /// What was mounted or pulled as this reference, or is mounted on this directory.
+  [[nodiscard]] std::optional<image::ImageRecord> record_of(const std::string& target);
+  [[nodiscard]] std::vector<chunk::LayerRef> layers_in_swarms() const;
   [[nodiscard]] std::vector<control::LayerReport> report_layers(const image::Image& image) const;
 
   image::ImageLibrary& images_;

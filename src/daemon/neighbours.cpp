@@ -3,8 +3,6 @@
 
 #include "daemon/neighbours.h"
 
-#include "daemon/peer_report.h"
-
 namespace swarmfs::daemon {
 
 std::vector<control::PeerReport> ClusterNeighbours::peers() const {

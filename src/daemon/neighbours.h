@@ -9,10 +9,11 @@
 
 #include "control/mediator.h"
 #include "daemon/cluster_node.h"
+#include "daemon/peer_report.h"
 
 namespace swarmfs::daemon {
 
-/// What the control API is told of the other nodes. Any thread; does not block.
+/// What the control API is told of the other nodes. Any thread; does not block, but for swarms().
 class Neighbours {
  public:
   virtual ~Neighbours() = default;
@@ -21,6 +22,11 @@ class Neighbours {
   [[nodiscard]] virtual std::vector<control::HolderReport> holders(const util::Digest& layer,
                                                                    uint64_t size) const = 0;
   [[nodiscard]] virtual std::optional<control::ClusterReport> cluster() const = 0;
+  /// Layers whose members are looked for.
+  [[nodiscard]] virtual std::vector<chunk::LayerRef> interesting() const = 0;
+  /// Asks members: blocks, a second at most.
+  [[nodiscard]] virtual control::SwarmsReport swarms(
+      const std::vector<chunk::LayerRef>& layers) const = 0;
 };
 
 /// Of a node without a cluster.
@@ -31,6 +37,8 @@ class NoNeighbours final : public Neighbours {
     return {};
   }
   std::optional<control::ClusterReport> cluster() const override { return {}; }
+  std::vector<chunk::LayerRef> interesting() const override { return {}; }
+  control::SwarmsReport swarms(const std::vector<chunk::LayerRef>&) const override { return {}; }
 };
 
 /// Of a member. `node` must outlive it.
@@ -42,6 +50,10 @@ class ClusterNeighbours final : public Neighbours {
   std::vector<control::HolderReport> holders(const util::Digest& layer,
                                              uint64_t size) const override;
   std::optional<control::ClusterReport> cluster() const override;
+  std::vector<chunk::LayerRef> interesting() const override { return node_.swarm().interesting(); }
+  control::SwarmsReport swarms(const std::vector<chunk::LayerRef>& layers) const override {
+    return report_of(node_.swarm().look(layers));
+  }
 
  private:
   const ClusterNode& node_;

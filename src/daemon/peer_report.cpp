@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <tuple>
 
 namespace swarmfs::daemon {
 
@@ -15,6 +16,28 @@ namespace {
 std::optional<double> milliseconds(util::Duration duration) {
   if (duration.count() == 0) return std::nullopt;
   return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+uint64_t bytes_of(uint64_t blocks, uint64_t size) {
+  return std::min(blocks * chunk::kBlockSize, size);
+}
+
+control::SwarmReport report_swarm(const swarm::LayerSwarm& swarm) {
+  const uint64_t size = swarm.layer.size;
+  control::SwarmReport made;
+  made.digest = swarm.layer.digest.to_string();
+  made.size = size;
+  made.bytes = bytes_of(swarm.blocks, size);
+  for (const auto& member : swarm.members)
+    made.members.push_back({member.endpoint.to_string(), member.node_id, member.zone,
+                            bytes_of(member.blocks.count(), size), member.wants, member.sealed});
+  made.chunks = swarm.copies.chunks;
+  made.rarest_copies = swarm.copies.rarest;
+  made.rarest_chunks = swarm.copies.as_rare;
+  made.received_per_second = swarm.rates.received;
+  made.given_per_second = swarm.rates.given;
+  made.bulk_peers = swarm.bulk_peers;
+  return made;
 }
 
 }  // namespace
@@ -46,8 +69,18 @@ std::vector<control::HolderReport> holders_of(const std::vector<swarm::LayerView
   std::vector<control::HolderReport> made;
   for (const auto& member : members)
     if (member.blocks > 0)
-      made.push_back(
-          {member.endpoint.to_string(), std::min(member.blocks * chunk::kBlockSize, size)});
+      made.push_back({member.endpoint.to_string(), bytes_of(member.blocks, size)});
+  return made;
+}
+
+control::SwarmsReport report_of(const swarm::SwarmsView& view) {
+  control::SwarmsReport made{view.known, view.asked, view.answered, {}};
+  for (const auto& swarm : view.layers) made.layers.push_back(report_swarm(swarm));
+  std::sort(made.layers.begin(), made.layers.end(), [](const auto& a, const auto& b) {
+    const bool a_whole = a.bytes == a.size, b_whole = b.bytes == b.size;
+    return std::tie(a_whole, a.rarest_copies, a.digest) <
+           std::tie(b_whole, b.rarest_copies, b.digest);
+  });
   return made;
 }
 

@@ -71,6 +71,27 @@ Outcome<Done> PreheatLedger::begin(const PreheatOrder& order, const std::string&
   return Done{};
 }
 
+void PreheatLedger::look_over() {
+  const std::shared_lock held(connection_);
+  settle();
+  for (const auto& pull : end_leases()) pull->cancel();
+}
+
+std::vector<std::shared_ptr<const PreheatLedger::Pull>> PreheatLedger::end_leases() {
+  std::vector<std::shared_ptr<const Pull>> unwanted;
+  const auto now = clock_.now();
+  auto entries = entries_.lock();
+  for (auto& entry : *entries) {
+    if (entry.ended || entry.orders.empty()) continue;
+    std::erase_if(entry.orders, [&](const auto& order) { return now - order.second > kLease; });
+    if (!entry.orders.empty()) continue;
+    util::log::info("preheat {}: ends, since nobody asked about it for {} s", entry.image,
+                    kLease.count());
+    if (entry.pull) unwanted.push_back(entry.pull);
+  }
+  return unwanted;
+}
+
 /// Notes which pulls have ended, and forgets those that ended long ago.
 void PreheatLedger::settle() {
   std::vector<std::shared_ptr<const Pull>> ended;
@@ -94,7 +115,11 @@ Outcome<std::optional<PreheatLedger::Entries::iterator>> PreheatLedger::enter(
     const PreheatOrder& order, const std::string& image) {
   using Entered = std::optional<Entries::iterator>;
   auto entries = entries_.lock();
-  if (find(*entries, order) != entries->end()) return Entered();
+  const auto now = clock_.now();
+  if (const auto known = find(*entries, order); known != entries->end()) {
+    known->orders[order] = now;
+    return Entered();
+  }
   size_t running = 0;
   for (auto& entry : *entries) {
     if (entry.ended) continue;
@@ -102,7 +127,7 @@ Outcome<std::optional<PreheatLedger::Entries::iterator>> PreheatLedger::enter(
     if (entry.image != image || entry.orders.empty()) continue;
     if (entry.orders.size() >= kMostOrders)
       return Failure{Fault::unavailable, "busy: too many ordered this image"};
-    entry.orders.insert(order);
+    entry.orders.emplace(order, now);
     return Entered();
   }
   if (running >= kMostRunning)
@@ -111,7 +136,7 @@ Outcome<std::optional<PreheatLedger::Entries::iterator>> PreheatLedger::enter(
   if (entries->size() >= kMostRemembered)
     entries->erase(std::find_if(entries->begin(), entries->end(),
                                 [](const Entry& entry) { return entry.ended.has_value(); }));
-  entries->push_back({image, {order}, nullptr, {}});
+  entries->push_back({image, {{order, now}}, nullptr, {}});
   return Entered(std::prev(entries->end()));
 }
 
@@ -137,6 +162,7 @@ Outcome<PreheatState> PreheatLedger::look(const PreheatOrder& order) {
     auto entries = entries_.lock();
     const auto entry = find(*entries, order);
     if (entry == entries->end()) return no_order();
+    entry->orders[order] = clock_.now();
     pull = entry->pull;
   }
   return pull ? pull->look() : PreheatState{};

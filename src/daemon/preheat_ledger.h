@@ -5,11 +5,12 @@
 
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <shared_mutex>
 #include <string>
+#include <vector>
 
 #include "oci/platform.h"
 #include "oci/reference.h"
@@ -20,14 +21,16 @@
 namespace swarmfs::daemon {
 
 /// What this node preheats, for members and for itself, and who ordered it: orders of the same
-/// image share one pull, at most two pulls run, eight are remembered. It exists before that which
-/// pulls: until connect() and from disconnect() on all orders are refused. Any thread.
+/// image share one pull, at most two pulls run, eight are remembered. An order that is not asked
+/// about for kLease ends like one that is taken back: who ordered has gone. It exists before that
+/// which pulls: until connect() and from disconnect() on all orders are refused. Any thread.
 class PreheatLedger final : public swarm::Preheats {
  public:
   static constexpr size_t kMostRunning = 2;
   static constexpr size_t kMostRemembered = 8;
   static constexpr size_t kMostOrders = 64;  ///< of one pull
   static constexpr std::chrono::minutes kRemembered{5};
+  static constexpr std::chrono::seconds kLease{60};
 
   /// A pull that was started.
   struct Pull {
@@ -42,6 +45,9 @@ class PreheatLedger final : public swarm::Preheats {
   /// Forgets all; returns when no call uses a pull any more.
   void disconnect();
 
+  /// Ends what nobody asks about any more. To be called every few seconds.
+  void look_over();
+
   util::Outcome<util::Done> begin(const swarm::PreheatOrder& order, const std::string& reference,
                                   const std::string& platform) override;
   util::Outcome<swarm::PreheatState> look(const swarm::PreheatOrder& order) override;
@@ -49,14 +55,16 @@ class PreheatLedger final : public swarm::Preheats {
 
  private:
   struct Entry {
-    std::string image;  ///< reference and platform
-    std::set<swarm::PreheatOrder> orders;
-    std::shared_ptr<const Pull> pull;  ///< null: about to start
+    std::string image;                                       ///< reference and platform
+    std::map<swarm::PreheatOrder, util::SteadyTime> orders;  ///< and when it was last heard
+    std::shared_ptr<const Pull> pull;                        ///< null: about to start
     std::optional<util::SteadyTime> ended;
   };
   using Entries = std::list<Entry>;  ///< oldest first
 
   void settle();
+  /// Pulls whose last order has ended by now.
+  [[nodiscard]] std::vector<std::shared_ptr<const Pull>> end_leases();
   /// The new entry; nothing: it was ordered already and joined.
   util::Outcome<std::optional<Entries::iterator>> enter(const swarm::PreheatOrder& order,
                                                         const std::string& image);

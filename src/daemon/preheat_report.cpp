@@ -50,6 +50,13 @@ void add(control::JobReport& sum, const PreheatState& node) {
   sum.bytes_done += node.bytes_done;
 }
 
+std::optional<int64_t> number_in(const std::string& text) {
+  int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && stop == end ? std::optional(value) : std::nullopt;
+}
+
 }  // namespace
 
 PreheatState preheat_state(const image::Job::View& pull) {
@@ -81,13 +88,20 @@ control::JobReport report_of(const PreheatRun::View& run,
 
 util::Outcome<swarm::PreheatWish> wish_of(const control::PreheatOrder& order) {
   if (order.nodes == "all") return swarm::PreheatWish{{}, order.zone};
-  size_t nodes = 0;
-  const char* end = order.nodes.data() + order.nodes.size();
-  const auto [stop, error] = std::from_chars(order.nodes.data(), end, nodes);
-  if (error != std::errc() || stop != end || nodes == 0)
+  const auto nodes = number_in(order.nodes);
+  if (!nodes || *nodes <= 0)
     return Failure{Fault::invalid,
                    "nodes: '" + order.nodes + "' is neither a number from 1 on nor \"all\""};
-  return swarm::PreheatWish{nodes, order.zone};
+  return swarm::PreheatWish{static_cast<size_t>(*nodes), order.zone};
+}
+
+util::Outcome<std::chrono::seconds> patience_of(const control::PreheatOrder& order) {
+  constexpr std::chrono::seconds kLongest = std::chrono::hours(24 * 7);
+  const auto seconds = number_in(order.timeout);
+  if (!seconds || *seconds < 1 || *seconds > kLongest.count())
+    return Failure{Fault::invalid,
+                   "timeout: '" + order.timeout + "' is not a number of seconds from 1 to 604800"};
+  return std::chrono::seconds(*seconds);
 }
 
 }  // namespace swarmfs::daemon

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -22,5 +23,7 @@ control::JobReport report_of(const swarm::PreheatRun::View& run,
 
 /// "all", "3". Fault::invalid: neither.
 util::Outcome<swarm::PreheatWish> wish_of(const control::PreheatOrder& order);
+/// "600". Fault::invalid: no number of seconds from 1 to a week.
+util::Outcome<std::chrono::seconds> patience_of(const control::PreheatOrder& order);
 
 }  // namespace swarmfs::daemon

@@ -39,12 +39,15 @@ Outcome<std::string> Preheater::start(const control::PreheatOrder& order) {
                        order.reference};
   const auto wish = wish_of(order);
   if (!wish) return wish.failure();
+  const auto patience = patience_of(order);
+  if (!patience) return patience.failure();
   auto self = place_;
   self.node_id = node_->node_id();
   auto choice = swarm::choose_to_preheat(self, node_->swarm().peers(), *wish);
   if (!choice) return choice.failure();
   if (!make_room()) return Failure{Fault::unavailable, "too many preheats are running"};
   swarm::PreheatPlan plan{order.reference, order.platform, std::move(choice->members), {}};
+  plan.pace.patience = *patience;
   plan.pace.look = std::max<util::Duration>(kLookEvery, kPerNode * plan.members.size());
   auto known = std::make_shared<Known>();
   known->left_out = std::move(choice->left_out);

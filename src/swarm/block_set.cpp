@@ -24,8 +24,11 @@ void BlockSet::remove(chunk::BlockRange blocks) {
 
 bool BlockSet::has(chunk::BlockRange blocks) const {
   if (blocks.end() > count_) return false;
-  for (uint64_t i = blocks.first; i < blocks.end(); ++i)
-    if (!test(i)) return false;
+  for (uint64_t i = blocks.first; i < blocks.end();) {
+    const bool whole_byte = i % 8 == 0 && blocks.end() - i >= 8;
+    if (whole_byte ? bytes_[i / 8] != 0xff : !test(i)) return false;
+    i += whole_byte ? 8 : 1;
+  }
   return true;
 }
 

@@ -37,6 +37,7 @@ BulkLane::BulkLane(BulkOptions options, Holdings& holdings, PeerTable& table, La
       views_(views),
       meters_(metrics),
       ca_pem_(std::move(ca_pem)),
+      same_zone_(options_.same_zone),
       session_(torrent_options(options_, material), meters_,
                [this](const std::string& address, const util::Digest& layer,
                       const std::string& why) { on_liar(address, layer, why); }),
@@ -70,7 +71,22 @@ uint16_t BulkLane::asked(const util::Digest& layer) {
 void BulkLane::set_identity(const http::TlsMaterial& material, const std::string& ca_pem) {
   session_.set_tls(material);
   *ca_pem_.lock() = ca_pem;
-  identity_changed_ = true;
+  begin_anew_ = true;
+}
+
+std::optional<unsigned> BulkLane::peers(const util::Digest& layer) const {
+  auto state = state_.lock();
+  const auto found = state->entries.find(layer);
+  if (found == state->entries.end()) return std::nullopt;
+  return found->second.layer->availability.summary().peers;
+}
+
+LayerTraffic::Rates BulkLane::rates(const util::Digest& layer) const {
+  return meters_.traffic.of(layer, now());
+}
+
+void BulkLane::set_same_zone(bool same_zone) {
+  if (same_zone_.exchange(same_zone) != same_zone) begin_anew_ = true;
 }
 
 void BulkLane::order_look() {
@@ -84,7 +100,7 @@ void BulkLane::order_look() {
 void BulkLane::look() {
   std::set<util::Digest> known;
   for (const auto& [digest, entry] : state_.lock()->entries) known.insert(digest);
-  if (identity_changed_.exchange(false))
+  if (begin_anew_.exchange(false))
     for (const auto& digest : std::exchange(known, {})) drop(digest);
   const auto here = wanted();
   auto all = asked_lately();
@@ -156,7 +172,7 @@ std::vector<Endpoint> BulkLane::strangers_to(const TorrentLayer& layer) const {
   for (const auto& member : views_.members(layer.ref().digest, {}, now())) {
     const auto peer = table_.find(member.endpoint);
     if (member.bulk_port == 0 || !peer || !peer->banned.empty()) continue;
-    if (options_.same_zone && peer->zone != options_.zone) continue;
+    if (same_zone_ && peer->zone != options_.zone) continue;
     if (layer.availability.is_connected(member.endpoint.address)) continue;
     made.push_back({member.endpoint.address, member.bulk_port});
   }

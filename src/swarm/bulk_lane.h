@@ -25,7 +25,7 @@ struct BulkOptions {
   std::vector<Endpoint> listen;  ///< literal; not empty, all with the same port
   BulkRates rates;
   std::string zone;        ///< ours
-  bool same_zone = false;  ///< connects to nobody of another zone
+  bool same_zone = false;  ///< at first, see set_same_zone()
 };
 
 /// Which layers this node exchanges by BitTorrent, and with whom: sealed ones of public
@@ -49,6 +49,13 @@ class BulkLane {
   uint16_t asked(const util::Digest& layer);
   /// `ca_pem`: the one CA that issued our certificate; only who has it of the same CA meets us.
   void set_identity(const http::TlsMaterial& material, const std::string& ca_pem);
+  void set_rates(BulkRates rates) { session_.set_rates(rates); }
+  /// Connects to nobody of another zone. A change ends all connections; they are made anew.
+  void set_same_zone(bool same_zone);
+  /// Peers that are connected for the layer; empty: it is not exchanged here.
+  [[nodiscard]] std::optional<unsigned> peers(const util::Digest& layer) const;
+  /// What BitTorrent brings and takes of it.
+  [[nodiscard]] LayerTraffic::Rates rates(const util::Digest& layer) const;
   /// See PeerTable::pardon.
   void pardon(const util::Digest& layer) { session_.pardon(layer); }
 
@@ -81,7 +88,8 @@ class BulkLane {
   LayerViews& views_;
   BulkMeters meters_;
   util::Sync<std::string> ca_pem_;
-  std::atomic<bool> identity_changed_{false};
+  std::atomic<bool> same_zone_;
+  std::atomic<bool> begin_anew_{false};  ///< all torrents
   std::atomic<bool> looking_{false};
   util::Sync<State> state_;
   util::Workers deliveries_{1};

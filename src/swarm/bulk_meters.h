@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "swarm/layer_traffic.h"
 #include "util/metrics.h"
 
 namespace swarmfs::swarm {
@@ -29,6 +30,7 @@ struct BulkMeters {
   util::Metrics::Counter& injected;
   util::Metrics::Counter& lies;
   util::Metrics::Gauge& torrents;
+  LayerTraffic traffic;  ///< bytes received and sent, of each layer
 };
 
 }  // namespace swarmfs::swarm

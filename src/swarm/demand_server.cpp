@@ -73,6 +73,8 @@ std::optional<Endpoint> asker_endpoint(const PeerRequest& request) {
 
 struct DemandServer::State {
   struct Load {
+    ServeLimits limits;
+    util::TokenBucket bulk;
     ServeLoad total;
     std::map<std::string, unsigned> by_peer;
     std::map<uint64_t, util::Operation> reads;
@@ -99,7 +101,8 @@ struct DemandServer::State {
         served(metrics.counter("swarmfs_peer_served_bytes_total", "Bytes given to other nodes")),
         shed(metrics.counter("swarmfs_peer_shed_total", "Requests of peers sent elsewhere")),
         refused(metrics.counter("swarmfs_peer_refused_total",
-                                "Requests of peers for what they may not have")) {
+                                "Requests of peers for what they may not have")),
+        load(fresh_load(options.limits)) {
     http::PeerServerOptions server_options;
     server_options.addresses = options.listen;
     server = std::make_unique<http::PeerServer>(
@@ -119,6 +122,21 @@ struct DemandServer::State {
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
+
+  static Load fresh_load(const ServeLimits& limits) {
+    return {
+        limits,
+        util::TokenBucket(static_cast<double>(limits.bulk_rate), std::chrono::steady_clock::now()),
+        {},
+        {},
+        {}};
+  }
+  void set_limits(const ServeLimits& limits) {
+    auto locked = load.lock();
+    locked->limits = limits;
+    locked->bulk =
+        util::TokenBucket(static_cast<double>(limits.bulk_rate), std::chrono::steady_clock::now());
+  }
 
   void handle(const PeerRequest& request, Respond respond) {
     if (table.banned(request.peer)) return respond(refusal(403, "this node is banned here"));
@@ -162,8 +180,11 @@ struct DemandServer::State {
     if (!asked.empty())
       if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
     const auto now = std::chrono::steady_clock::now();
-    const auto asker = request.peer == table.self() ? std::nullopt : asker_endpoint(request);
-    const bool is_public = options.bulk_port && holdings.access(repository).known_public;
+    // Who only looks is no member, and does not have us exchange anything.
+    const bool looks = query(request, "look") == "1";
+    const auto asker =
+        looks || request.peer == table.self() ? std::nullopt : asker_endpoint(request);
+    const bool is_public = !looks && options.bulk_port && holdings.access(repository).known_public;
     // They change slowly and are long: those of one layer at a time.
     const auto turn = static_cast<size_t>(now.time_since_epoch() / kShareholdersTurn);
     for (const auto& digest : asked) {
@@ -257,14 +278,22 @@ struct DemandServer::State {
   std::optional<uint64_t> enter(const Range& range) {
     auto locked = load.lock();
     auto& total = locked->total;
+    const bool bulk = range.cls != chunk::Class::fault;
     total.of_this_peer = locked->by_peer[range.peer];
-    if (locked->stopping || !admits(options.limits, total, range.cls, range.bytes.length))
+    if (locked->stopping || !admits(locked->limits, total, range.cls, range.bytes.length) ||
+        (bulk && !locked->bulk.open(std::chrono::steady_clock::now())))
       return std::nullopt;
     ++total.requests;
-    total.bulk_requests += range.cls != chunk::Class::fault;
+    total.bulk_requests += bulk;
     total.bytes += range.bytes.length;
     ++locked->by_peer[range.peer];
     return locked->next++;
+  }
+
+  /// It will be sent.
+  void spend(const Range& range) {
+    if (range.cls == chunk::Class::fault) return;
+    load.lock()->bulk.take(range.bytes.length, std::chrono::steady_clock::now());
   }
 
   void leave(const Range& range, uint64_t number) {
@@ -290,6 +319,7 @@ struct DemandServer::State {
       if (number) leave(range, *number);
       return respond(send_away(others));
     }
+    spend(range);
     const auto ended = std::make_shared<std::atomic<bool>>(false);
     chunk::FetchContext context{range.cls, std::chrono::steady_clock::now() + kPatience,
                                 "peer " + range.peer};
@@ -312,6 +342,8 @@ struct DemandServer::State {
 
   PeerResponse partial(const Range& range, const SharedBytes& bytes) {
     served.add(static_cast<double>(bytes.size()));
+    if (options.traffic)
+      options.traffic->given(range.layer, bytes.size(), std::chrono::steady_clock::now());
     auto made = answer(206, "application/octet-stream", bytes);
     const std::string size = range.windows ? "*" : std::to_string(range.size);
     made.headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", range.bytes.offset,
@@ -357,6 +389,10 @@ DemandServer::DemandServer(DemandServerOptions options, const http::TlsMaterial&
     : state_(
           std::make_unique<State>(std::move(options), material, holdings, table, views, metrics)) {}
 DemandServer::~DemandServer() = default;
+
+void DemandServer::set_limits(const ServeLimits& limits) {
+  state_->set_limits(limits);
+}
 
 void DemandServer::set_tls(const http::TlsMaterial& material) {
   state_->server->set_tls(material);

@@ -10,6 +10,7 @@
 
 #include "http/peer_server.h"
 #include "swarm/holdings.h"
+#include "swarm/layer_traffic.h"
 #include "swarm/layer_views.h"
 #include "swarm/peer_table.h"
 #include "swarm/policy.h"
@@ -28,7 +29,8 @@ struct DemandServerOptions {
   /// Our port in the BitTorrent exchange of a layer that anybody may have; 0: it is not exchanged.
   /// A peer asks about it. Any thread; must not block. Empty: there is no such exchange.
   std::function<uint16_t(const util::Digest&)> bulk_port{};
-  Preheats* preheats = nullptr;  ///< null: members' orders are refused
+  Preheats* preheats = nullptr;     ///< null: members' orders are refused
+  LayerTraffic* traffic = nullptr;  ///< is told what is given; outlives the server. Null: nobody
 };
 
 /// The serving half of the demand lane (design.md section 6): what is here, and as owner of a share
@@ -45,6 +47,8 @@ class DemandServer {
   DemandServer& operator=(const DemandServer&) = delete;
 
   void set_tls(const http::TlsMaterial& material);
+  /// For requests to come.
+  void set_limits(const ServeLimits& limits);
 
  private:
   struct State;

@@ -150,6 +150,10 @@ void PeerSource::blame(const chunk::LayerRef& layer, const std::string& supplier
   state_->views.gone(*endpoint);
 }
 
+void PeerSource::set_cross_zone_rate(uint64_t rate) {
+  state_->cross_zone.lock()->set_rate(static_cast<double>(rate), std::chrono::steady_clock::now());
+}
+
 uint64_t PeerSource::share_length(const chunk::LayerRef& layer, ByteRange range) const {
   const auto members = state_->views.members(layer.digest, {}, std::chrono::steady_clock::now());
   const bool shared = std::any_of(members.begin(), members.end(),

@@ -8,6 +8,7 @@
 
 #include "chunk/source.h"
 #include "swarm/demand_client.h"
+#include "swarm/layer_traffic.h"
 #include "swarm/layer_views.h"
 #include "swarm/peer_table.h"
 #include "swarm/policy.h"
@@ -20,9 +21,10 @@ struct PeerSourceOptions {
   std::string zone;
   std::function<std::string()> node_id;  ///< ours
   bool provisional = true;               ///< members may give bytes that no hash tree covers
-  uint64_t cross_zone_rate = 0;          ///< bytes per second; 0: no limit
+  uint64_t cross_zone_rate = 0;          ///< at first
   /// A layer is asked for that nobody was interested in before. On the timer's thread.
   std::function<void(const chunk::LayerRef&)> on_fresh;
+  LayerTraffic* traffic = nullptr;  ///< is told what is received; outlives the source. Null: nobody
 };
 
 /// Layers from other nodes, over the demand lane: from who has the bytes, else by the owner of the
@@ -48,6 +50,9 @@ class PeerSource final : public chunk::Source {
   /// How much of `range` has one answer to "is it ours to fetch from the registry": to the chunk's
   /// end where others are in the layer's swarm, else all of it. Cheap, any thread.
   [[nodiscard]] uint64_t share_length(const chunk::LayerRef& layer, util::ByteRange range) const;
+
+  /// Of other zones, bytes per second; 0: no limit.
+  void set_cross_zone_rate(uint64_t rate);
 
   struct State;  // shared with the transfers under way
 

@@ -262,8 +262,10 @@ void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
   one->attempt->arrived(bytes.size());
   if (first) watch();
   source_->from_zone[one->same_zone]->add(static_cast<double>(bytes.size()));
-  if (!one->same_zone)
-    source_->cross_zone.lock()->take(bytes.size(), std::chrono::steady_clock::now());
+  const auto now = std::chrono::steady_clock::now();
+  if (source_->options.traffic)
+    source_->options.traffic->received(order_.layer.layer(), bytes.size(), now);
+  if (!one->same_zone) source_->cross_zone.lock()->take(bytes.size(), now);
   while (!fresh.empty()) {
     const auto piece = fresh.first(name_supplier(*one, fresh.size()));
     fresh = fresh.subspan(piece.size());

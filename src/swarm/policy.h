@@ -113,6 +113,7 @@ struct ServeLimits {
   unsigned bulk_requests = 64;
   unsigned per_peer = 32;
   uint64_t bytes = 256ull << 20;  ///< promised and not yet sent
+  uint64_t bulk_rate = 0;         ///< bytes per second of bulk; 0: no limit
 };
 struct ServeLoad {
   unsigned requests = 0;

@@ -34,6 +34,16 @@ std::vector<PreheatMember> in_turn(std::map<std::string, std::vector<PreheatMemb
   }
 }
 
+/// Of whichever zone: nobody knows.
+void name_unmet(std::span<const Peer> peers, PreheatChoice& choice) {
+  for (const auto& peer : peers) {
+    if (!peer.node_id.empty()) continue;
+    const std::string why = unfit(peer);
+    choice.left_out.push_back(
+        {{peer.endpoint, "", ""}, "never met" + (why.empty() ? "" : ", " + why)});
+  }
+}
+
 Failure too_few(size_t found, size_t left_out, const PreheatWish& wish) {
   const std::string where = wish.zone.empty() ? "" : " in zone " + wish.zone;
   const std::string others =
@@ -73,7 +83,10 @@ Outcome<PreheatChoice> choose_to_preheat(const PreheatMember& self, std::span<co
   if (ours != made.members.end()) std::rotate(made.members.begin(), ours, ours + 1);
   if (made.members.size() < wish.nodes.value_or(1))
     return too_few(made.members.size(), made.left_out.size(), wish);
-  if (wish.nodes) made.members.resize(*wish.nodes);
+  if (wish.nodes)
+    made.members.resize(*wish.nodes);
+  else
+    name_unmet(peers, made);
   return made;
 }
 

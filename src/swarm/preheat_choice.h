@@ -32,7 +32,9 @@ struct PreheatChoice {
     std::string why;  ///< "silent: connection refused"
   };
   std::vector<PreheatMember> members;
-  std::vector<LeftOut> left_out;  ///< members that would have been chosen from, but for this
+  /// Members that would have been chosen from, but for this; where all are wished for also peers
+  /// that were never met, with neither node id nor zone.
+  std::vector<LeftOut> left_out;
 };
 
 /// Ourselves first, then the others zone by zone in turn, so that each zone has its part; the same

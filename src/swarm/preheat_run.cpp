@@ -23,15 +23,18 @@ constexpr auto kTick = 50ms;     ///< what falls due is looked for so often
 constexpr size_t kAtOnce = 256;  ///< nodes
 constexpr uint64_t kLongestAnswer = 64 * 1024;
 
-/// A refusal that asking again would not change. 404 to a question: the order is forgotten.
-bool is_final(Next to, int status) {
-  if (status == 404) return to == Next::look;
-  return status == 400 || status == 403 || status == 405 || (to == Next::order && status == 503);
+/// A refusal that asking again would not change.
+bool is_final(int status) {
+  return status == 400 || status == 403 || status == 405;
+}
+
+/// It is busy, or has forgotten the order.
+bool may_be_ordered_later(Next to, int status) {
+  return status == 404 || (to == Next::order && status == 503);
 }
 
 std::string why_not(Next to, const http::Response& response) {
-  if (to == Next::look && response.status == 404)
-    return "it forgot the order: its daemon was started anew";
+  if (to == Next::look && response.status == 404) return "it forgot the order";
   return fmt::format("answers {}: {}", response.status, one_line(response.body));
 }
 
@@ -151,7 +154,11 @@ void PreheatRun::ask_ourselves(size_t node, Next to) {
   const auto now = steady_clock::now();
   auto inside = inside_.lock();
   auto& talk = inside->talks[node];
-  if (!state) return talk.refused(state.failure().message, now);
+  if (!state) {
+    const auto& [fault, why] = state.failure();
+    const bool later = fault == util::Fault::unavailable || fault == util::Fault::not_found;
+    return later ? talk.put_off(why, now) : talk.refused(why, now);
+  }
   to == Next::order ? talk.accepted(now) : talk.heard(std::move(*state), now);
 }
 
@@ -163,7 +170,9 @@ void PreheatRun::take_in(const Answer& answer) {
   if (!answer.outcome) return talk.silent(answer.outcome.failure().message, now);
   const http::Response& response = *answer.outcome;
   if (response.peer != expected) return talk.refused("another node answers there now", now);
-  if (is_final(answer.to, response.status)) return talk.refused(why_not(answer.to, response), now);
+  if (is_final(response.status)) return talk.refused(why_not(answer.to, response), now);
+  if (may_be_ordered_later(answer.to, response.status))
+    return talk.put_off(why_not(answer.to, response), now);
   if (answer.to == Next::order && response.status == 202) return talk.accepted(now);
   auto state = response.status == 200 ? PreheatState::parse(response.body)
                                       : Outcome<PreheatState>(util::Failure{
@@ -175,7 +184,7 @@ void PreheatRun::take_in(const Answer& answer) {
 void PreheatRun::take_back() {
   Exchanges exchanges;
   for (size_t node = 0; node < plan_.members.size(); ++node) {
-    if (inside_.lock()->talks[node].ended()) continue;
+    if (!inside_.lock()->talks[node].may_go_on()) continue;
     if (is_self(node))
       static_cast<void>(own_.take_back(order_));
     else

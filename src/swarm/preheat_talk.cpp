@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace swarmfs::swarm {
 
 PreheatTalk::Next PreheatTalk::next(util::SteadyTime now) const {
@@ -25,7 +27,25 @@ void PreheatTalk::accepted(util::SteadyTime now) {
 
 void PreheatTalk::heard(PreheatState state, util::SteadyTime now) {
   answered(now);
+  if (state.bytes_done > most_ || state.bytes_total != state_.bytes_total) moved_ = now;
+  most_ = std::max(most_, state.bytes_done);
   state_ = std::move(state);
+  if (!ended()) gave_up("", now);
+}
+
+void PreheatTalk::put_off(const std::string& why, util::SteadyTime now) {
+  answered(now);
+  accepted_ = false;
+  if (!gave_up(": " + why, now)) due_ = now + pace_.pause;
+}
+
+bool PreheatTalk::gave_up(const std::string& why, util::SteadyTime now) {
+  if (now - moved_ < pace_.patience) return false;
+  refused(fmt::format("no progress for {:.0f} s{}",
+                      std::chrono::duration<double>(now - moved_).count(), why),
+          now);
+  given_up_ = true;
+  return true;
 }
 
 void PreheatTalk::refused(const std::string& why, util::SteadyTime now) {

@@ -28,6 +28,7 @@ constexpr auto kLookUp = 100ms;        ///< in the DHT
 constexpr auto kNewsPatience = 300ms;  ///< for who has a layer
 constexpr auto kBusyPatience = 1s;     ///< while some have yet to answer
 constexpr auto kDocument = 10s;
+constexpr std::chrono::milliseconds kSurvey = 1s;
 constexpr std::chrono::milliseconds kManifest = 2s;
 constexpr size_t kLookedOver = 16;  ///< announced layers at once
 constexpr size_t kAsked = 4;        ///< members that are asked for one document
@@ -42,16 +43,28 @@ std::vector<std::string> texts(const std::vector<Endpoint>& endpoints) {
   return made;
 }
 
-ServeLimits limits(unsigned requests) {
+/// Of each lane.
+uint64_t upload_of(const SwarmCaps& caps, bool both_lanes) {
+  return both_lanes ? (caps.bulk_rates.upload + 1) / 2 : caps.bulk_rates.upload;
+}
+
+ServeLimits limits(const SwarmCaps& caps, bool both_lanes) {
+  const unsigned requests = caps.max_requests;
   ServeLimits made;
   made.requests = requests;
   made.bulk_requests = std::max(1u, requests * 3 / 4);
   made.per_peer = std::max(4u, requests / 4);
+  made.bulk_rate = upload_of(caps, both_lanes);
   return made;
 }
 
+BulkRates torrent_rates(const SwarmCaps& caps) {
+  return {upload_of(caps, true), caps.bulk_rates.download};
+}
+
 BulkOptions bulk_options(const SwarmOptions& options) {
-  BulkOptions made{options.listen, options.bulk_rates, options.zone, options.cross_zone_rate > 0};
+  BulkOptions made{options.listen, torrent_rates(options.caps), options.zone,
+                   options.caps.cross_zone_rate > 0};
   for (auto& endpoint : made.listen) endpoint.port = options.bulk_port;
   return made;
 }
@@ -85,9 +98,9 @@ struct Swarm::State {
                                         metrics, material(*identity.current()),
                                         identity.current()->issuer_pem());
     server = std::make_unique<DemandServer>(
-        DemandServerOptions{texts(options.listen), options.zone, limits(options.max_requests),
-                            node_id(), [this] { return rounds.registry_words(); }, bulk_port_of(),
-                            options.preheats},
+        DemandServerOptions{
+            texts(options.listen), options.zone, limits(options.caps, bulk != nullptr), node_id(),
+            [this] { return rounds.registry_words(); }, bulk_port_of(), options.preheats, &traffic},
         material(*identity.current()), holdings, table, views, metrics);
     discovery = std::make_unique<Discovery>(
         discovery_options(options),
@@ -126,8 +139,12 @@ struct Swarm::State {
     return [this](const util::Digest& layer) { return bulk->asked(layer); };
   }
   PeerSourceOptions source_options() {
-    return {options.zone, node_id(), options.provisional, options.cross_zone_rate,
-            [this](const chunk::LayerRef& layer) { look_for(layer); }};
+    return {options.zone,
+            node_id(),
+            options.provisional,
+            options.caps.cross_zone_rate,
+            [this](const chunk::LayerRef& layer) { look_for(layer); },
+            &traffic};
   }
 
   /// Under every secret that somebody may look with: during a rotation not all have the new one.
@@ -206,6 +223,32 @@ struct Swarm::State {
     return made;
   }
 
+  LayerSwarm swarm_of(const chunk::LayerRef& layer, std::vector<SurveyedMember> members) const {
+    const auto now = std::chrono::steady_clock::now();
+    LayerSwarm made{layer, 0, std::move(members), {}, traffic.of(layer.digest, now), {}};
+    std::vector<BlockSet> all{held_blocks(layer)};
+    made.blocks = all.front().count();
+    for (const auto& member : made.members) all.push_back(member.blocks);
+    made.copies = count_copies(all, layer.size);
+    if (!bulk) return made;
+    made.bulk_peers = bulk->peers(layer.digest);
+    const auto rates = bulk->rates(layer.digest);
+    made.rates.received += rates.received;
+    made.rates.given += rates.given;
+    return made;
+  }
+  BlockSet held_blocks(const chunk::LayerRef& layer) const {
+    BlockSet made(chunk::block_count(layer.size));
+    try {
+      const auto held = holdings.held(layer.digest);
+      if (held && held->size == layer.size)
+        for (const auto& blocks : held->presence) made.add(blocks);
+    } catch (const std::exception& error) {  // of the disk
+      util::log::debug("swarm: layer {}: {}", layer.digest.short_hex(), error.what());
+    }
+    return made;
+  }
+
   std::vector<LayerViews::Member> sealed_members(const util::Digest& layer) const {
     std::vector<LayerViews::Member> made;
     const auto members = views.members(layer, {}, std::chrono::steady_clock::now());
@@ -258,8 +301,9 @@ struct Swarm::State {
   cluster::IdentityKeeper& identity;
   Holdings& holdings;
   util::SteadyClock clock;
-  PeerTable table;   // needs clock
-  LayerViews views;  // needs nothing
+  PeerTable table;       // needs clock
+  LayerViews views;      // needs nothing
+  LayerTraffic traffic;  // needs nothing
   const std::shared_ptr<RegistryViews> registries = std::make_shared<RegistryViews>();
   DemandClient client;                 // needs table
   std::unique_ptr<PeerSource> source;  // needs client, table, views; calls look_for()
@@ -279,6 +323,14 @@ Swarm::Swarm(SwarmOptions options, cluster::IdentityKeeper& identity, Holdings& 
              util::Timers& timers, util::Metrics& metrics)
     : state_(std::make_unique<State>(std::move(options), identity, holdings, timers, metrics)) {}
 Swarm::~Swarm() = default;
+
+void Swarm::set_caps(const SwarmCaps& caps) {
+  state_->source->set_cross_zone_rate(caps.cross_zone_rate);
+  state_->server->set_limits(limits(caps, state_->bulk != nullptr));
+  if (!state_->bulk) return;
+  state_->bulk->set_rates(torrent_rates(caps));
+  state_->bulk->set_same_zone(caps.cross_zone_rate > 0);
+}
 
 chunk::Source& Swarm::source() {
   return *state_->source;
@@ -380,6 +432,18 @@ std::vector<Peer> Swarm::peers() const {
 
 std::vector<LayerViews::Member> Swarm::members(const util::Digest& layer) const {
   return state_->views.members(layer, {}, std::chrono::steady_clock::now());
+}
+
+std::vector<chunk::LayerRef> Swarm::interesting() const {
+  return state_->views.interesting(std::chrono::steady_clock::now());
+}
+
+SwarmsView Swarm::look(const std::vector<chunk::LayerRef>& layers) const {
+  auto found = survey(state_->client, state_->table, state_->options.zone, layers, kSurvey);
+  SwarmsView made{found.known, found.asked, found.answered, {}};
+  for (const auto& layer : layers)
+    made.layers.push_back(state_->swarm_of(layer, std::move(found.members[layer.digest])));
+  return made;
 }
 
 size_t Swarm::dht_nodes() const {

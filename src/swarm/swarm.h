@@ -11,28 +11,37 @@
 #include "chunk/hash_tree.h"
 #include "chunk/source.h"
 #include "cluster/identity_keeper.h"
+#include "swarm/copies.h"
 #include "swarm/endpoint.h"
 #include "swarm/holdings.h"
+#include "swarm/layer_traffic.h"
 #include "swarm/layer_views.h"
 #include "swarm/peer_table.h"
 #include "swarm/preheat_run.h"
 #include "swarm/registry_views.h"
+#include "swarm/survey.h"
 #include "swarm/torrent_session.h"
 #include "util/metrics.h"
 #include "util/timers.h"
 
 namespace swarmfs::swarm {
 
+/// What this node gives and takes at most; can be changed while it runs.
+struct SwarmCaps {
+  uint64_t cross_zone_rate = 0;  ///< bytes per second from other zones; 0: no limit
+  unsigned max_requests = 256;   ///< of other nodes, answered at once
+  /// Upload: of bulk on both lanes; where BitTorrent is on, each has half. Download: of BitTorrent.
+  BulkRates bulk_rates;
+};
+
 struct SwarmOptions {
   std::vector<Endpoint> listen;  ///< our demand lane, literal; not empty
   std::vector<Endpoint> peers;   ///< literal addresses and names
   bool dht = true;
   std::string zone;
-  uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
-  bool provisional = true;       ///< members may give bytes that no hash tree covers
-  unsigned max_requests = 256;   ///< of other nodes, answered at once
-  uint16_t bulk_port = 0;  ///< of the BitTorrent exchange, at the addresses of listen; 0: none
-  BulkRates bulk_rates;    ///< of it
+  bool provisional = true;  ///< members may give bytes that no hash tree covers
+  uint16_t bulk_port = 0;   ///< of the BitTorrent exchange, at the addresses of listen; 0: none
+  SwarmCaps caps;           ///< at first
   Preheats* preheats = nullptr;  ///< carries out members' orders; null: they are refused
   /// How often a few of the announced layers are looked after; what is gone is not announced on.
   std::chrono::milliseconds look_over{5'000};
@@ -52,6 +61,21 @@ struct GivenManifest {
   util::Bytes bytes;
 };
 
+/// Who has what of a layer.
+struct LayerSwarm {
+  chunk::LayerRef layer;
+  uint64_t blocks = 0;  ///< that are here, or on their way from the registry
+  std::vector<SurveyedMember> members;
+  Copies copies;  ///< at ourselves and these members
+  LayerTraffic::Rates rates;
+  std::optional<unsigned> bulk_peers;  ///< connected by BitTorrent; empty: not exchanged so
+};
+
+struct SwarmsView {
+  size_t known = 0, asked = 0, answered = 0;  ///< peers, see Survey
+  std::vector<LayerSwarm> layers;
+};
+
 /// This node among its peers: who they are, what they have, and what we give them. Runs from
 /// construction. Any thread, but the calls that block: not on a callback's.
 class Swarm {
@@ -62,6 +86,8 @@ class Swarm {
   ~Swarm();
   Swarm(const Swarm&) = delete;
   Swarm& operator=(const Swarm&) = delete;
+
+  void set_caps(const SwarmCaps& caps);
 
   [[nodiscard]] chunk::Source& source();
   /// The BitTorrent exchange; null: there is none. To be asked before source().
@@ -102,6 +128,10 @@ class Swarm {
   [[nodiscard]] std::shared_ptr<const RegistryViews> registries() const;
   [[nodiscard]] std::vector<Peer> peers() const;
   [[nodiscard]] std::vector<LayerViews::Member> members(const util::Digest& layer) const;
+  /// Layers whose members are looked for, or were a minute ago.
+  [[nodiscard]] std::vector<chunk::LayerRef> interesting() const;
+  /// Blocks, a second at most: asks members what they have of these layers.
+  [[nodiscard]] SwarmsView look(const std::vector<chunk::LayerRef>& layers) const;
   [[nodiscard]] size_t dht_nodes() const;
   /// Whether there is anybody to ask now.
   [[nodiscard]] bool has_peers() const;

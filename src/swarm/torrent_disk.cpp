@@ -47,6 +47,7 @@ lt::storage_error passing(lt::operation_t operation) {
 
 struct TorrentDisk::Reading {
   lt::disk_buffer_holder buffer;
+  util::Digest layer;
   uint64_t length = 0;  ///< without padding
   std::function<void(lt::disk_buffer_holder, const lt::storage_error&)> handler;
 };
@@ -116,8 +117,9 @@ void TorrentDisk::async_read(
   auto layer = at(storage).layer;
   const auto range = bytes_of_request(*layer, request);
   auto* buffer = static_cast<char*>(std::calloc(1, static_cast<size_t>(request.length)));
-  auto reading = std::make_shared<Reading>(Reading{
-      lt::disk_buffer_holder(*this, buffer, request.length), range.length, std::move(handler)});
+  auto reading =
+      std::make_shared<Reading>(Reading{lt::disk_buffer_holder(*this, buffer, request.length),
+                                        layer->ref().digest, range.length, std::move(handler)});
   if (range.empty()) return post([this, reading] { on_read(*reading, true); });
   if (layer->stored().try_read_now(range, reinterpret_cast<std::byte*>(buffer)))
     return post([this, reading] { on_read(*reading, true); });
@@ -133,7 +135,10 @@ void TorrentDisk::async_read(
 }
 
 void TorrentDisk::on_read(Reading& reading, bool good) {
-  if (good) meters_.sent.add(static_cast<double>(reading.length));
+  if (good) {
+    meters_.sent.add(static_cast<double>(reading.length));
+    meters_.traffic.given(reading.layer, reading.length, std::chrono::steady_clock::now());
+  }
   // Moved out: what they hold of libtorrent's must die on this thread.
   const auto handler = std::move(reading.handler);
   handler(std::move(reading.buffer),
@@ -157,6 +162,7 @@ bool TorrentDisk::async_write(lt::storage_index_t storage, const lt::peer_reques
     std::memcpy(assembly.bytes->data() + request.start, bytes, length);
     assembly.blocks.at(static_cast<size_t>(request.start) / kBlockSize) = true;
     meters_.received.add(static_cast<double>(length));
+    meters_.traffic.received(target.layer->ref().digest, length, std::chrono::steady_clock::now());
   }
   post([handler = std::move(handler)] { handler(lt::storage_error{}); });
   if (landing_bytes_ <= kMostLanding || !observer) return false;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "cli/daemon_client.h"
 #include "cli/mount_options.h"
 #include "cli/print.h"
@@ -148,6 +150,63 @@ TEST(Print, lists_peers) {
             "10.0.0.5:7946  node b  banned: wrong bytes\n  0 B given, 0 in flight\n");
   EXPECT_EQ(peers_text(nlohmann::json::array()),
             "no peers are known (see [cluster] in swarmfs.toml)\n");
+}
+
+nlohmann::json layer_in_swarm(const std::string& digit, uint64_t bytes, uint64_t copies) {
+  return {{"digest", "sha256:" + std::string(64, digit[0])},
+          {"size", 1000},
+          {"bytes", bytes},
+          {"members", nlohmann::json::array()},
+          {"rarest_copies", copies},
+          {"received_per_second", 0.0},
+          {"given_per_second", 0.0},
+          {"bulk_peers", nullptr}};
+}
+
+TEST(Print, shows_who_has_what_of_layers) {
+  auto coming = layer_in_swarm("a", 999, 1);
+  coming["members"] = nlohmann::json::parse(R"([
+      {"endpoint":"10.0.0.3:7946","node_id":"3fa4c0ffee3fa4c0ffee","zone":"z","bytes":1000},
+      {"endpoint":"10.0.0.4:7946","node_id":"b","zone":"","bytes":7,"wants":true}])");
+  coming["received_per_second"] = 11.4e6;
+  coming["given_per_second"] = 2e3;
+  coming["bulk_peers"] = 2;
+  const nlohmann::json swarms = {
+      {"peers", 9}, {"answered", 2}, {"layers", {coming, layer_in_swarm("b", 1000, 3)}}};
+  const std::string head =
+      "swarms    2 layers; 2 of 9 peers answered\n"
+      "  layer                    size   here         members  copies     received        given  "
+      "BitTorrent\n"
+      "  sha256:aaaaaaaaaaaa    1.0 kB   99 %     2 (1 whole)       1    11.4 MB/s     2.0 kB/s  "
+      "2 peers\n";
+  const std::string last =
+      "  sha256:bbbbbbbbbbbb    1.0 kB  100 %     0 (0 whole)       3        0 B/s        0 B/s  "
+      "-\n";
+  EXPECT_EQ(swarms_text(swarms, false), head + last);
+  EXPECT_EQ(swarms_text(swarms, true), head +
+                                           "    10.0.0.3:7946  node 3fa4c0ffee3f  zone z  100 %\n"
+                                           "    10.0.0.4:7946  node b  0 %, comes in\n" +
+                                           last);
+  EXPECT_EQ(swarms_text({{"layers", nlohmann::json::array()}}, true), "") << "no cluster";
+}
+
+TEST(Print, of_many_layers_shows_those_to_care_about) {
+  nlohmann::json swarms = {{"peers", 3}, {"answered", 3}, {"layers", nlohmann::json::array()}};
+  for (int i = 0; i < 50; ++i)
+    swarms["layers"].push_back(layer_in_swarm("a", 1000, i < 30 ? 2 : 3));
+  const auto lines = [&](bool verbose) {
+    const auto text = swarms_text(swarms, verbose);
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  EXPECT_EQ(lines(false), 2 + 20 + 1);
+  EXPECT_EQ(lines(true), 2 + 50);
+  const std::string end =
+      "  and 30 more, all of them whole here, at least 2 copies of each (all: "
+      "swarmfs status -v)\n";
+  const auto text = swarms_text(swarms, false);
+  EXPECT_EQ(text.substr(text.size() - std::min(text.size(), end.size())), end);
+  swarms["layers"][49]["bytes"] = 5;
+  EXPECT_NE(swarms_text(swarms, false).find("  and 30 more, at least 2 copies"), std::string::npos);
 }
 
 TEST(Print, shows_what_the_disk_of_the_cache_refuses) {

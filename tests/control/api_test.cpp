@@ -32,6 +32,14 @@ class FakeMediator : public Mediator {
     return reference == "r" ? mounts() : std::vector<MountReport>();
   }
   std::vector<LayerReport> layers() override { return {}; }
+  util::Outcome<SwarmsReport> swarms(const std::string& target) override {
+    if (target == "nothing") return Failure{Fault::not_found, "no such layer"};
+    SwarmReport one{"sha256:a", 100, 50, {{"10.0.0.3:7946", "3fa4", "z", 70, true, false}}, 3, 1, 2,
+                    1.5,        2.5, 4};
+    SwarmReport alone;
+    alone.digest = target;
+    return SwarmsReport{7, 6, 5, {one, alone}};
+  }
   std::vector<PeerReport> peers() override {
     PeerReport good;
     good.endpoint = "10.0.0.3:7946";
@@ -137,11 +145,13 @@ TEST_F(ApiTest, a_preheat_is_ordered_and_tells_of_each_node) {
   EXPECT_EQ(call("POST", "/v1/preheats", {}, R"({"reference":"small"})")["job"], "preheat-1");
   EXPECT_EQ(answer.status, 202);
   EXPECT_EQ(mediator.preheated.nodes, "all");
+  EXPECT_EQ(mediator.preheated.timeout, "600");
   call("POST", "/v1/preheats", {},
-       R"({"reference":"small","nodes":"3","zone":"a","platform":"linux/arm64"})");
+       R"({"reference":"small","nodes":"3","zone":"a","platform":"linux/arm64","timeout":"9"})");
   EXPECT_EQ(mediator.preheated.reference, "small");
   EXPECT_EQ(mediator.preheated.nodes, "3");
   EXPECT_EQ(mediator.preheated.zone, "a");
+  EXPECT_EQ(mediator.preheated.timeout, "9");
   EXPECT_EQ(mediator.preheated.platform, "linux/arm64");
   const json refused = call("POST", "/v1/preheats", {}, R"({"reference":"small","nodes":"9"})");
   EXPECT_EQ(answer.status, 503);
@@ -159,6 +169,21 @@ TEST_F(ApiTest, a_preheat_is_ordered_and_tells_of_each_node) {
   EXPECT_EQ(job["left_out"],
             json::parse(R"([{"endpoint":"10.0.0.5:7946","zone":"b","why":"silent: refused"}])"));
   EXPECT_FALSE(call("GET", "/v1/jobs/7").contains("nodes")) << "of a pull";
+}
+
+TEST_F(ApiTest, tells_who_has_what_of_layers) {
+  const json all = call("GET", "/v1/swarms");
+  EXPECT_EQ(all["peers"], 7);
+  EXPECT_EQ(all["asked"], 6);
+  EXPECT_EQ(all["answered"], 5);
+  EXPECT_EQ(all["layers"][0], json::parse(R"({"digest":"sha256:a","size":100,"bytes":50,"members":[
+      {"endpoint":"10.0.0.3:7946","node_id":"3fa4","zone":"z","bytes":70,"wants":true,
+       "sealed":false}],"chunks":3,"rarest_copies":1,"rarest_chunks":2,
+       "received_per_second":1.5,"given_per_second":2.5,"bulk_peers":4})"));
+  EXPECT_EQ(all["layers"][1]["bulk_peers"], json());
+  EXPECT_EQ(call("GET", "/v1/swarms", {{"target", "app:v1"}})["layers"][1]["digest"], "app:v1");
+  call("GET", "/v1/swarms", {{"target", "nothing"}});
+  EXPECT_EQ(answer.status, 404);
 }
 
 TEST_F(ApiTest, mounts_are_listed_all_or_of_one_reference) {

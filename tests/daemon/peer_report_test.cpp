@@ -66,6 +66,50 @@ TEST(PeerReport, says_why_a_peer_is_not_asked_and_until_when) {
   EXPECT_EQ(banned.reason, "wrong bytes");
 }
 
+swarm::LayerSwarm swarm_named(const std::string& name, uint64_t blocks, uint64_t copies) {
+  swarm::LayerSwarm made;
+  made.layer.digest = util::Sha256::of(util::as_bytes(name));
+  made.layer.size = 40'000;
+  made.blocks = blocks;
+  made.copies = {1, copies, 1};
+  return made;
+}
+
+TEST(Swarms, are_told_in_bytes_the_unfinished_and_the_rarest_first) {
+  swarm::SwarmsView view{9, 8, 7, {}};
+  view.layers = {swarm_named("whole, three", 3, 3), swarm_named("whole, two", 3, 2),
+                 swarm_named("part, five", 1, 5), swarm_named("part, one", 0, 1)};
+  auto& part = view.layers[2];
+  part.members.push_back(
+      {*swarm::Endpoint::parse("10.0.0.3:7946"), "3fa4", "z", true, false, swarm::BlockSet(3)});
+  part.members[0].blocks.add({1, 2});
+  part.rates = {10, 20};
+  part.bulk_peers = 6;
+  const auto report = report_of(view);
+  EXPECT_EQ(report.peers, 9u);
+  EXPECT_EQ(report.asked, 8u);
+  EXPECT_EQ(report.answered, 7u);
+  std::vector<uint64_t> copies;
+  for (const auto& layer : report.layers) copies.push_back(layer.rarest_copies);
+  EXPECT_EQ(copies, (std::vector<uint64_t>{1, 5, 2, 3}));
+  const auto& told = report.layers[1];
+  EXPECT_EQ(told.digest, part.layer.digest.to_string());
+  EXPECT_EQ(told.bytes, 16'384u);
+  EXPECT_EQ(report.layers[2].bytes, 40'000u) << "the last block is short";
+  ASSERT_EQ(told.members.size(), 1u);
+  EXPECT_EQ(told.members[0].endpoint, "10.0.0.3:7946");
+  EXPECT_EQ(told.members[0].node_id, "3fa4");
+  EXPECT_EQ(told.members[0].zone, "z");
+  EXPECT_EQ(told.members[0].bytes, 32'768u);
+  EXPECT_TRUE(told.members[0].wants);
+  EXPECT_EQ(told.chunks, 1u);
+  EXPECT_EQ(told.rarest_chunks, 1u);
+  EXPECT_EQ(told.received_per_second, 10);
+  EXPECT_EQ(told.given_per_second, 20);
+  EXPECT_EQ(told.bulk_peers, 6u);
+  EXPECT_FALSE(report.layers[0].bulk_peers);
+}
+
 TEST(Holders, have_no_more_bytes_than_the_layer) {
   swarm::LayerViews::Member all{*swarm::Endpoint::parse("10.0.0.3:7946")};
   all.blocks = 3;

@@ -114,6 +114,64 @@ TEST_F(PreheatLedgerTest, a_pull_ends_with_its_last_order) {
   EXPECT_EQ(started(), 2u) << "what was cancelled is not joined";
 }
 
+TEST_F(PreheatLedgerTest, an_order_that_nobody_asks_about_ends_and_its_pull_with_the_last) {
+  const auto pass = [&](std::chrono::seconds time) {
+    clock_.now_ += time;
+    ledger_.look_over();
+  };
+  const auto half = PreheatLedger::kLease / 2;
+  ASSERT_FALSE(begin(order(1), "alpine"));
+  ASSERT_FALSE(begin(order(1, "b"), "alpine"));
+  ASSERT_FALSE(begin(order(2, "b"), "other"));
+  pass(half);
+  EXPECT_EQ(look(order(1)), State::running);
+  EXPECT_FALSE(begin(order(2, "b"), "other")) << "to say it again is to ask";
+  pass(half + std::chrono::seconds(1));
+  EXPECT_FALSE(look(order(1, "b"))) << "its time is over";
+  EXPECT_FALSE(pull(0).cancelled) << "but not that of the other";
+  EXPECT_EQ(look(order(2, "b")), State::running);
+  pass(half + std::chrono::seconds(1));
+  EXPECT_TRUE(pull(0).cancelled);
+  EXPECT_FALSE(pull(1).cancelled);
+  EXPECT_FALSE(look(order(1)));
+  end(0, State::failed);
+  ASSERT_FALSE(begin(order(1), "alpine"));
+  EXPECT_EQ(started(), 3u) << "who comes back orders anew";
+}
+
+TEST_F(PreheatLedgerTest, what_has_ended_needs_nobody_who_asks) {
+  ASSERT_FALSE(begin(order(1), "alpine"));
+  end(0);
+  ledger_.look_over();
+  clock_.now_ += 2 * PreheatLedger::kLease;
+  ledger_.look_over();
+  EXPECT_FALSE(pull(0).cancelled);
+  EXPECT_EQ(look(order(1)), State::done);
+}
+
+TEST(OrderAllowance, has_a_burst_and_then_one_at_a_time) {
+  const util::SteadyTime start{std::chrono::seconds(1000)};
+  OrderAllowance allowance;
+  for (int i = 0; i < OrderAllowance::kBurst; ++i) {
+    ASSERT_TRUE(allowance.open("a", start)) << i;
+    allowance.take("a", start);
+  }
+  const std::tuple<const char*, std::chrono::milliseconds, bool> table[] = {
+      {"a", std::chrono::milliseconds(0), false},
+      {"b", std::chrono::milliseconds(0), true},
+      {"a", OrderAllowance::kRefill - std::chrono::milliseconds(1), false},
+      {"a", OrderAllowance::kRefill, true},
+  };
+  for (const auto& [node, later, open] : table)
+    EXPECT_EQ(allowance.open(node, start + later), open) << node << " " << later.count();
+  allowance.take("a", start + OrderAllowance::kRefill);
+  EXPECT_FALSE(allowance.open("a", start + OrderAllowance::kRefill));
+  const auto rested = start + std::chrono::hours(1);
+  for (int i = 0; i < OrderAllowance::kBurst; ++i) allowance.take("b", rested);
+  EXPECT_EQ(allowance.size(), 1u) << "who has all of it again is forgotten";
+  EXPECT_FALSE(allowance.open("b", rested)) << "a rest saves no more than the burst";
+}
+
 TEST_F(PreheatLedgerTest, tells_only_who_ordered) {
   ASSERT_FALSE(begin(order(1), "alpine"));
   EXPECT_FALSE(look(order(1, "b")));
@@ -203,7 +261,7 @@ TEST_F(PreheatLedgerTest, is_for_any_thread) {
 }
 
 TEST_F(PreheatLedgerTest, members_order_only_of_registries_that_are_named) {
-  ForeignOrders orders({"reg.example.com:5000", "docker.io"}, ledger_);
+  ForeignOrders orders({"reg.example.com:5000", "docker.io"}, ledger_, clock_);
   const auto fault = [&](int number, const std::string& reference) {
     const auto begun = orders.begin(order(number), reference, "linux/amd64");
     return begun ? std::nullopt : std::optional(begun.failure().fault);
@@ -217,6 +275,21 @@ TEST_F(PreheatLedgerTest, members_order_only_of_registries_that_are_named) {
   EXPECT_EQ(pulls_.lock()->size(), 2u);
   EXPECT_TRUE(orders.look(order(4)));
   EXPECT_TRUE(orders.take_back(order(4)));
+}
+
+TEST_F(PreheatLedgerTest, members_order_only_so_often) {
+  ForeignOrders orders({"docker.io"}, ledger_, clock_);
+  const auto taken = [&](const PreheatOrder& order) {
+    return static_cast<bool>(orders.begin(order, "nginx", "linux/amd64"));
+  };
+  for (int i = 0; i < OrderAllowance::kBurst; ++i)
+    for (int again = 0; again < 3; ++again) EXPECT_TRUE(taken(order(i))) << "the same order";
+  EXPECT_FALSE(taken(order(100)));
+  EXPECT_TRUE(taken(order(0)));
+  EXPECT_TRUE(taken(order(100, "b")));
+  clock_.now_ += OrderAllowance::kRefill;
+  EXPECT_TRUE(taken(order(100)));
+  EXPECT_EQ(started(), 1u);
 }
 
 }  // namespace

@@ -83,13 +83,26 @@ TEST(PreheatReport, a_pull_is_told_as_it_is) {
 }
 
 TEST(PreheatWish, is_all_or_a_number) {
-  const auto wish = [](const char* nodes) { return wish_of({"r", "", nodes, "z"}); };
+  const auto wish = [](const char* nodes) { return wish_of({"r", "", nodes, "z", "600"}); };
   EXPECT_FALSE(wish("all")->nodes);
   EXPECT_EQ(wish("all")->zone, "z");
   EXPECT_EQ(wish("1")->nodes, 1u);
   EXPECT_EQ(wish("1000")->nodes, 1000u);
   for (const char* text : {"", "0", "-1", "3x", "ALL", "1e3", " 1", "99999999999999999999999"})
     EXPECT_EQ(wish(text).failure().fault, Fault::invalid) << text;
+}
+
+TEST(PreheatPatience, is_a_number_of_seconds) {
+  const std::pair<const char*, int64_t> table[] = {
+      {"1", 1},  {"600", 600}, {"604800", 604'800}, {"", 0},    {"0", 0},
+      {"-5", 0}, {"10m", 0},   {"604801", 0},       {"1.5", 0}, {"99999999999999999999", 0}};
+  for (const auto& [text, seconds] : table) {
+    const auto patience = patience_of({"r", "", "all", "", text});
+    ASSERT_EQ(static_cast<bool>(patience), seconds > 0) << text;
+    if (patience) {
+      EXPECT_EQ(patience->count(), seconds);
+    }
+  }
 }
 
 }  // namespace

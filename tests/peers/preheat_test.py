@@ -144,6 +144,24 @@ def death(bed, victim):
         check_cache(node)
 
 
+def started_anew(bed, victim):
+    """A member that forgets the order, since its daemon died in the middle, is given it again."""
+    empty(bed.nodes)
+    wait_met(bed[1], 3)
+    before = got(victim)
+    ordered = []
+    thread = threading.Thread(target=lambda: ordered.append(preheat(bed[1], IMAGE)))
+    thread.start()
+    wait_begun(victim, before)
+    victim.kill()
+    victim.restart()
+    thread.join(280)
+    assert ordered and all(node["state"] == "done" for node in ordered[0]["nodes"]), ordered
+    assert victim.log_text().count("ordered by node") >= 2, "the test killed it before the order or after its end"
+    for node in bed.nodes:
+        check_cache(node)
+
+
 def interrupted(bed, asker, member):
     """Who interrupts the command takes the order back from everybody. `member`: the other one of the asker's zone."""
     empty(node for node in bed.nodes if node.process.poll() is None)
@@ -171,6 +189,7 @@ def main():
     who_is_meant(bed)
     unknown_image(bed)
     unwilling(bed, bed[4])
+    started_anew(bed, bed[4])
     begun = time.time()
     death(bed, bed[4])
     print(f"went on without the dead in {time.time() - begun:.0f} s", flush=True)

@@ -43,7 +43,8 @@ class DemandServerTest : public DemandTest {
                             [] { return std::string("server"); },
                             [this] { return words_; },
                             std::move(bulk_port),
-                            preheats},
+                            preheats,
+                            &their_traffic_},
         http::TlsMaterial{own.certificate_pem, own.key_pem, ca_.pem()}, holdings_, their_table_,
         their_views_, metrics_);
   }
@@ -89,6 +90,7 @@ class DemandServerTest : public DemandTest {
   FakeHoldings holdings_;
   PeerTable their_table_{"server", clock_};
   LayerViews their_views_;
+  LayerTraffic their_traffic_;
   const Endpoint server_at_{"127.0.0.1", free_port()};
   std::unique_ptr<DemandServer> server_;
   static constexpr util::ByteRange kRange{16 * 1024, 40'000};
@@ -243,6 +245,26 @@ TEST_F(DemandServerTest, tells_what_it_has) {
   EXPECT_TRUE(members[0].wants) << "who asks wants";
 }
 
+TEST_F(DemandServerTest, does_not_take_who_only_looks_for_a_member) {
+  std::atomic<int> exchanges = 0;
+  serve({}, [&](const util::Digest&) { return static_cast<uint16_t>(++exchanges); });
+  their_views_.interest(layer_, clock_.now());
+  const auto answer = ask(
+      "/v1/layers", {{"repository", kRepository}, {"layers", layer_.digest.hex()}, {"look", "1"}});
+  const auto news = News::parse(answer.body);
+  ASSERT_TRUE(news);
+  EXPECT_EQ(news->layers.at(layer_.digest).blocks.count(), chunk::block_count(kSize));
+  EXPECT_TRUE(their_views_.members(layer_.digest, {}, clock_.now()).empty());
+  EXPECT_EQ(exchanges, 0) << "it would have the layer exchanged for two minutes";
+  server_.reset();
+}
+
+TEST_F(DemandServerTest, counts_what_it_gives_of_each_layer) {
+  EXPECT_EQ(ask_bytes({0, 40'000}).status, 206);
+  EXPECT_GT(their_traffic_.of(layer_.digest, clock_.now()).given, 0);
+  EXPECT_EQ(their_traffic_.of(layer_.digest, clock_.now()).received, 0);
+}
+
 TEST_F(DemandServerTest, names_the_shareholders_that_it_knows_but_the_asker) {
   holdings_.held_ = HeldLayer{kSize, false, false, {{2, 3}}};
   their_views_.interest(layer_, clock_.now());
@@ -361,6 +383,37 @@ TEST_F(DemandServerTest, keeps_room_for_faults_and_gives_it_back) {
   gate->on_read(Failure{Fault::timed_out, "the registry is slow"});
   EXPECT_EQ(first.get_future().get(), 504);
   EXPECT_EQ(ask_bytes(kRange, "backfill").status, 206);
+}
+
+TEST_F(DemandServerTest, gives_bulk_no_faster_than_its_cap_and_faults_at_once) {
+  ServeLimits limits;
+  limits.bulk_rate = 1;  // a byte: what the first request overdraws is paid back in half a day
+  serve(limits);
+  EXPECT_EQ(ask_bytes(kRange, "fault").status, 206);
+  EXPECT_EQ(ask_bytes(kRange, "pull").status, 206);
+  for (const char* cls : {"pull", "prefetch", "backfill"})
+    EXPECT_EQ(ask_bytes(kRange, cls).status, 503) << cls;
+  EXPECT_EQ(ask_bytes(kRange, "fault").status, 206);
+  server_->set_limits({});
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ask_bytes(kRange, "pull").status, 206);
+  limits = {};
+  limits.requests = 0;
+  server_->set_limits(limits);
+  EXPECT_EQ(ask_bytes(kRange, "fault").status, 503);
+}
+
+TEST_F(DemandServerTest, what_it_does_not_give_is_not_counted_against_the_cap) {
+  ServeLimits limits;
+  limits.bulk_rate = 1;
+  serve(limits);
+  their_views_.interest(layer_, clock_.now());
+  their_table_.met({"10.0.0.9", 7946}, "other", "");
+  their_views_.heard({"10.0.0.9", 7946}, kRepository, {layer_.digest},
+                     {"", {{layer_.digest, news(true)}}}, clock_.now());
+  const auto all = std::exchange(holdings_.held_->presence, {});
+  EXPECT_EQ(ask_bytes(kRange, "pull", true).status, 503) << "another has it";
+  holdings_.held_->presence = all;
+  EXPECT_EQ(ask_bytes(kRange, "pull").status, 206);
 }
 
 TEST_F(DemandServerTest, answers_with_how_a_read_failed) {

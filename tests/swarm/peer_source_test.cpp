@@ -107,6 +107,19 @@ TEST_F(PeerSourceTest, gives_what_a_holder_has) {
   EXPECT_EQ(range_of(asked), kRange);
 }
 
+TEST_F(PeerSourceTest, takes_from_other_zones_what_the_cap_says_and_the_cap_can_change) {
+  know(peer("a", right), "a", true, "there");
+  chunk::FetchContext context;
+  context.cls = Class::pull;
+  const auto may_ask = [&] { return source_.plan(layer_, kRange, context).has_value(); };
+  EXPECT_TRUE(may_ask());
+  source_.set_cross_zone_rate(1);
+  EXPECT_FALSE(fetch(kRange)->fault()) << "the first may overdraw it";
+  EXPECT_FALSE(may_ask());
+  source_.set_cross_zone_rate(0);
+  EXPECT_TRUE(may_ask());
+}
+
 TEST_F(PeerSourceTest, asks_an_owner_that_has_it_not_to_fetch_it) {
   std::string name = "a";  // of a node that owns the first chunk, and not we
   while (owners(layer_.digest, 0, std::vector<std::string>{"me", name}, 1).front() == 0)

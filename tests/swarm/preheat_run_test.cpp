@@ -43,10 +43,11 @@ class PreheatRunTest : public DemandTest {
     return {at(peer(name, std::move(script))), name, "there"};
   }
   std::unique_ptr<PreheatRun> order(std::vector<PreheatMember> members,
-                                    util::Duration silence = 60s) {
+                                    util::Duration silence = 60s, util::Duration patience = 60s) {
     return std::make_unique<PreheatRun>(
-        PreheatPlan{"a.test/b:1", "linux/amd64", std::move(members), {10ms, silence}}, "me",
-        client_, own_);
+        PreheatPlan{
+            "a.test/b:1", "linux/amd64", std::move(members), {10ms, silence, 20ms, patience}},
+        "me", client_, own_);
   }
   /// Of a run that has ended; it must, within a minute.
   static std::vector<PreheatState> end_of(PreheatRun& run) {
@@ -92,19 +93,17 @@ TEST_F(PreheatRunTest, orders_of_all_and_looks_until_each_is_done) {
                         "?platform=linux%2Famd64&port=4711&reference=a.test%2Fb%3A1&zone=here");
 }
 
-TEST_F(PreheatRunTest, names_who_refuses_fails_or_forgets_and_the_others_go_on) {
+TEST_F(PreheatRunTest, names_who_refuses_or_fails_and_the_others_go_on) {
   const auto run = order({member("a", answers(403, 500, "not for you\n")),
-                          member("b", answers(503, 500, "busy\x1b[2J")),
+                          member("b", answers(400, 500, "odd\x1b[2J")),
                           member("c", answers(405, 500, "GET and HEAD only")),
-                          member("d", answers(202, 404, "no such order")),
-                          member("e", answers(202, 200, state(State::failed, 5, "no such image"))),
+                          member("d", answers(202, 200, state(State::failed, 5, "no such image"))),
                           member("f", willing(2))});
   const auto states = end_of(*run);
   const std::pair<State, const char*> expected[] = {
       {State::failed, "answers 403: not for you"},
-      {State::failed, "answers 503: busy?[2J"},
+      {State::failed, "answers 400: odd?[2J"},
       {State::failed, "answers 405: GET and HEAD only"},
-      {State::failed, "it forgot the order: its daemon was started anew"},
       {State::failed, "no such image"},
       {State::done, ""},
   };
@@ -112,7 +111,38 @@ TEST_F(PreheatRunTest, names_who_refuses_fails_or_forgets_and_the_others_go_on) 
     EXPECT_EQ(states[i].state, expected[i].first) << i;
     EXPECT_EQ(states[i].error, expected[i].second) << i;
   }
-  EXPECT_EQ(states[4].bytes_done, 5u);
+  EXPECT_EQ(states[3].bytes_done, 5u);
+}
+
+TEST_F(PreheatRunTest, orders_again_of_who_is_busy_or_has_forgotten) {
+  auto posts = std::make_shared<std::atomic<int>>(0), looks = std::make_shared<std::atomic<int>>(0);
+  const auto run = order({member("a", [=](const Peer::Asked& asked) {
+    if (method_of(asked) == "POST") {
+      const int before = (*posts)++;
+      return before < 2 ? Peer::answer(before == 0 ? 503 : 404, "later") : Peer::answer(202, "{}");
+    }
+    return (*looks)++ == 0 ? Peer::answer(404, "no such order")
+                           : Peer::answer(200, state(State::done, 100));
+  })});
+  EXPECT_EQ(end_of(*run)[0].state, State::done);
+  EXPECT_EQ(*posts, 4);
+  EXPECT_EQ(*looks, 2);
+}
+
+TEST_F(PreheatRunTest, gives_up_who_makes_no_progress_and_takes_the_order_back) {
+  own_.seen_.lock()->state.state = State::running;
+  const auto run = order({self_, member("a", willing(1 << 30)),
+                          member("b", answers(503, 500, "busy")), member("c", willing(0))},
+                         60s, 2s);
+  const auto states = end_of(*run);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(states[i].state, State::failed) << i;
+    EXPECT_EQ(states[i].error.rfind("no progress for ", 0), 0u) << states[i].error;
+  }
+  EXPECT_NE(states[2].error.find("answers 503: busy"), std::string::npos) << states[2].error;
+  EXPECT_EQ(states[3].state, State::done);
+  EXPECT_EQ(own_.seen_.lock()->calls.back(), "take back");
+  EXPECT_EQ(count(0, "DELETE"), 1u);
 }
 
 TEST_F(PreheatRunTest, gives_up_who_is_silent_or_talks_nonsense) {
@@ -183,9 +213,9 @@ TEST_F(PreheatRunTest, takes_the_order_back_from_who_is_at_it) {
 }
 
 TEST_F(PreheatRunTest, our_own_failure_is_one_of_many) {
-  own_.seen_.lock()->refusal = util::Failure{util::Fault::unavailable, "busy"};
+  own_.seen_.lock()->refusal = util::Failure{util::Fault::invalid, "no such platform"};
   const auto states = end_of(*order({self_, member("a", willing(1))}));
-  EXPECT_EQ(states[0].error, "busy");
+  EXPECT_EQ(states[0].error, "no such platform");
   EXPECT_EQ(states[1].state, State::done);
 }
 

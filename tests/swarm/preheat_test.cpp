@@ -164,11 +164,28 @@ TEST(PreheatChoice, takes_each_node_once_and_nobody_unmet_silent_or_banned) {
   EXPECT_EQ(names(*choice), (Texts{"b9", "a2"}));
   Texts left_out;
   for (const auto& [one, why] : choice->left_out) left_out.push_back(one.node_id + " " + why);
-  EXPECT_EQ(left_out,
-            (Texts{"c1 banned: wrong bytes", "a3 silent: refused", "a4 silent: refused"}));
+  EXPECT_EQ(left_out, (Texts{"c1 banned: wrong bytes", "a3 silent: refused", "a4 silent: refused",
+                             " never met"}));
+  EXPECT_EQ(choice->left_out.back().member.endpoint.address, "10.0.0.1");
   const auto of_zone = choose_to_preheat(kSelf, peers, {{}, "a"});
   ASSERT_TRUE(of_zone);
-  EXPECT_EQ(of_zone->left_out.size(), 2u) << "c1 was not meant";
+  EXPECT_EQ(of_zone->left_out.size(), 3u) << "c1 was not meant";
+}
+
+TEST(PreheatChoice, names_who_was_never_met_only_where_all_are_wished_for) {
+  Peer fresh = member("a1"), deaf = silent(member("a2"));
+  fresh.node_id.clear();
+  fresh.zone.clear();
+  deaf.node_id.clear();
+  const std::vector<Peer> peers{fresh, deaf, member("b1")};
+  const auto all = choose_to_preheat(kSelf, peers, {});
+  ASSERT_TRUE(all);
+  ASSERT_EQ(all->left_out.size(), 2u);
+  EXPECT_EQ(all->left_out[0].why, "never met");
+  EXPECT_EQ(all->left_out[1].why, "never met, silent: refused");
+  const auto two = choose_to_preheat(kSelf, peers, {2, ""});
+  ASSERT_TRUE(two);
+  EXPECT_TRUE(two->left_out.empty());
 }
 
 TEST(PreheatChoice, takes_a_node_by_the_endpoint_where_it_answers) {
@@ -197,7 +214,7 @@ TEST(PreheatChoice, says_how_many_there_are_where_they_are_too_few) {
 }
 
 const util::SteadyTime kNow{seconds(1000)};
-constexpr PreheatTalk::Pace kPace{milliseconds(500), seconds(30)};
+constexpr PreheatTalk::Pace kPace{milliseconds(500), seconds(30), seconds(5), seconds(600)};
 
 TEST(PreheatTalk, orders_once_and_then_looks_until_the_end) {
   PreheatTalk talk(kPace, kNow);
@@ -262,6 +279,57 @@ TEST(PreheatTalk, a_refusal_ends_it_and_what_was_heard_stays) {
   EXPECT_EQ(talk.state().error, "no");
   EXPECT_EQ(talk.state().sources.at("peer"), 50u);
   EXPECT_DOUBLE_EQ(talk.state().seconds, 4);
+}
+
+TEST(PreheatTalk, orders_again_where_it_was_put_off_and_gives_up_when_nothing_comes_of_it) {
+  PreheatTalk talk(kPace, kNow);
+  auto now = kNow;
+  while (now < kNow + seconds(595)) {
+    ASSERT_EQ(talk.next(now), PreheatTalk::Next::order);
+    talk.asking();
+    talk.put_off("busy", now);
+    ASSERT_EQ(talk.next(now + milliseconds(4999)), PreheatTalk::Next::nothing) << "a pause";
+    now += seconds(5);
+  }
+  EXPECT_FALSE(talk.ended());
+  talk.put_off("busy", now += seconds(5));
+  EXPECT_EQ(talk.state().state, State::failed);
+  EXPECT_EQ(talk.state().error, "no progress for 600 s: busy");
+}
+
+TEST(PreheatTalk, who_forgets_an_order_is_given_it_anew) {
+  PreheatTalk talk(kPace, kNow);
+  talk.accepted(kNow);
+  talk.heard({State::running, "", 100, 50, 1, {}}, kNow + seconds(500));
+  talk.put_off("forgot", kNow + seconds(700));
+  ASSERT_EQ(talk.next(kNow + seconds(705)), PreheatTalk::Next::order);
+  talk.accepted(kNow + seconds(705));
+  EXPECT_EQ(talk.next(kNow + seconds(706)), PreheatTalk::Next::look);
+  talk.heard({State::running, "", 100, 40, 1, {}}, kNow + seconds(1099));
+  EXPECT_FALSE(talk.ended());
+  talk.put_off("forgot", kNow + seconds(1101));
+  EXPECT_TRUE(talk.ended()) << "to have less than before was no progress";
+}
+
+TEST(PreheatTalk, gives_up_who_says_that_it_runs_and_brings_nothing_in) {
+  PreheatTalk talk(kPace, kNow);
+  talk.accepted(kNow);
+  auto now = kNow;
+  for (uint64_t i = 1; i <= 10; ++i)
+    talk.heard({State::running, "", 100, i, 1, {}}, now += seconds(599));
+  EXPECT_FALSE(talk.ended()) << "slow is not stuck";
+  talk.heard({State::running, "", 100, 10, 1, {}}, now + seconds(599));
+  EXPECT_FALSE(talk.ended());
+  EXPECT_TRUE(talk.may_go_on());
+  talk.heard({State::running, "", 100, 10, 1, {}}, now + seconds(601));
+  EXPECT_TRUE(talk.ended());
+  EXPECT_EQ(talk.state().error, "no progress for 601 s");
+  EXPECT_TRUE(talk.may_go_on()) << "so the order has to be taken back";
+  PreheatTalk late(kPace, kNow);
+  late.accepted(kNow);
+  late.heard({State::done, "", 100, 100, 1, {}}, kNow + seconds(9999));
+  EXPECT_EQ(late.state().state, State::done);
+  EXPECT_FALSE(late.may_go_on());
 }
 
 const std::string kId(32, 'a');

@@ -131,6 +131,12 @@ TEST_F(BulkLaneTest, brings_a_chunk_into_the_store_and_to_who_asked) {
   EXPECT_TRUE(fetched.bytes == subject_.content.substr(2 * kPiece, kPiece));
   EXPECT_TRUE(node_.stored->has({32, 16}));
   EXPECT_EQ(node_.stored->written(), kPiece);
+  const auto& layer = node_.layer.digest;
+  EXPECT_EQ(node_.lane->peers(layer), 1u);
+  EXPECT_GT(node_.lane->rates(layer).received, 0);
+  EXPECT_EQ(node_.lane->rates(layer).given, 0);
+  EXPECT_GT(seed_.lane->rates(layer).given, 0);
+  EXPECT_FALSE(node_.lane->peers(util::Digest{})) << "of a layer that is not exchanged";
 }
 
 TEST_F(BulkLaneTest, a_transfer_that_died_is_not_called) {

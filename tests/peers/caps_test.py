@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""[bulk] upload bounds what a node gives to pulls of others, and SIGHUP changes it in the middle of one."""
+import signal
+import sys
+import threading
+import time
+
+from bed import Bed, need_bed
+from node import wait_for
+
+IMAGE = "small:v1"
+CAP = 100_000  # bytes per second
+SLACK = 5
+LARGEST = 4 << 20  # what one request may overdraw the cap by
+
+
+def served(node):
+    return node.counted("swarmfs_peer_served_bytes_total")
+
+
+def reloads(node):
+    return node.log_text().count("reloaded: ")
+
+
+def set_upload(node, rate):
+    before = reloads(node)
+    node.extra = f'[bulk]\nupload = "{rate}B"'
+    node.configure()
+    node.process.send_signal(signal.SIGHUP)
+    wait_for(f"{node.name} to reload", lambda: reloads(node) == before + 1, 60)
+
+
+def main():
+    need_bed()
+    bed = Bed(2)
+    bed.start()
+    giver, taker = bed.nodes
+    giver.pull(IMAGE)
+    wait_for("n1 to vouch for every layer", lambda: all(layer["verified"] for layer in giver.layers(IMAGE)), 60)
+    total = bed.image_bytes(IMAGE)
+    set_upload(giver, CAP)
+    begun, before = time.time(), served(giver)
+    thread = threading.Thread(target=taker.pull, args=[IMAGE])
+    thread.start()
+    wait_for("n1 to give something", lambda: served(giver) > before, 60)
+    time.sleep(4)
+    given, seconds = served(giver) - before, time.time() - begun
+    print(f"capped: {given:.0f} of {total} bytes in {seconds:.1f} s", flush=True)
+    assert given <= SLACK * CAP * (1 + seconds) + LARGEST, (given, seconds)
+    assert thread.is_alive(), "the pull is slower for it"
+    set_upload(giver, 0)
+    thread.join()
+    print(f"then: {served(giver) - before:.0f} in {time.time() - begun:.1f} s, {taker.bytes_from('registry'):.0f} from the registry", flush=True)
+    assert served(giver) - before > total / 4, (served(giver), total)
+    taker.mount(IMAGE)
+    bed.check_blobs(taker, IMAGE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
