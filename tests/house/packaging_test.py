@@ -30,7 +30,7 @@ with tempfile.NamedTemporaryFile("w", suffix=".toml") as bad:
     bad.flush()
     done = run(swarmfsd, "--check", "--config", bad.name)
     assert done.returncode == 1 and f"{bad.name}:3:" in done.stdout, done.stdout
-for command in ("mount", "umount", "pull", "status", "explain", "ls", "peers", "evict", "configure"):
+for command in ("mount", "umount", "pull", "status", "explain", "ls", "peers", "evict", "configure", "doctor"):
     done = run(swarmfs, command, "--help")
     assert done.returncode == 0 and "--json" in done.stdout, (command, done.stdout)
 with tempfile.TemporaryDirectory() as folder:
