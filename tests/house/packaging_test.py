@@ -21,7 +21,8 @@ if shutil.which("systemd-analyze"):
         unit = os.path.join(folder, "swarmfs.service")
         text = open(os.path.join(source, "packaging/swarmfs.service")).read()
         open(unit, "w").write(text.replace("/usr/local/sbin/swarmfsd", swarmfsd))
-        done = run("systemd-analyze", "verify", unit)
+        socket_unit = shutil.copy(os.path.join(source, "packaging/swarmfs.socket"), folder)
+        done = run("systemd-analyze", "verify", unit, socket_unit)
         assert done.returncode == 0 and done.stdout.strip() == "", done.stdout
 done = run(swarmfsd, "--check", "--config", os.path.join(source, "packaging/swarmfs.toml"))
 assert done.returncode == 0 and done.stdout == "", done.stdout
