@@ -16,7 +16,7 @@ namespace swarmfs::cli {
 
 using Patience = std::chrono::milliseconds;
 
-/// All at once; in the order of the requests.
+/// Many at once; in the order of the requests.
 std::vector<util::Outcome<http::Response>> ask_all(std::vector<http::Request> requests);
 
 DaemonFacts probe_daemon(const std::string& socket, Patience patience);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <ctime>
 #include <future>
+#include <span>
 
 #include "cli/daemon_client.h"
 #include "cli/node_probe.h"
@@ -117,20 +118,21 @@ class Pull {
         patience_(patience),
         facts_(facts) {}
 
-  std::optional<oci::Manifest> manifest(const std::string& target) {
+  /// Of an index, once, the one for this machine.
+  std::optional<oci::Manifest> manifest(const std::string& target, bool of_an_index = false) {
     auto asked = question(base_ + "/manifests/" + target + ns_, patience_);
     asked.headers.emplace_back("Accept", oci::accept_header());
     const auto answer = step(facts_, "the manifest", std::move(asked));
     if (!answer) return std::nullopt;
-    const auto right =
-        util::Digest::parse(answer->header("Docker-Content-Digest").value_or(target));
+    auto right = util::Digest::parse(target);
+    if (!right) right = util::Digest::parse(answer->header("Docker-Content-Digest").value_or(""));
     if (!has_digest(facts_, "the manifest", *answer, right)) return std::nullopt;
     const auto parsed = oci::parse_manifest(util::as_bytes(answer->body));
     if (!parsed) return refuse(parsed.failure().message);
     if (const auto* whole = std::get_if<oci::Manifest>(&*parsed)) return *whole;
     const auto* chosen = oci::choose(std::get<oci::Index>(*parsed), oci::Platform::host());
-    if (!chosen || target == chosen->digest.to_string()) return refuse("none for this machine");
-    return manifest(chosen->digest.to_string());
+    if (!chosen || of_an_index) return refuse("there is none for this machine");
+    return manifest(chosen->digest.to_string(), true);
   }
 
   void blob(const oci::Descriptor& wanted) {
@@ -163,11 +165,9 @@ const oci::Descriptor& smallest(const oci::Manifest& manifest) {
   return found == manifest.layers.end() || found->size > kLargest ? manifest.config : *found;
 }
 
-}  // namespace
-
-std::vector<Outcome<http::Response>> ask_all(std::vector<http::Request> requests) {
+std::vector<Outcome<http::Response>> ask_some(http::Client& client,
+                                              std::span<http::Request> requests) {
   using Answer = Outcome<http::Response>;
-  http::Client client;
   std::vector<std::promise<Answer>> promises(requests.size());
   std::vector<std::unique_ptr<http::Exchange>> exchanges;
   for (size_t i = 0; i < requests.size(); ++i)
@@ -178,6 +178,19 @@ std::vector<Outcome<http::Response>> ask_all(std::vector<http::Request> requests
          }}));
   std::vector<Answer> answers;
   for (auto& promise : promises) answers.push_back(promise.get_future().get());
+  return answers;
+}
+
+}  // namespace
+
+std::vector<Outcome<http::Response>> ask_all(std::vector<http::Request> requests) {
+  constexpr size_t kAtOnce = 128;  // far from the usual limit of open files
+  std::vector<Outcome<http::Response>> answers;
+  http::Client client;
+  const std::span<http::Request> all(requests);
+  for (size_t start = 0; start < all.size(); start += kAtOnce)
+    for (auto& answer : ask_some(client, all.subspan(start, std::min(kAtOnce, all.size() - start))))
+      answers.push_back(std::move(answer));
   return answers;
 }
 

@@ -455,6 +455,17 @@ TEST(Probe, of_a_registry_reads_its_clock) {
   EXPECT_FALSE(probes[1].status);
 }
 
+TEST(Probe, of_many_answers_for_each) {
+  std::vector<RegistrySetting> many(300);
+  for (size_t i = 0; i < many.size(); ++i) many[i].host = "127.0.0.1:" + std::to_string(1 + i % 3);
+  const auto probes = probe_registries(many, kPatienceOfTests);
+  ASSERT_EQ(probes.size(), many.size());
+  for (size_t i = 0; i < many.size(); ++i) {
+    EXPECT_EQ(probes[i].place, many[i].host);
+    EXPECT_FALSE(probes[i].status);
+  }
+}
+
 TEST(Probe, of_a_pull_believes_no_digest) {
   const std::string body = R"({"schemaVersion":2,"config":{"mediaType":"a","digest":"sha256:)" +
                            std::string(64, '0') + R"(","size":2},"layers":[]})";
@@ -471,6 +482,10 @@ TEST(Probe, of_a_pull_believes_no_digest) {
   const auto blob = probe_pull("r.test/a:1", place_of(half), kPatienceOfTests);
   EXPECT_EQ(blob.step, "a blob");
   EXPECT_EQ(blob.blob, "");
+  // What was asked for counts, not what the mirror says that it is.
+  const std::string other = "sha256:" + std::string(64, 'b');
+  const auto swapped = probe_pull("r.test/a@" + other, place_of(half), kPatienceOfTests);
+  EXPECT_EQ(swapped.error, "its bytes do not have the digest " + other);
   const auto nobody = probe_pull("r.test/a:1", "127.0.0.1:1", kPatienceOfTests);
   EXPECT_EQ(nobody.status, 0);
   EXPECT_FALSE(is_healthy(check_pull(nobody)));
