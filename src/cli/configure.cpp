@@ -32,15 +32,15 @@ std::optional<ContainerdVersion> installed_containerd() {
   return parse_containerd_version({said, size});
 }
 
-RuntimePlan plan_of(const ConfigureOptions& options, const MirrorWish& wish, const NodeView& node) {
+RuntimePlan plan_of(const std::string& runtime, const MirrorWish& wish, const NodeView& node) {
   static const std::map<std::string, RuntimePlan (*)(const MirrorWish&, const NodeView&)> plans{
       {"containerd", plan_containerd},
       {"podman", plan_podman},
       {"docker", plan_docker},
       {"stargz", plan_stargz}};
-  const auto plan = plans.find(options.runtime);
+  const auto plan = plans.find(runtime);
   if (plan == plans.end())
-    throw util::Error(options.runtime + " is none of containerd, podman, docker, stargz");
+    throw util::Error(runtime + " is none of containerd, podman, docker, stargz");
   RuntimePlan made = plan->second(wish, node);
   made.removes = wish.remove;
   return made;
@@ -70,7 +70,48 @@ MirrorPlace place_of_mirror(const ConfigureOptions& options) {
   return {options.mirror, ""};
 }
 
+bool has_runtime(const std::string& runtime, const NodeView& node) {
+  if (runtime == "containerd") return node.read("/etc/containerd/config.toml").has_value();
+  if (runtime == "podman")
+    return node.read("/etc/containers/registries.conf") ||
+           !node.list("/etc/containers/registries.conf.d").empty();
+  if (runtime == "docker") {
+    const auto programs = node.list("/usr/bin");
+    return node.read("/etc/docker/daemon.json") ||
+           std::find(programs.begin(), programs.end(), "dockerd") != programs.end();
+  }
+  return node.read("/etc/containerd-stargz-grpc/config.toml").has_value();
+}
+
+RuntimeFacts facts_of(const std::string& runtime, MirrorWish wish, const NodeView& node) {
+  RuntimeFacts made;
+  made.name = runtime;
+  try {
+    made.plan = plan_of(runtime, wish, node);
+    wish.remove = true;
+    for (const auto& file : plan_of(runtime, wish, node).files)
+      if (file.changes()) made.ours.push_back(file.file.string());
+  } catch (const util::Error& error) {
+    made.error = error.what();
+    made.plan.reset();
+  }
+  return made;
+}
+
 }  // namespace
+
+std::vector<RuntimeFacts> look_at_runtimes(const NodeView& node, const std::string& address,
+                                           bool here) {
+  std::vector<RuntimeFacts> made;
+  for (const std::string runtime : {"containerd", "podman", "docker", "stargz"}) {
+    if (!has_runtime(runtime, node)) continue;
+    MirrorWish wish;
+    wish.mirror = address.empty() ? kUsualMirror : address;
+    if (runtime == "containerd" && here) wish.containerd = installed_containerd();
+    made.push_back(facts_of(runtime, wish, node));
+  }
+  return made;
+}
 
 MirrorPlace mirror_place(const std::optional<std::string>& text, const std::string& file) {
   const auto table = parse_toml_text(text.value_or(""), file);
@@ -105,7 +146,7 @@ int configure(const ConfigureOptions& options) {
     throw util::Error("--hosts-dir is for containerd, and an absolute path");
   const MirrorPlace mirror = place_of_mirror(options);
   const NodeFiles node(options.root);
-  RuntimePlan plan = plan_of(options, wish_of(options, mirror.address), node);
+  RuntimePlan plan = plan_of(options.runtime, wish_of(options, mirror.address), node);
   if (!mirror.trouble.empty()) plan.ignored.insert(plan.ignored.begin(), mirror.trouble);
   const bool writes = !options.check && !options.dry_run;
   const auto use = options.check ? PlanUse::check : writes ? PlanUse::write : PlanUse::show;

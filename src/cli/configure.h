@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/node_facts.h"
+
 namespace swarmfs::cli {
 
 struct ConfigureOptions {
@@ -26,6 +28,11 @@ struct ConfigureOptions {
 /// Returns the exit code: 1 where --check finds that the runtime would not ask the mirror. Throws
 /// util::Error, with nothing changed, where a file cannot be understood.
 int configure(const ConfigureOptions& options);
+
+/// The runtimes that this node has, as its files say, and what is to be done so that they ask the
+/// mirror at `address` (empty: the usual one). `here`: it is the node that this process runs on.
+std::vector<RuntimeFacts> look_at_runtimes(const NodeView& node, const std::string& address,
+                                           bool here);
 
 /// Where the mirror is, and why it is not.
 struct MirrorPlace {

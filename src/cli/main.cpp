@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/configure.h"
+#include "cli/doctor.h"
 #include "cli/mount_options.h"
 #include "util/error.h"
 
@@ -141,6 +142,35 @@ void add_configure(CLI::App& app, const cli::Options& common, cli::ConfigureOpti
   });
 }
 
+void add_doctor(CLI::App& app, const cli::Options& common, cli::DoctorOptions& options, int& code) {
+  auto* doctor = app.add_subcommand(
+      "doctor", "whether this node works from end to end; exit code 1 where something does not");
+  doctor->add_option("IMAGE", options.reference,
+                     "pull of it what proves that a pull flows (default: the smallest image that "
+                     "is mounted)");
+  doctor->add_option("--socket", options.socket,
+                     "the daemon's control socket (default: $SWARMFS_SOCKET, else as --config "
+                     "says)");
+  doctor->add_option("--config", options.config, "the daemon's configuration")
+      ->capture_default_str();
+  doctor
+      ->add_option_function<double>(
+          "--timeout",
+          [&options](double seconds) {
+            options.patience = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+          },
+          "seconds that each check may take; a pull and a read five times that (default: 3)")
+      ->check(CLI::Range(0.1, 600.0));
+  doctor->add_option("--root", options.root, "the runtimes' files are below this directory");
+  doctor->add_flag("--json", options.json, "print JSON");
+  doctor->callback([&] {
+    options.json = options.json || common.json;
+    if (options.socket.empty() && common.socket != cli::Options().socket)
+      options.socket = common.socket;
+    code = cli::doctor(options);
+  });
+}
+
 int run_swarmfs(int count, char** words) {
   CLI::App app("Container images, usable before they are downloaded.", "swarmfs");
   app.require_subcommand(1);
@@ -171,8 +201,10 @@ int run_swarmfs(int count, char** words) {
   add_command(app, options, "evict", "drop what no mount uses from the cache", cli::evict);
   add_cluster(app, options);
   cli::ConfigureOptions configure;
+  cli::DoctorOptions doctor;
   int code = 0;
   add_configure(app, options, configure, code);
+  add_doctor(app, options, doctor, code);
   try {
     app.parse(count, words);
     return code;

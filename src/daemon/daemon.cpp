@@ -111,7 +111,7 @@ bool show(const std::filesystem::path& image, const image::Mount& mount) {
 
 }  // namespace
 
-Daemon::Daemon(const Config& config)
+Daemon::Daemon(const Config& config, HandedSockets sockets)
     : workers_(std::max(2u, std::thread::hardware_concurrency())),
       cache_({config.cache_directory, config.cache_quota, config.cache_high_watermark,
               config.cache_low_watermark},
@@ -137,23 +137,15 @@ Daemon::Daemon(const Config& config)
                                     images_, reader_, fetcher_, cache_, timers_, metrics_);
   connect_peers();
   bring_back_mounts();  // whom the socket or READY tells that we are here finds them
-  std::filesystem::create_directories(config.control_socket.parent_path());
-  http::ServerOptions control;
-  control.unix_socket = config.control_socket.string();
-  control.idle_timeout = std::chrono::seconds(120);
-  control_server_ = std::make_unique<http::Server>(control, handler_of(api_, false));
-  if (!config.metrics_address.empty()) {
-    http::ServerOptions metrics;
-    metrics.tcp_address = config.metrics_address;
-    metrics_server_ = std::make_unique<http::Server>(metrics, handler_of(api_, true));
-  }
-  if (!config.mirror_listen.empty()) start_mirror(config.mirror_listen);
+  start_servers(config, sockets);
   trimming_ = timers_.every(kTrimPeriod, [this] {
     workers_.post(util::Workers::Urgency::normal, [] { ::malloc_trim(0); });
   });
 }
 
 Daemon::~Daemon() {
+  for (const auto* server : {&mirror_server_, &metrics_server_, &control_server_})
+    if (*server) (*server)->hand_on();
   preheater_.stop();
   if (node_) node_->preheats().disconnect();
   if (node_) node_->holdings().disconnect();
@@ -167,7 +159,25 @@ Daemon::~Daemon() {
   front_.reset();
 }
 
-void Daemon::start_mirror(const std::string& address) {
+void Daemon::start_servers(const Config& config, HandedSockets& sockets) {
+  std::filesystem::create_directories(config.control_socket.parent_path());
+  http::ServerOptions control;
+  control.unix_socket = config.control_socket.string();
+  control.idle_timeout = std::chrono::seconds(120);
+  control_server_ = std::make_unique<http::Server>(control, handler_of(api_, false),
+                                                   sockets.take(control.unix_socket));
+  if (!config.metrics_address.empty()) {
+    http::ServerOptions metrics;
+    metrics.tcp_address = config.metrics_address;
+    metrics_server_ = std::make_unique<http::Server>(metrics, handler_of(api_, true),
+                                                     sockets.take(config.metrics_address));
+  }
+  if (!config.mirror_listen.empty())
+    start_mirror(config.mirror_listen, sockets.take(config.mirror_listen));
+  sockets.close_rest();
+}
+
+void Daemon::start_mirror(const std::string& address, util::UniqueFd listener) {
   mirror_upstream_ = std::make_unique<MirrorUpstream>(
       MirrorUpstream::Parts{registry_, catalog_, manifests_, library_, fetcher_, node_.get()});
   mirror::MirrorOptions options;
@@ -179,7 +189,8 @@ void Daemon::start_mirror(const std::string& address) {
   server.max_connections = kMirrorConnections;
   server.max_body = 0;
   mirror_server_ = std::make_unique<http::Server>(
-      server, [this](const http::ServerRequest& request) { return mirror_->answer(request); });
+      server, [this](const http::ServerRequest& request) { return mirror_->answer(request); },
+      std::move(listener));
 }
 
 void Daemon::connect_peers() {

@@ -12,6 +12,7 @@
 #include "daemon/catalog.h"
 #include "daemon/cluster_node.h"
 #include "daemon/config.h"
+#include "daemon/handed_sockets.h"
 #include "daemon/manifests.h"
 #include "daemon/mediator.h"
 #include "daemon/mirror_upstream.h"
@@ -39,7 +40,7 @@ namespace swarmfs::daemon {
 class Daemon {
  public:
   /// Throws util::Error with the way out when something cannot start.
-  explicit Daemon(const Config& config);
+  explicit Daemon(const Config& config, HandedSockets sockets = {});
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -50,7 +51,8 @@ class Daemon {
 
  private:
   void connect_peers();
-  void start_mirror(const std::string& address);
+  void start_servers(const Config& config, HandedSockets& sockets);
+  void start_mirror(const std::string& address, util::UniqueFd listener);
   void bring_back_mounts();
 
   util::Metrics metrics_;

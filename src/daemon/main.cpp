@@ -93,7 +93,7 @@ int main(int count, char** words) try {
   util::log::set_level(config.log_level);
   raise_file_limit();
   const util::UniqueFd signals = block_signals();
-  daemon::Daemon daemon(config);
+  daemon::Daemon daemon(config, daemon::HandedSockets::from_environment());
   util::log::info("swarmfsd {} serves {}", SWARMFS_VERSION, config.mount_point.string());
   sd_notify(0, "READY=1");
   wait_for_the_end(signals.get(), daemon, arguments);

@@ -3,10 +3,13 @@
 
 #include "http/server.h"
 
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <array>
 #include <condition_variable>
 #include <list>
 #include <thread>
@@ -51,6 +54,15 @@ Protocol::endpoint endpoint_of(const ServerOptions& options) {
   return asio::ip::tcp::endpoint(address, static_cast<uint16_t>(port));
 }
 
+int family_of(int listener) {
+  int family = 0, listens = 0;
+  socklen_t size = sizeof family;
+  if (::getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &family, &size) ||
+      ::getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || listens == 0)
+    throw util::Error("a descriptor that was handed to us is no socket that listens");
+  return family;
+}
+
 }  // namespace
 
 /// The listener and its connections.
@@ -58,11 +70,27 @@ struct Server::State {
   struct Live {
     size_t count = 0;
     std::list<int> sockets;
+    bool accepting = true;
     bool stopping = false;
   };
 
-  State(ServerOptions chosen, Handler handle)
-      : options(std::move(chosen)), handler(std::move(handle)), acceptor(context) {
+  State(ServerOptions chosen, Handler handle, util::UniqueFd listener)
+      : options(std::move(chosen)),
+        handler(std::move(handle)),
+        handed(listener),
+        end(::eventfd(0, EFD_CLOEXEC)),
+        acceptor(context) {
+    if (!end) throw util::SysError("eventfd");
+    if (listener) {
+      const Protocol protocol(family_of(listener.get()), 0);
+      acceptor.assign(protocol, listener.release());
+    } else {
+      listen();
+    }
+    acceptor.non_blocking(true);  // another process may be quicker
+    thread = std::thread([this] { accept(); });
+  }
+  void listen() {
     const auto endpoint = endpoint_of(options);
     if (!options.unix_socket.empty()) remove_dead_socket(options.unix_socket);
     try {
@@ -76,7 +104,6 @@ struct Server::State {
                         ": " + error.what());
     }
     if (!options.unix_socket.empty()) ::chmod(options.unix_socket.c_str(), options.mode);
-    thread = std::thread([this] { accept(); });
   }
   ~State() {
     {
@@ -84,28 +111,41 @@ struct Server::State {
       locked->stopping = true;
       for (int socket : locked->sockets) ::shutdown(socket, SHUT_RDWR);
     }
-    changed.notify_all();
-    ::shutdown(acceptor.native_handle(), SHUT_RDWR);
-    thread.join();
+    stop_accepting();
     auto locked = live.lock();
     locked.wait(changed, [&] { return locked->count == 0; });
-    if (!options.unix_socket.empty()) ::unlink(options.unix_socket.c_str());
+    if (!handed && !options.unix_socket.empty()) ::unlink(options.unix_socket.c_str());
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
+  /// No shutdown of the listener: that would be for all who have it.
+  void stop_accepting() {
+    live.lock()->accepting = false;
+    changed.notify_all();
+    ::eventfd_write(end.get(), 1);
+    if (thread.joinable()) thread.join();
+  }
+
+  /// Until somebody connects and there is room for it; false: no more.
+  bool wait_for_client() {
+    std::array<pollfd, 2> ready{{{acceptor.native_handle(), POLLIN, 0}, {end.get(), POLLIN, 0}}};
+    ::poll(ready.data(), ready.size(), -1);
+    auto locked = live.lock();
+    locked.wait(changed,
+                [&] { return !locked->accepting || locked->count < options.max_connections; });
+    return locked->accepting;
+  }
+
   void accept() {
-    for (;;) {
-      {
-        auto locked = live.lock();
-        locked.wait(changed,
-                    [&] { return locked->stopping || locked->count < options.max_connections; });
-        if (locked->stopping) return;
-      }
+    while (wait_for_client()) {
       try {
         auto connection = std::make_unique<asio::io_context>(1);
         Socket socket(*connection);
-        acceptor.accept(socket);
+        boost::system::error_code error;
+        acceptor.accept(socket, error);
+        if (error == asio::error::would_block) continue;
+        if (error) throw boost::system::system_error(error);
         // A body must not wait until its header is acknowledged.
         boost::system::error_code of_tcp_alone;
         socket.set_option(asio::ip::tcp::no_delay(true), of_tcp_alone);
@@ -150,6 +190,8 @@ struct Server::State {
 
   const ServerOptions options;
   const Handler handler;
+  const bool handed;
+  const util::UniqueFd end;  ///< readable: accept no more
   asio::io_context context;
   asio::basic_socket_acceptor<Protocol> acceptor;
   util::Sync<Live> live;
@@ -157,8 +199,13 @@ struct Server::State {
   std::thread thread;
 };
 
-Server::Server(ServerOptions options, Handler handler)
-    : state_(std::make_unique<State>(std::move(options), std::move(handler))) {}
+Server::Server(ServerOptions options, Handler handler, util::UniqueFd listener)
+    : state_(std::make_unique<State>(std::move(options), std::move(handler), std::move(listener))) {
+}
 Server::~Server() = default;
+
+void Server::hand_on() {
+  if (state_->handed) state_->stop_accepting();
+}
 
 }  // namespace swarmfs::http

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "http/headers.h"
+#include "util/unique_fd.h"
 #include "util/units.h"
 
 namespace swarmfs::http {
@@ -64,11 +65,17 @@ class Server {
  public:
   using Handler = std::function<ServerResponse(const ServerRequest&)>;
 
-  /// Throws util::Error when the address cannot be listened on, or is in use.
-  Server(ServerOptions options, Handler handler);
+  /// Throws util::Error when the address cannot be listened on, or is in use. `listener`: listens
+  /// there already. It is shared with others, who go on: what connects after the end waits for the
+  /// next one that accepts.
+  Server(ServerOptions options, Handler handler, util::UniqueFd listener = {});
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
+
+  /// Accepts no more from a listener that was handed to us: who connects from now on waits for the
+  /// next one that does. Who is connected is served on. Nothing happens to a listener of our own.
+  void hand_on();
 
  private:
   struct State;

@@ -134,8 +134,7 @@ struct DemandServer::State {
   void set_limits(const ServeLimits& limits) {
     auto locked = load.lock();
     locked->limits = limits;
-    locked->bulk =
-        util::TokenBucket(static_cast<double>(limits.bulk_rate), std::chrono::steady_clock::now());
+    locked->bulk.set_rate(static_cast<double>(limits.bulk_rate), std::chrono::steady_clock::now());
   }
 
   void handle(const PeerRequest& request, Respond respond) {

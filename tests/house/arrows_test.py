@@ -12,8 +12,8 @@ ROOMS = {
     "fuse": "image content fetch layer chunk util", "control": "util",
     "mirror": "fetch http oci chunk util",
     "daemon": "control mirror fuse image swarm content fetch registry cache http oci layer chunk cluster util",
-    # cli makes and shows tokens without a daemon.
-    "cli": "cluster http util",
+    # cli makes and shows tokens without a daemon; doctor pulls as a container runtime does.
+    "cli": "cluster http oci util",
 }
 # A library enters through the rooms named here; fmt may be used anywhere.
 LIBRARIES = {

@@ -21,7 +21,8 @@ if shutil.which("systemd-analyze"):
         unit = os.path.join(folder, "swarmfs.service")
         text = open(os.path.join(source, "packaging/swarmfs.service")).read()
         open(unit, "w").write(text.replace("/usr/local/sbin/swarmfsd", swarmfsd))
-        done = run("systemd-analyze", "verify", unit)
+        socket_unit = shutil.copy(os.path.join(source, "packaging/swarmfs.socket"), folder)
+        done = run("systemd-analyze", "verify", unit, socket_unit)
         assert done.returncode == 0 and done.stdout.strip() == "", done.stdout
 done = run(swarmfsd, "--check", "--config", os.path.join(source, "packaging/swarmfs.toml"))
 assert done.returncode == 0 and done.stdout == "", done.stdout
@@ -30,7 +31,7 @@ with tempfile.NamedTemporaryFile("w", suffix=".toml") as bad:
     bad.flush()
     done = run(swarmfsd, "--check", "--config", bad.name)
     assert done.returncode == 1 and f"{bad.name}:3:" in done.stdout, done.stdout
-for command in ("mount", "umount", "pull", "status", "explain", "ls", "peers", "evict", "configure"):
+for command in ("mount", "umount", "pull", "status", "explain", "ls", "peers", "evict", "configure", "doctor"):
     done = run(swarmfs, command, "--help")
     assert done.returncode == 0 and "--json" in done.stdout, (command, done.stdout)
 with tempfile.TemporaryDirectory() as folder:

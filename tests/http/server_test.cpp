@@ -296,5 +296,85 @@ TEST_F(ServerTest, its_end_ends_streams) {
   EXPECT_NE(client.ended, "never");
 }
 
+/// A listener that this process shares with the servers that it hands it to.
+class SharedListener {
+ public:
+  SharedListener() : mine_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in where{};
+    where.sin_family = AF_INET;
+    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof where;
+    if (::bind(mine_.get(), reinterpret_cast<sockaddr*>(&where), size) ||
+        ::listen(mine_.get(), 16) ||
+        ::getsockname(mine_.get(), reinterpret_cast<sockaddr*>(&where), &size))
+      throw util::SysError("listen");
+    options_.tcp_address = "127.0.0.1:" + std::to_string(ntohs(where.sin_port));
+  }
+  [[nodiscard]] const std::string& address() const { return options_.tcp_address; }
+  [[nodiscard]] std::unique_ptr<Server> hand(const std::string& answer) const {
+    return std::make_unique<Server>(
+        options_,
+        [answer](const ServerRequest&) {
+          ServerResponse made;
+          made.body = answer;
+          return made;
+        },
+        util::UniqueFd(::dup(mine_.get())));
+  }
+
+ private:
+  const util::UniqueFd mine_;
+  ServerOptions options_;
+};
+
+constexpr const char* kHandedQuestion = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+TEST(HandedListener, outlives_its_server_and_clients_wait_for_the_next) {
+  const SharedListener shared;
+  auto first = shared.hand("first");
+  RawClient before(shared.address());
+  ASSERT_TRUE(before.say(kHandedQuestion));
+  EXPECT_NE(before.hear("first").find("200 OK"), std::string::npos);
+  first.reset();
+  RawClient between(shared.address());  // nobody accepts, nobody refuses
+  ASSERT_TRUE(between.say(kHandedQuestion));
+  const auto second = shared.hand("second");
+  EXPECT_TRUE(between.hear("second").ends_with("second"));
+}
+
+TEST(HandedListener, is_handed_on_while_who_is_connected_is_served) {
+  const SharedListener shared;
+  auto first = shared.hand("first");
+  RawClient connected(shared.address());
+  ASSERT_TRUE(connected.say(kHandedQuestion));
+  EXPECT_TRUE(connected.hear("first").ends_with("first"));
+  first->hand_on();
+  first->hand_on();
+  RawClient late(shared.address());
+  ASSERT_TRUE(late.say(kHandedQuestion));
+  ASSERT_TRUE(connected.say(kHandedQuestion));
+  EXPECT_TRUE(connected.hear("first").ends_with("first"));
+  const auto second = shared.hand("second");
+  EXPECT_TRUE(late.hear("second").ends_with("second"));
+}
+
+TEST(HandedListener, must_listen) {
+  ServerOptions options;
+  options.tcp_address = "127.0.0.1:1";
+  const auto nothing = [](const ServerRequest&) { return ServerResponse{}; };
+  EXPECT_THROW(Server(options, nothing, util::UniqueFd(::socket(AF_INET, SOCK_STREAM, 0))),
+               util::Error);
+}
+
+TEST(OwnListener, goes_on_where_there_is_nobody_to_hand_it_on_to) {
+  ServerOptions options;
+  options.tcp_address = free_address();
+  Server server(options, [](const ServerRequest&) { return ServerResponse{.body = "here"}; });
+  server.hand_on();
+  RawClient client(options.tcp_address);
+  ASSERT_TRUE(client.say(kHandedQuestion));
+  EXPECT_TRUE(client.hear("here").ends_with("here"));
+}
+
 }  // namespace
 }  // namespace swarmfs::http
