@@ -13,6 +13,7 @@
 #include "swarm/preheat_door.h"
 #include "swarm/proof.h"
 #include "util/log.h"
+#include "util/token_bucket.h"
 
 namespace swarmfs::swarm {
 
