@@ -19,13 +19,11 @@ uint32_t pieces_of(const Subject& subject) {
   return static_cast<uint32_t>((subject.ref.size + piece - 1) / piece);
 }
 
-/// As every honest seed begins.
 void promise_all(Turn& turn) {
   turn.peer.say(Wire::have_all);
   turn.peer.say(Wire::unchoke);
 }
 
-/// The layer's bytes, and zeros behind its end.
 std::string block_body(const Subject& subject, uint32_t piece, uint32_t start, uint32_t length) {
   const uint64_t at = piece * chunk::chunk_size(subject.ref.size) + start;
   std::string bytes = at < subject.content.size() ? subject.content.substr(at, length) : "";
@@ -37,7 +35,7 @@ std::string answer_to(const Subject& subject, const std::string& request) {
   return block_body(subject, word_at(request, 0), word_at(request, 4), word_at(request, 8));
 }
 
-/// Calls `answer` with the body of each request until the connection ends.
+/// Calls `answer` with each request's body.
 template <class Answer>
 void answer_all(Turn& turn, Answer answer) {
   promise_all(turn);
@@ -209,7 +207,6 @@ void asks_for_odd_hashes(Turn& turn) {
   turn.peer.say(Wire::hash_request, "short");
 }
 
-/// The other hangs up on the first that it cannot believe.
 void gives_odd_hashes(Turn& turn) {
   const auto places = odd_hash_places(turn.subject);
   const auto turns = static_cast<size_t>(turn.number);
@@ -218,7 +215,6 @@ void gives_odd_hashes(Turn& turn) {
   turn.peer.say(Wire::hashes, places[turns % places.size()] + std::string(64 * (turns % 4), 'h'));
 }
 
-/// In range, of the tree's shape, and false.
 void gives_false_hashes(Turn& turn) {
   const std::string root(util::as_text(turn.subject.tree->root().bytes()));
   promise_all(turn);
@@ -259,10 +255,10 @@ void asks_for_hashes_and_does_not_read(Turn& turn) {
 }
 
 void changes_its_mind(Turn& turn) {
+  promise_all(turn);
   for (int i = 0; i < 500; ++i)
-    for (const Wire id : {Wire::have_all, Wire::unchoke, Wire::interested, Wire::choke,
-                          Wire::not_interested, Wire::have_none})
-      if (i == 0 || (id != Wire::have_all && id != Wire::have_none)) turn.peer.say(id);
+    for (const Wire id : {Wire::unchoke, Wire::interested, Wire::choke, Wire::not_interested})
+      turn.peer.say(id);
 }
 
 void extends_the_protocol(Turn& turn) {
