@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
-#include <malloc.h>
-
+#include "live_heap.h"
 #include "wire_attacks.h"
-
-#ifdef __SANITIZE_ADDRESS__
-/// <sanitizer/allocator_interface.h>, which Debian's GCC comes without.
-extern "C" size_t __sanitizer_get_current_allocated_bytes();
-#endif
 
 namespace swarmfs::torrent_test {
 
@@ -17,15 +11,6 @@ namespace {
 constexpr const char* kAttacker = "127.0.0.66";
 /// More than the honest part of a test takes, and less than what the attacks would like.
 constexpr size_t kMostGrowth = 64 << 20;
-
-size_t live_heap() {
-#ifdef __SANITIZE_ADDRESS__
-  return __sanitizer_get_current_allocated_bytes();
-#else
-  const auto heap = ::mallinfo2();
-  return heap.uordblks + heap.hblkhd;
-#endif
-}
 
 /// Connects to its victim again and again, and attacks.
 class Attacker {
