@@ -7,10 +7,12 @@
 #include <libtorrent/bitfield.hpp>
 #include <libtorrent/error_code.hpp>
 #include <libtorrent/operations.hpp>
+#include <libtorrent/peer_connection.hpp>
 #include <libtorrent/peer_connection_handle.hpp>
 #include <libtorrent/peer_connection_interface.hpp>
 #include <libtorrent/peer_request.hpp>
 #include <libtorrent/socket.hpp>
+#include <libtorrent/torrent_peer.hpp>
 
 #include "swarm/endpoint.h"
 
@@ -19,6 +21,9 @@ namespace swarmfs::swarm {
 using chunk::kBlockSize;
 
 namespace {
+
+/// In a second. Who asks for what we told that we have hears some when that is evicted.
+constexpr int kMostRejects = 2'000;
 
 uint32_t number(lt::piece_index_t piece) {
   return static_cast<uint32_t>(static_cast<int>(piece));
@@ -46,10 +51,20 @@ class PeerGuard final : public lt::peer_plugin {
       end();
       return true;
     }
+    speak_of_hashes(false);
     layer_->availability.connected(this, address_);
     return true;
   }
-  void on_disconnect(const lt::error_code&) override { layer_->availability.gone(this); }
+  void on_disconnect(const lt::error_code&) override {
+    speak_of_hashes(true);  // the next connection opens with the swarm's id of v2
+    layer_->availability.gone(this);
+  }
+  void tick() override { rejects_ = 0; }
+  void sent_reject_request(const lt::peer_request&) override {
+    if (++rejects_ != kMostRejects) return;
+    watch_.flooded(address_);
+    end();
+  }
 
   bool on_have(lt::piece_index_t piece) override {
     if (number(piece) < layer_->pieces()) layer_->availability.has(this, number(piece));
@@ -74,6 +89,9 @@ class PeerGuard final : public lt::peer_plugin {
     layer_->availability.has(this, std::vector<bool>(layer_->pieces(), false));
     return false;
   }
+
+  /// Nobody is choked, and libtorrent would keep as many as a peer likes to send.
+  bool on_allowed_fast(lt::piece_index_t) override { return true; }
 
   bool on_piece(const lt::peer_request& request, lt::span<const char> bytes) override {
     if (is_good(request, bytes)) return false;
@@ -100,6 +118,15 @@ class PeerGuard final : public lt::peer_plugin {
     return real == 0 || layer_->tree()->matches(chunk::BlockIndex{block}, view.first(real));
   }
 
+  /// Without, hash requests and their answers (BEP 52) end the connection. All members have the
+  /// piece layer; libtorrent would answer any number of requests for it, however little is read.
+  /// (UBSan would want libtorrent's type information, which is not exported.)
+  [[gnu::no_sanitize("vptr")]] void speak_of_hashes(bool speak) {
+    const auto connection = connection_.native_handle();
+    lt::torrent_peer* peer = connection ? connection->peer_info_struct() : nullptr;
+    if (peer) peer->protocol_v2 = speak;
+  }
+
   void end() {
     connection_.disconnect(lt::errors::too_many_corrupt_pieces, lt::operation_t::bittorrent,
                            lt::peer_connection_interface::peer_error);
@@ -109,6 +136,7 @@ class PeerGuard final : public lt::peer_plugin {
   TorrentWatch& watch_;
   lt::peer_connection_handle connection_;
   std::string address_;
+  int rejects_ = 0;
 };
 
 class TorrentGuard final : public lt::torrent_plugin {

@@ -31,6 +31,7 @@ namespace {
 
 constexpr int kMostConnections = 50;  ///< of one torrent
 constexpr std::chrono::seconds kListenPatience{20};
+constexpr std::chrono::seconds kShunned{60};
 constexpr size_t kLargestPiece = 1 << 20;
 constexpr lt::download_priority_t kSoon{6};
 
@@ -199,7 +200,8 @@ struct TorrentSession::State final : TorrentWatch {
     if (found == torrents.end()) return;
     auto& [handle, boosted] = found->second;
     for (const auto& peer : peers)
-      if (!is_banned(peer.address)) handle.connect_peer(to_tcp(peer));
+      if (!is_banned(peer.address) && !layer.availability.is_connected(peer.address))
+        handle.connect_peer(to_tcp(peer));
     if (std::exchange(boosted, true)) return;
     handle.pause();
     handle.resume();
@@ -223,7 +225,11 @@ struct TorrentSession::State final : TorrentWatch {
     }
   }
 
-  bool is_banned(const std::string& address) const override { return banned.contains(address); }
+  bool is_banned(const std::string& address) const override {
+    const auto shun = shunned.find(address);
+    return banned.contains(address) ||
+           (shun != shunned.end() && std::chrono::steady_clock::now() < shun->second);
+  }
 
   /// What was asked for before is forgotten in libtorrent's start.
   void started(const std::shared_ptr<TorrentLayer>& layer) override {
@@ -237,6 +243,12 @@ struct TorrentSession::State final : TorrentWatch {
     util::log::error("bulk peer {} is banned: layer {}: {}", address,
                      layer.ref().digest.short_hex(), why);
     on_liar(address, layer.ref().digest, why);
+  }
+
+  void flooded(const std::string& address) override {
+    util::log::warning("bulk peer {} floods us with requests and is not heard for {} s", address,
+                       kShunned.count());
+    shunned[address] = std::chrono::steady_clock::now() + kShunned;
   }
 
   void pardon(const util::Digest& layer) {
@@ -260,6 +272,7 @@ struct TorrentSession::State final : TorrentWatch {
   TorrentDisk* disk = nullptr;  ///< the session's
   std::map<const TorrentLayer*, Torrent> torrents;
   std::map<std::string, std::set<util::Digest>> banned;  ///< addresses, and what they lied about
+  std::map<std::string, std::chrono::steady_clock::time_point> shunned;  ///< until then
   /// What add_piece() is given: the disk does not look at it.
   const std::unique_ptr<char[]> nothing{new char[kLargestPiece]};
   std::unique_ptr<lt::session> session;
