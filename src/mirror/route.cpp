@@ -96,7 +96,9 @@ Outcome<Route> parse_route(const std::string& path,
   // A name with a '@' or ':' of its own would be read as another reference.
   if (parts->name.find('@') != parts->name.npos || parts->target.find('@') != parts->target.npos)
     return Failure{Fault::invalid, "the name is malformed"};
-  if (!parts->target.empty()) name += (by_digest ? "@" : ":") + std::string(parts->target);
+  // Of tags the default one: without any, a ':' of the name would start one.
+  name += by_digest ? "@" : ":";
+  name += parts->kind == Route::Kind::tags ? "latest" : parts->target;
   auto reference = oci::Reference::parse(name);
   if (!reference) return reference.failure();
   const size_t colons = reference->repository.find(':');

@@ -59,6 +59,7 @@ TEST(Route, refuses_what_is_no_name) {
       "/v2/ghcr.io/a/blobs/sha256:" + kHex.substr(1),
       "/v2/ghcr.io/a/manifests/v1@" + kDigest,
       "/v2/ghcr.io/a:v2/manifests/v1",
+      "/v2/ghcr.io/a:v2/tags/list",
       "/v2/ghcr.io/a@" + kDigest + "/blobs/" + kDigest,
       "/v2/ghcr.io/a/manifests/v1\r\nx:y",
       std::string("/v2/ghcr.io/a/manifests/v1\0x", 28),
