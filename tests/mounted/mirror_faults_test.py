@@ -16,7 +16,7 @@ import time
 from functools import partial
 
 from mirrored import Mirrored, WritableRegistry, digest, get, push_image
-from node import Node, Registry, need_fuse
+from node import Node, Registry, need_fuse, wait_for
 from proxy import Proxy
 
 BOUND = 150  # seconds for a pull, whatever happens; clients themselves would wait for ever
@@ -164,6 +164,10 @@ def containerd_finds_its_way(registry):
                       partial(lasting, what, mirrored, f"{proxy.host}/image:v{number}", image))
     try:
         in_threads(jobs)
+        # "Ask me again later" would keep containerd here (6 tries, then upstream).
+        answered = {key for key in mirrored.node.metrics() if key.startswith("swarmfs_mirror_requests_total")}
+        assert any('status="503"' in key for key in answered), answered
+        assert not any('status="429"' in key or 'status="408"' in key for key in answered), answered
     finally:
         mirrored.containerd.stop()
         mirrored.node.close()
@@ -216,10 +220,14 @@ def twice(job):
 CLIENTS = {"skopeo": skopeo, "buildah": partial(storage_client, "buildah"), "podman": partial(storage_client, "podman")}
 
 
+def installed():
+    needs = {"podman": ("podman", "conmon", "runc")}
+    return {name: client for name, client in CLIENTS.items() if all(map(shutil.which, needs.get(name, (name,))))}
+
+
 def others_do_not_notice(registry):
     """Those of containers/image stay with the mirror that gave them the manifest: it has to get what it owes."""
-    needs = {"podman": ("podman", "conmon", "runc")}
-    clients = {name: client for name, client in CLIENTS.items() if all(map(shutil.which, needs.get(name, (name,))))}
+    clients = installed()
     print("clients:", ", ".join(clients), flush=True)
     cases = [(f"{client} ({what})", client, what) for client in clients for what in PASSING
              if client != "skopeo" or what not in MANIFESTS_FAIL]
@@ -272,10 +280,36 @@ def a_portal_opens_nothing(work):
         registry.stop()
 
 
+def the_mirror_goes(registry):
+    """It is stopped while a layer passes, and stays away: what was begun and what begins goes to the registry."""
+    proxy = Proxy(registry.host, Faulty(BLOBS, stall_after=65536, stall=FOREVER))
+    mirrored = Mirrored(proxy, f'[[registry]]\nhost = "r0.example.com"\nmirrors = ["{proxy.host}"]\n')
+    image = push_image(registry.host, "going", [layer(f"going-{size}", size) for size in LAYERS])
+    passing = threading.Thread(target=in_threads, args=({"stopped within a layer": partial(
+        lasting, "going", mirrored, f"{proxy.host}/going:v1", image)},))
+    try:
+        passing.start()
+        wait_for("streams", lambda: mirrored.node.metrics().get("swarmfs_mirror_streams", 0) > 0)
+        assert mirrored.node.terminate() == 0
+        passing.join()
+        compare("going", mirrored, image)
+        mirrored.forget()
+        lasting("gone", mirrored, f"{proxy.host}/going:v1", image)
+        for client in {"buildah", "podman"} & installed().keys():
+            place = f"{mirrored.node.work}/{client}"
+            os.makedirs(place)
+            CLIENTS[client](place, {"name": "r0.example.com/going", "direct": f"{registry.host}/going",
+                                    "mirror": f"127.0.0.1:{mirrored.port}/r0.example.com/going"}, image)
+        print("gone: ok", flush=True)
+    finally:
+        mirrored.containerd.stop()
+        mirrored.node.close()
+
+
 def main():
-    """`mirror_faults_test.py BUILD [containerd] [others] [portal]`; without: all."""
+    """`mirror_faults_test.py BUILD [containerd] [others] [portal] [goes]`; without: all."""
     need_fuse()
-    chosen = sys.argv[2:] or ["containerd", "others", "portal"]
+    chosen = sys.argv[2:] or ["containerd", "others", "portal", "goes"]
     work = Node()
     registry = WritableRegistry(work.work)
     try:
@@ -283,6 +317,8 @@ def main():
             containerd_finds_its_way(registry)
         if "others" in chosen:
             others_do_not_notice(registry)
+        if "goes" in chosen:
+            the_mirror_goes(registry)
         if "portal" in chosen:
             push_image(registry.host, "image", [layer("private", 1000)], tag="v0")
             a_portal_opens_nothing(work.work)
