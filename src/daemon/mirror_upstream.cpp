@@ -29,7 +29,9 @@ constexpr int kFinisherNice = 10;
 Permission permission_of(const Outcome<http::Response>& answer) {
   Permission made;
   if (!answer) return made;
-  if (answer->status / 100 == 2) made.kind = Kind::allowed;
+  // A page to sign in, from a network that is not connected yet, is not the registry's word.
+  const bool is_page = answer->header("Content-Type").value_or("").starts_with("text/html");
+  if (answer->status / 100 == 2 && !is_page) made.kind = Kind::allowed;
   if (answer->status == 404) made.kind = Kind::absent;
   if (answer->status != 401 && answer->status != 403) return made;
   made.kind = Kind::denied;

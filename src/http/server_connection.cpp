@@ -51,6 +51,17 @@ bool is_ambiguous(std::string_view head) {
   return false;
 }
 
+/// One Host, one length, no coding but chunked (RFC 9112 sections 3.2, 6.1): Beast lets others
+/// pass.
+bool is_misleading(const beast::http::request<beast::http::string_body>& message) {
+  using beast::http::field;
+  const bool is_1_1 = message.version() == 11;
+  if (is_1_1 && message.count(field::host) != 1) return true;
+  if (message[field::content_length].find(',') != std::string_view::npos) return true;
+  return message.count(field::transfer_encoding) > 0 &&
+         !(is_1_1 && beast::iequals(message[field::transfer_encoding], "chunked"));
+}
+
 bool has_no_body(int status) {
   return status == 204 || status == 304;
 }
@@ -105,9 +116,8 @@ bool ServerConnection::serve_one() {
   beast::http::async_read(stream_, buffer_, parser, [&](Code result, size_t) { error = result; });
   if (step(error)) {
     const auto& message = parser.get();
-    const bool list =
-        message[beast::http::field::content_length].find(',') != std::string_view::npos;
-    return list ? refuse(400, "the length is ambiguous") : respond(message, answer(message));
+    return is_misleading(message) ? refuse(400, "the request is ambiguous")
+                                  : respond(message, answer(message));
   }
   if (error == beast::http::error::body_limit) return refuse(413, "the body is too large");
   const bool malformed =

@@ -87,8 +87,10 @@ Outcome<Route> parse_route(const std::string& path,
   if (const auto ns = query.find("ns"); ns != query.end()) {
     if (!names_registry(ns->second) || ns->second.find('/') != std::string::npos)
       return Failure{Fault::not_found, "'" + ns->second + "' is no registry that can be asked"};
-    name = (ns->second == "registry-1.docker.io" ? "docker.io" : ns->second) + "/" + name;
+    name = ns->second + "/" + name;
   }
+  constexpr std::string_view kHubsServer = "registry-1.";  // of docker.io
+  if (name.starts_with("registry-1.docker.io/")) name.erase(0, kHubsServer.size());
   const bool by_digest = parts->target.find(':') != parts->target.npos;
   if (parts->target.empty() != (parts->kind == Route::Kind::tags) ||
       (parts->kind != Route::Kind::manifest && parts->kind != Route::Kind::tags && !by_digest))
@@ -96,7 +98,9 @@ Outcome<Route> parse_route(const std::string& path,
   // A name with a '@' or ':' of its own would be read as another reference.
   if (parts->name.find('@') != parts->name.npos || parts->target.find('@') != parts->target.npos)
     return Failure{Fault::invalid, "the name is malformed"};
-  if (!parts->target.empty()) name += (by_digest ? "@" : ":") + std::string(parts->target);
+  // Of tags the default one: without any, a ':' of the name would start one.
+  name += by_digest ? "@" : ":";
+  name += parts->kind == Route::Kind::tags ? "latest" : parts->target;
   auto reference = oci::Reference::parse(name);
   if (!reference) return reference.failure();
   const size_t colons = reference->repository.find(':');

@@ -22,6 +22,11 @@ namespace {
 /// It may have been one node behind a balancer, or be mended.
 constexpr std::chrono::minutes kWholeOnly{10};
 
+bool may_be_json_object(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  return first != text.npos && text[first] == '{';
+}
+
 class RegistryTransfer final : public chunk::Transfer {
  public:
   explicit RegistryTransfer(std::shared_ptr<Conversation> talk) : talk_(std::move(talk)) {}
@@ -136,6 +141,10 @@ Outcome<FetchedManifest> RegistryClient::manifest(const oci::Reference& referenc
   order.anonymous = anonymous;
   auto answer = collect(std::move(order));
   if (!answer) return answer.failure();
+  if (!may_be_json_object(answer->body))
+    return Failure{Fault::unavailable, fmt::format("{} answers for {} with something else than a "
+                                                   "manifest, as a page to sign in would be",
+                                                   reference.registry, reference.to_string())};
   const auto bytes = util::as_bytes(answer->body);
   FetchedManifest made{util::Sha256::of(bytes), {bytes.begin(), bytes.end()}};
   const auto stated = util::Digest::parse(answer->header("Docker-Content-Digest").value_or(""));

@@ -63,7 +63,8 @@ class RegistryClient {
                  util::Metrics& metrics);
   ~RegistryClient();
 
-  /// Blocking. Checked against the reference's digest, else against Docker-Content-Digest.
+  /// Blocking. Checked against the reference's digest, else against Docker-Content-Digest. What is
+  /// no JSON object is a portal's word, not the registry's: Fault::unavailable.
   /// `anonymous`: see GetOrder; Fault::denied or not_found when nobody in particular may have it.
   util::Outcome<FetchedManifest> manifest(const oci::Reference& reference,
                                           util::SteadyTime deadline, bool anonymous = false);

@@ -66,7 +66,8 @@ bool one(const Target& target, support::Mutator& mutator, uint64_t& taken) {
 
 int run(uint64_t rounds, std::chrono::seconds time, uint64_t seed) {
   support::Mutator mutator(seed);
-  const auto targets = wire_targets();
+  auto targets = wire_targets();
+  for (auto& target : mirror_targets()) targets.push_back(std::move(target));
   bool good = true;
   for (const auto& target : targets)
     for (const auto& text : target.seeds)

@@ -19,5 +19,7 @@ struct Target {
 };
 
 std::vector<Target> wire_targets();
+/// Of the mirror, and of what registries say to it.
+std::vector<Target> mirror_targets();
 
 }  // namespace swarmfs::fuzz

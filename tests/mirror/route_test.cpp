@@ -35,6 +35,8 @@ TEST(Route, finds_the_registry_by_ns_by_prefix_or_is_docker_io) {
   EXPECT_EQ(read("/v2/library/nginx/manifests/latest", {{"ns", "registry-1.docker.io"}}),
             "manifest docker.io library/nginx latest");
   EXPECT_EQ(read("/v2/ghcr.io/a/b/blobs/" + kDigest), "blob ghcr.io a/b " + kDigest);
+  EXPECT_EQ(read("/v2/registry-1.docker.io/nginx/manifests/latest"),
+            "manifest docker.io library/nginx latest");
   EXPECT_EQ(read("/v2/localhost/a/manifests/v1"), "manifest localhost a v1");
   EXPECT_EQ(read("/v2/127.0.0.1:5000/a/manifests/" + kDigest),
             "manifest 127.0.0.1:5000 a " + kDigest);
@@ -59,6 +61,7 @@ TEST(Route, refuses_what_is_no_name) {
       "/v2/ghcr.io/a/blobs/sha256:" + kHex.substr(1),
       "/v2/ghcr.io/a/manifests/v1@" + kDigest,
       "/v2/ghcr.io/a:v2/manifests/v1",
+      "/v2/ghcr.io/a:v2/tags/list",
       "/v2/ghcr.io/a@" + kDigest + "/blobs/" + kDigest,
       "/v2/ghcr.io/a/manifests/v1\r\nx:y",
       std::string("/v2/ghcr.io/a/manifests/v1\0x", 28),

@@ -2,9 +2,6 @@
 """containerd and skopeo, unmodified, pull through the mirror: every format, with the registry down, private, and while
 the daemon is killed. What they got is compared by digest."""
 import base64
-import hashlib
-import http.client
-import http.server
 import json
 import os
 import subprocess
@@ -12,74 +9,8 @@ import sys
 import threading
 import time
 
-from containerd import Containerd
-from node import Node, Registry, free_port, images, need_fuse, wait_for
-
-TYPES = ("application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
-         "application/vnd.docker.distribution.manifest.v2+json")
-
-
-def get(port, path, headers=None, method="GET"):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(method, path, headers={"Accept": TYPES, **(headers or {})})
-    answer = connection.getresponse()
-    return answer.status, dict(answer.getheaders()), answer.read()
-
-
-def put(host, path, body, media_type=None, method="PUT"):
-    connection = http.client.HTTPConnection(*host.split(":"), timeout=60)
-    connection.request(method, path, body, {"Content-Type": media_type} if media_type else {})
-    answer = connection.getresponse()
-    answer.read()
-    assert answer.status in (201, 202), (path, answer.status)
-    return answer.getheader("Location")
-
-
-def digest(data):
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-class Mirrored:
-    """A node with a mirror, and a containerd that asks it first. Its name for the registry is `host`."""
-
-    def __init__(self, registry, config=""):
-        self.port = free_port()
-        self.node = Node(config=f'[mirror]\nlisten = "127.0.0.1:{self.port}"\n{config}')
-        self.hosts = os.path.join(self.node.work, "hosts")
-        os.makedirs(f"{self.hosts}/{registry.host}")
-        with open(f"{self.hosts}/{registry.host}/hosts.toml", "w") as f:
-            f.write(f'server = "http://{registry.host}"\n[host."http://127.0.0.1:{self.port}"]\n'
-                    f'capabilities = ["pull", "resolve"]\n')
-        self.node.start()
-        self.containerd = Containerd(self.node.work)
-
-    def pull(self, reference, *options, check=True):
-        return self.containerd.ctr("images", "pull", "--hosts-dir", self.hosts, "--snapshotter", "overlayfs", *options,
-                                   reference, check=check)
-
-    def fetch(self, reference):
-        """Without unpacking."""
-        return self.containerd.ctr("content", "fetch", "--hosts-dir", self.hosts, reference, check=False)
-
-    def forget(self):
-        """containerd has nothing any more."""
-        ctr = self.containerd.ctr
-        for name in ctr("images", "ls", "-q").stdout.split():
-            ctr("images", "rm", "--sync", name)
-        for name in ctr("content", "ls", "-q").stdout.split():
-            ctr("content", "rm", name, check=False)
-        for _ in range(10):
-            names = [line.split()[0] for line in ctr("snapshots", "--snapshotter", "overlayfs", "ls").stdout.splitlines()[1:]]
-            for name in names:
-                ctr("snapshots", "--snapshotter", "overlayfs", "rm", name, check=False)
-
-    def contents(self):
-        return set(self.containerd.ctr("content", "ls", "-q").stdout.split())
-
-    def registry_bytes(self):
-        return sum(v for k, v in self.node.metrics().items()
-                   if k.startswith("swarmfs_bytes_total") and 'source="registry"' in k)
-
+from mirrored import Mirrored, WritableRegistry, digest, get, push_blob, push_manifest
+from node import Node, Registry, images, need_fuse, wait_for
 
 def all_formats(mirrored, registry):
     for name in ("small:v1", "small:v1-zstd", "small:v1-docker"):
@@ -154,12 +85,6 @@ def registry_down(mirrored, registry):
 
 def index_of_two(mirrored, host):
     """An image for two platforms, pushed by hand."""
-    def push(data):
-        where = put(host, "/v2/multi/blobs/uploads/", None, method="POST")
-        where = where[where.index("/v2/"):]
-        put(host, where + ("&" if "?" in where else "?") + "digest=" + digest(data), data, "application/octet-stream")
-        return {"digest": digest(data), "size": len(data)}
-
     made = []
     for architecture in ("amd64", "arm64"):
         tar = subprocess.run(["tar", "-C", mirrored.node.work, "--transform", f"s/.*/{architecture}/", "-cf", "-",
@@ -168,14 +93,14 @@ def index_of_two(mirrored, host):
                              "rootfs": {"type": "layers", "diff_ids": [digest(tar)]}}).encode()
         manifest = json.dumps({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **push(config)},
-            "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", **push(tar)}]}).encode()
-        put(host, f"/v2/multi/manifests/{digest(manifest)}", manifest, "application/vnd.oci.image.manifest.v1+json")
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **push_blob(host, "multi", config)},
+            "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", **push_blob(host, "multi", tar)}]}).encode()
+        push_manifest(host, "multi", digest(manifest), manifest)
         made.append({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest(manifest),
                      "size": len(manifest), "platform": {"os": "linux", "architecture": architecture}})
     index = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
                         "manifests": made}).encode()
-    put(host, "/v2/multi/manifests/v1", index, "application/vnd.oci.image.index.v1+json")
+    push_manifest(host, "multi", "v1", index)
     status, headers, body = get(mirrored.port, f"/v2/multi/manifests/v1?ns={host}")
     assert status == 200 and body == index, "an index is given as it is"
     assert headers["Content-Type"] == "application/vnd.oci.image.index.v1+json", headers
@@ -184,17 +109,6 @@ def index_of_two(mirrored, host):
     have = mirrored.contents()
     assert {digest(index), *(one["digest"] for one in made)} <= have, have
     mirrored.forget()
-
-
-class WritableRegistry(Registry):
-    def __init__(self, work):
-        folder = os.path.join(work, "pushed")
-        os.makedirs(folder)
-        super().__init__(folder, work)
-        self.stop()
-        text = open(self.config).read().replace(", maintenance: {readonly: {enabled: true}}", "")
-        open(self.config, "w").write(text)
-        self.start()
 
 
 def private(folder, work):
@@ -267,9 +181,7 @@ def clients(mirrored, registry, pushed):
     ranges(mirrored, registry)
     wait_for("an index of what passed", lambda: len(os.listdir(f"{mirrored.node.work}/cache/docs/tree")) >= 3, 60)
     registry_down(mirrored, registry)
-    os.makedirs(f"{mirrored.hosts}/{pushed.host}")
-    with open(f"{mirrored.hosts}/{pushed.host}/hosts.toml", "w") as f:
-        f.write(f'server = "http://{pushed.host}"\n[host."http://127.0.0.1:{mirrored.port}"]\n')
+    mirrored.add_host(pushed.host)
     index_of_two(mirrored, pushed.host)
     assert "mirror: containerd/" in open(mirrored.node.log, errors="replace").read()
 

@@ -16,6 +16,7 @@ namespace {
 using support::ScriptedServer;
 using util::Fault;
 
+const std::string kGiven = R"({"by":"registry"})", kGivenByMirror = R"({"by":"mirror"})";
 const std::string kAlice = "Basic " + util::to_base64("alice:s3cret");
 
 /// A registry with a token service: anybody may have "open", only alice "closed"; "password" is
@@ -28,11 +29,10 @@ class AnonymousTest : public testing::Test {
       return {200, who == kAlice ? R"({"token":"alices"})" : R"({"token":"anybodys"})", {}};
     if (asked.target.find("/password/") != std::string::npos)
       return who == kAlice
-                 ? ScriptedServer::Answer{200, "closed manifest", {}}
+                 ? ScriptedServer::Answer{200, kGiven, {}}
                  : ScriptedServer::Answer{401, "", {{"WWW-Authenticate", R"(Basic realm="r")"}}};
     const bool open = asked.target.find("/open/") != std::string::npos;
-    if (who == "Bearer alices" || (open && who == "Bearer anybodys"))
-      return {200, "a manifest", {}};
+    if (who == "Bearer alices" || (open && who == "Bearer anybodys")) return {200, kGiven, {}};
     return {401,
             "",
             {{"WWW-Authenticate",
@@ -79,7 +79,7 @@ TEST_F(AnonymousTest, a_request_as_nobody_never_uses_what_a_credential_brought) 
   start();
   const auto ours = manifest("closed", false);
   ASSERT_TRUE(ours) << ours.failure().message;
-  EXPECT_EQ(util::as_text(ours->bytes), "a manifest");
+  EXPECT_EQ(util::as_text(ours->bytes), kGiven);
   const auto anybodys = manifest("closed", true);
   ASSERT_FALSE(anybodys);
   EXPECT_EQ(anybodys.failure().fault, Fault::denied);
@@ -110,12 +110,12 @@ TEST_F(AnonymousTest, a_password_is_not_for_nobody) {
 
 TEST_F(AnonymousTest, a_mirror_is_asked_for_us_but_not_for_nobody) {
   const ScriptedServer mirror([](const auto&) -> ScriptedServer::Answer {
-    return {200, "what the mirror has", {}};
+    return {200, kGivenByMirror, {}};
   });
   HostOptions host;
   host.mirrors = {mirror.host()};
   start(host);
-  EXPECT_EQ(util::as_text(manifest("closed", false)->bytes), "what the mirror has");
+  EXPECT_EQ(util::as_text(manifest("closed", false)->bytes), kGivenByMirror);
   EXPECT_EQ(manifest("closed", true).failure().fault, Fault::denied);
   EXPECT_EQ(mirror.asked().size(), 1u);
 }

@@ -32,6 +32,7 @@ Answer bearer(const std::string& realm) {
 
 const Answer kWantsPassword{401, "", {{"WWW-Authenticate", R"(Basic realm="r")"}}};
 const std::string kBytes = "0123456789";
+const std::string kManifest = R"({"is":"original"})", kMirrored = R"({"is":"mirrored"})";
 
 /// One client, and servers that each test scripts.
 class ConversationTest : public testing::Test {
@@ -97,31 +98,43 @@ class ConversationTest : public testing::Test {
 
 TEST_F(ConversationTest, a_mirror_gets_its_own_password_and_never_its_registrys) {
   const ScriptedServer mirror([](const Asked& asked) {
-    return asked.header("Authorization") == basic("m:irror") ? Answer{200, "mirrored", {}}
+    return asked.header("Authorization") == basic("m:irror") ? Answer{200, kMirrored, {}}
                                                              : kWantsPassword;
   });
   const ScriptedServer origin([](const Asked& asked) {
-    return asked.header("Authorization") == basic("o:rigin") ? Answer{200, "original", {}}
+    return asked.header("Authorization") == basic("o:rigin") ? Answer{200, kManifest, {}}
                                                              : kWantsPassword;
   });
   options_.hosts[origin.host()].mirrors = {mirror.host()};
   log_in({{origin.host(), "o:rigin"}});
   start();
-  EXPECT_EQ(util::as_text(manifest(origin.host())->bytes), "original");
+  EXPECT_EQ(util::as_text(manifest(origin.host())->bytes), kManifest);
   log_in({{origin.host(), "o:rigin"}, {mirror.host(), "m:irror"}});
-  EXPECT_EQ(util::as_text(manifest(origin.host())->bytes), "mirrored");
+  EXPECT_EQ(util::as_text(manifest(origin.host())->bytes), kMirrored);
   for (const auto& asked : mirror.asked())
     EXPECT_NE(asked.header("Authorization"), basic("o:rigin"));
 }
 
 TEST_F(ConversationTest, a_mirror_may_have_a_path) {
   const ScriptedServer mirror([](const Asked& asked) {
-    return asked.target == "/v2/hub/library/app/manifests/v1" ? Answer{200, "mirrored", {}}
+    return asked.target == "/v2/hub/library/app/manifests/v1" ? Answer{200, kMirrored, {}}
                                                               : Answer{404, "", {}};
   });
   options_.hosts["origin.invalid"].mirrors = {"http://" + mirror.host() + "/hub/"};
   start();
-  EXPECT_EQ(util::as_text(manifest("origin.invalid", "library/app")->bytes), "mirrored");
+  EXPECT_EQ(util::as_text(manifest("origin.invalid", "library/app")->bytes), kMirrored);
+}
+
+TEST_F(ConversationTest, a_portals_page_is_no_manifest) {
+  for (const char* page : {"<html>sign in</html>", "", " \n", "\xef\xbb\xbf{}", "[]", "null"}) {
+    const ScriptedServer portal([&](const Asked&) {
+      return Answer{200, page, {{"Content-Type", "application/vnd.oci.image.manifest.v1+json"}}};
+    });
+    start();
+    const auto got = manifest(portal.host());
+    ASSERT_FALSE(got) << page;
+    EXPECT_EQ(got.failure().fault, Fault::unavailable) << page;
+  }
 }
 
 TEST_F(ConversationTest, a_remembered_redirect_that_fails_is_looked_up_again) {
@@ -185,13 +198,13 @@ TEST_F(ConversationTest, a_token_service_that_fails_is_asked_again) {
   registry.emplace([&](const Asked& asked) {
     if (asked.target.starts_with("/token"))
       return failures-- > 0 ? Answer{503, "", {}} : Answer{200, R"({"token":"t"})", {}};
-    return asked.header("Authorization") == "Bearer t" ? Answer{200, "a manifest", {}}
+    return asked.header("Authorization") == "Bearer t" ? Answer{200, kManifest, {}}
                                                        : bearer(asked.header("Host"));
   });
   start();
   const auto got = manifest(registry->host());
   ASSERT_TRUE(got) << got.failure().message;
-  EXPECT_EQ(util::as_text(got->bytes), "a manifest");
+  EXPECT_EQ(util::as_text(got->bytes), kManifest);
 }
 
 TEST_F(ConversationTest, a_token_service_that_is_not_there_is_no_denial) {
@@ -214,7 +227,7 @@ TEST_F(ConversationTest, a_token_service_that_hangs_holds_up_no_other_registry) 
   const ScriptedServer first([&](const Asked&) { return bearer(hanging.host()); });
   const ScriptedServer second([](const Asked& asked) {
     if (asked.target.starts_with("/token")) return Answer{200, R"({"token":"t"})", {}};
-    return asked.header("Authorization") == "Bearer t" ? Answer{200, "a manifest", {}}
+    return asked.header("Authorization") == "Bearer t" ? Answer{200, kManifest, {}}
                                                        : bearer(asked.header("Host"));
   });
   start();
@@ -233,7 +246,7 @@ TEST_F(ConversationTest, a_403_without_a_challenge_brings_a_new_token) {
   const ScriptedServer registry([&](const Asked& asked) {
     const std::string good = "t" + std::to_string(token);
     if (asked.target.starts_with("/token")) return Answer{200, R"({"token":")" + good + "\"}", {}};
-    if (asked.header("Authorization") == "Bearer " + good) return Answer{200, "a manifest", {}};
+    if (asked.header("Authorization") == "Bearer " + good) return Answer{200, kManifest, {}};
     if (asked.header("Authorization").empty()) return bearer(asked.header("Host"));
     return Answer{403, "", {}};
   });
@@ -252,7 +265,7 @@ TEST_F(ConversationTest, a_retry_may_authenticate_again) {
     const std::string good = "t" + std::to_string(token);
     if (asked.target.starts_with("/token")) return Answer{200, R"({"token":")" + good + "\"}", {}};
     if (asked.header("Authorization") != "Bearer " + good) return bearer(asked.header("Host"));
-    if (!stumble.exchange(false)) return Answer{200, "a manifest", {}};
+    if (!stumble.exchange(false)) return Answer{200, kManifest, {}};
     token = 2;
     return Answer{500, "", {}};
   });
@@ -264,7 +277,7 @@ TEST_F(ConversationTest, a_retry_may_authenticate_again) {
 TEST_F(ConversationTest, challenges_are_read_from_all_headers) {
   const ScriptedServer registry([](const Asked& asked) {
     if (asked.target.starts_with("/token")) return Answer{200, R"({"token":"t"})", {}};
-    if (asked.header("Authorization") == "Bearer t") return Answer{200, "a manifest", {}};
+    if (asked.header("Authorization") == "Bearer t") return Answer{200, kManifest, {}};
     return Answer{
         401,
         "",
