@@ -96,11 +96,11 @@ TEST(PreheatPatience, is_a_number_of_seconds) {
   const std::pair<const char*, int64_t> table[] = {
       {"1", 1},  {"600", 600}, {"604800", 604'800}, {"", 0},    {"0", 0},
       {"-5", 0}, {"10m", 0},   {"604801", 0},       {"1.5", 0}, {"99999999999999999999", 0}};
-  for (const auto& [text, seconds] : table) {
+  for (const auto& [text, expected] : table) {
     const auto patience = patience_of({"r", "", "all", "", text});
-    ASSERT_EQ(static_cast<bool>(patience), seconds > 0) << text;
+    ASSERT_EQ(static_cast<bool>(patience), expected > 0) << text;
     if (patience) {
-      EXPECT_EQ(patience->count(), seconds);
+      EXPECT_EQ(patience->count(), expected);
     }
   }
 }
