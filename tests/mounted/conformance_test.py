@@ -6,7 +6,7 @@ import http.client
 import json
 import sys
 
-from mirrored import OCI, TYPES, Mirrored, WritableRegistry, digest, get, push_image, push_manifest
+from mirrored import OCI, Mirrored, WritableRegistry, digest, get, push_image, push_manifest
 from node import Node, need_fuse
 
 CODES = ("BLOB_UNKNOWN", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN",
