@@ -64,6 +64,7 @@ util::Duration Admission::pace(const Wish& wish, util::SteadyTime now) {
   state.requests.set_rate(wish.node.requests_per_second, now);
   state.our_part.set_rate(part.requests_per_second, now);
   state.bytes.set_rate(stricter(wish.node, part).bytes_per_second, now);
+  if (wish.bulk) state.bulk_at = now;
   auto pause = state.requests.wait(now);
   if (wish.bulk) pause = std::max({pause, state.our_part.wait(now), state.bytes.wait(now)});
   if (pause != util::Duration()) return pause;
@@ -83,33 +84,52 @@ std::shared_ptr<Conversation> Admission::Host::next_waiting() {
   return nullptr;
 }
 
+bool Admission::Host::has_place(const Fellows& fellows) const {
+  const unsigned places = stricter(node, part_of(cluster, fellows.asking)).connections;
+  return places == 0 || active < places;
+}
+
+std::vector<std::shared_ptr<Conversation>> Admission::Host::admit(const Fellows& fellows) {
+  std::vector<std::shared_ptr<Conversation>> made;
+  while (has_place(fellows)) {
+    auto next = next_waiting();
+    if (!next) break;
+    ++active;
+    made.push_back(std::move(next));
+  }
+  return made;
+}
+
 bool Admission::enter(const Wish& wish, chunk::Class cls, const std::shared_ptr<Conversation>& who,
                       util::SteadyTime now) {
-  const auto part = part_of(wish.cluster, fellows_at(wish.host).asking);
-  auto hosts = hosts_.lock();
-  auto& state = (*hosts)[wish.host];
-  state.places = stricter(wish.node, part).connections;
-  state.bulk_at = now;
-  if (state.has_place()) {
-    ++state.active;
-    return true;
+  const auto fellows = fellows_at(wish.host);
+  std::vector<std::shared_ptr<Conversation>> admitted;
+  {
+    auto hosts = hosts_.lock();
+    auto& state = (*hosts)[wish.host];
+    state.node = wish.node;
+    state.cluster = wish.cluster;
+    state.bulk_at = now;
+    admitted = state.admit(fellows);
+    if (admitted.empty() && state.has_place(fellows)) {
+      ++state.active;
+      return true;
+    }
+    state.waiting[static_cast<size_t>(cls)].push_back(who);
+    for (auto& next : state.admit(fellows)) admitted.push_back(std::move(next));
   }
-  state.waiting[static_cast<size_t>(cls)].push_back(who);
+  for (const auto& next : admitted) next->admitted();
   return false;
 }
 
 void Admission::leave(const std::string& host) {
+  const auto fellows = fellows_at(host);
   std::vector<std::shared_ptr<Conversation>> admitted;
   {
     auto hosts = hosts_.lock();
     auto& state = (*hosts)[host];
     if (state.active > 0) --state.active;
-    while (state.has_place()) {
-      auto next = state.next_waiting();
-      if (!next) break;
-      ++state.active;
-      admitted.push_back(std::move(next));
-    }
+    admitted = state.admit(fellows);
   }
   for (const auto& next : admitted) next->admitted();
 }

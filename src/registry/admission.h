@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "chunk/fetch_context.h"
 #include "registry/budget.h"
@@ -30,7 +31,8 @@ class Admission {
   /// May be asked as long as this lives, and a moment longer; until then we are alone.
   void set_fellows(AskFellows fellows);
 
-  /// Zero: ask now (and report how it went). Else: how long the host is not to be asked.
+  /// Last of all, before a request. Zero: ask now (and report how it went). Else: how long the host
+  /// is not to be asked.
   util::Duration wait(const std::string& host, bool bulk, util::SteadyTime now);
   /// As wait(), without asking.
   util::Duration closed_for(const std::string& host, bool bulk, util::SteadyTime now);
@@ -48,7 +50,7 @@ class Admission {
   };
   /// Zero: the request is counted and may go. Else: how long to wait before asking again.
   util::Duration pace(const Wish& wish, util::SteadyTime now);
-  /// Of bulk. True: `who` has a place, until leave(). False: it will be admitted().
+  /// Of bulk. True: `who` has a place, until leave(). False: it will be admitted(), perhaps by now.
   bool enter(const Wish& wish, chunk::Class cls, const std::shared_ptr<Conversation>& who,
              util::SteadyTime now);
   void leave(const std::string& host);
@@ -63,13 +65,15 @@ class Admission {
     util::TokenBucket requests{0, {}};
     util::TokenBucket our_part{0, {}};  ///< of the cluster's requests
     util::TokenBucket bytes{0, {}};
-    unsigned places = 0;  ///< for bulk; 0: no limit
-    unsigned active = 0;  ///< bulk
+    Limits node, cluster;  ///< as they were said last
+    unsigned active = 0;   ///< bulk
     util::SteadyTime bulk_at{};
     std::array<std::deque<std::weak_ptr<Conversation>>, chunk::kClasses> waiting;
 
-    [[nodiscard]] bool has_place() const { return places == 0 || active < places; }
+    [[nodiscard]] bool has_place(const Fellows& fellows) const;
     std::shared_ptr<Conversation> next_waiting();
+    /// Who gets a place now, in order.
+    std::vector<std::shared_ptr<Conversation>> admit(const Fellows& fellows);
   };
 
   [[nodiscard]] Fellows fellows_at(const std::string& host) const;

@@ -20,6 +20,7 @@ using util::Outcome;
 namespace {
 
 constexpr unsigned kMaxRedirects = 5;
+constexpr std::chrono::seconds kLongestPause{1};  ///< then who asks, and how much, is seen anew
 constexpr std::chrono::milliseconds kFaultBackoff{2'000};
 
 double random_fraction() {
@@ -101,16 +102,27 @@ void Conversation::step() {
     if (now >= order_.deadline)
       return finish(Failure{Fault::timed_out, endpoint().host + " did not answer in time"});
     auto& admission = client_.admission_;
-    if (admission.wait(endpoint().host, is_bulk(), now).count() > 0)
-      return retry(
-          {Fault::unavailable, endpoint().host + " fails or limits us; not asked for now"});
-    if (const auto pause = admission.pace(wish(), now); pause.count() > 0) return later(pause);
+    if (admission.closed_for(endpoint().host, is_bulk(), now).count() > 0) return not_now();
+    if (const auto pause = admission.pace(wish(), now); pause.count() > 0)
+      return later(std::min<util::Duration>({pause, kLongestPause, order_.deadline - now}));
     if (is_bulk() && !inside_) {
-      inside_ = admission.enter(wish(), order_.cls, shared_from_this(), now);
-      if (!inside_) return;
+      if (!admission.enter(wish(), order_.cls, shared_from_this(), now)) return;
+      inside_ = true;
     }
+    ask();
+  });
+}
+
+void Conversation::ask() {
+  gate_.run([&] {
+    const auto now = std::chrono::steady_clock::now();
+    if (client_.admission_.wait(endpoint().host, is_bulk(), now).count() > 0) return not_now();
     request();
   });
+}
+
+void Conversation::not_now() {
+  retry({Fault::unavailable, endpoint().host + " fails or limits us; not asked for now"});
 }
 
 Admission::Wish Conversation::wish() const {
@@ -125,14 +137,17 @@ void Conversation::drop_exchange() {
 }
 
 void Conversation::admitted() {
-  drop_exchange();
   bool alive = false;
-  gate_.run([&] {
-    alive = inside_ = true;
-    request();
-  });
+  gate_.run([&] { alive = inside_ = true; });
   if (!alive) return client_.admission_.leave(endpoint().host);
-  give_way();
+  // Not here: whoever leaves may be under a gate of its own, and the next one may leave at once.
+  client_.timers_.post({}, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->drop_exchange();
+    self->ask();
+    self->give_way();
+  });
 }
 
 http::Request Conversation::make_request() {
@@ -349,6 +364,9 @@ void Conversation::again(Failure why, std::optional<std::chrono::milliseconds> r
       closed, util::retry_delay(policy, attempt_, random_fraction(), retry_after));
   const bool patient =
       order_.deadline != util::SteadyTime::max() ? now + delay < order_.deadline : attempt_ <= 8;
+  // Not a failure of bulk, which may get more time.
+  if (!patient && is_bulk() && closed.count() > 0 && order_.deadline != util::SteadyTime::max())
+    return later(order_.deadline - now);
   if (!patient) return finish(std::move(why));
   util::log::debug("registry: {}; again in {} ms", why.message,
                    std::chrono::duration_cast<std::chrono::milliseconds>(delay).count());

@@ -35,6 +35,9 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   [[nodiscard]] bool is_bulk() const { return order_.range && order_.cls != chunk::Class::fault; }
   [[nodiscard]] Admission::Wish wish() const;
   void step();
+  /// With a place, where one is needed.
+  void ask();
+  void not_now();
   void request();
   http::Request make_request();
   bool on_headers(const http::Response& response);

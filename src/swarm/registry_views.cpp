@@ -4,13 +4,14 @@
 #include "swarm/registry_views.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace swarmfs::swarm {
 
 namespace {
 
-constexpr int kSilence = 4;  ///< times as long as one was believed
-/// Longer than the silence that a liar owes.
+constexpr int kSilence = 4;  ///< times as long as they were believed
+/// Longer than the silence that liars owe.
 constexpr std::chrono::seconds kRemembered = HeldWord::kLongest * (kSilence + 2);
 constexpr std::chrono::seconds kTidyEvery{10};
 
@@ -33,26 +34,41 @@ void RegistryViews::heard(const std::string& node_id, const RegistryWords& words
   const auto known = state->nodes.find(node_id);
   if (known == state->nodes.end() && (words.empty() || state->nodes.size() >= kMostNodes)) return;
   auto& node = known == state->nodes.end() ? state->nodes[node_id] : known->second;
+  std::vector<util::Digest> changed;
   for (auto& [name, said] : node) {
     if (words.contains(name)) continue;
     said.asks = false;
-    said.held.heard({}, now);
+    if (said.held_until > now) changed.push_back(name);
+    said.held_until = {};
   }
   for (const auto& [name, word] : words) {
     if (node.size() >= kMostOfOne && !node.contains(name)) continue;
-    auto& said = node[name];
-    said.asks = word.asks;
-    said.held.heard(word.held, now);
-    said.heard = now;
+    node[name] = {word.asks, now + word.held, now};
+    changed.push_back(name);
   }
+  for (const auto& name : changed) weigh(*state, name, now);
+}
+
+void RegistryViews::weigh(State& state, const util::Digest& name, util::SteadyTime now) {
+  util::SteadyTime until = now;
+  for (const auto& [node_id, node] : state.nodes)
+    if (const auto found = node.find(name); found != node.end())
+      until = std::max(until, found->second.held_until);
+  const auto known = state.held.find(name);
+  if (known != state.held.end())
+    known->second.heard(until - now, now);
+  else if (until > now && state.held.size() < kMostHeld)
+    state.held[name].heard(until - now, now);
 }
 
 void RegistryViews::forget_old(State& state, util::SteadyTime now) {
   if (now - state.tidied < kTidyEvery) return;
   state.tidied = now;
   for (auto& [node_id, node] : state.nodes)
-    std::erase_if(node, [&](const auto& one) { return now - one.second.heard > kRemembered; });
+    std::erase_if(node, [&](const auto& one) { return now - one.second.heard > kBelieved; });
   std::erase_if(state.nodes, [](const auto& one) { return one.second.empty(); });
+  std::erase_if(state.held,
+                [&](const auto& one) { return now - one.second.until() > kRemembered; });
 }
 
 RegistryViews::Sum RegistryViews::of(const util::Digest& name, util::SteadyTime now) const {
@@ -61,10 +77,10 @@ RegistryViews::Sum RegistryViews::of(const util::Digest& name, util::SteadyTime 
   for (const auto& [node_id, node] : state->nodes) {
     const auto found = node.find(name);
     if (found == node.end()) continue;
-    const Said& said = found->second;
-    if (said.asks && now - said.heard < kBelieved) ++made.asking;
-    made.held_until = std::max(made.held_until, said.held.until());
+    if (found->second.asks && now - found->second.heard < kBelieved) ++made.asking;
   }
+  if (const auto held = state->held.find(name); held != state->held.end())
+    made.held_until = held->second.until();
   return made;
 }
 

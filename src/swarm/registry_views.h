@@ -12,9 +12,10 @@
 
 namespace swarmfs::swarm {
 
-/// How long a node that says "the registry told me to wait" is believed: at most a minute, and then
-/// not again for four times as long as it was. So one that lies costs bulk a fifth of its time at
-/// that registry, and faults nothing. Pure.
+/// How long members that say "the registry told me to wait" are believed, all of them together: at
+/// most a minute, and then not again for four times as long as they were (by then it has told us
+/// too, if it is so). Liars cost bulk a fifth of its time at that registry, and faults nothing.
+/// Pure.
 class HeldWord {
  public:
   static constexpr std::chrono::seconds kLongest{60};
@@ -33,8 +34,10 @@ class RegistryViews {
   static constexpr std::chrono::seconds kBelieved{10};
   /// Nodes that are remembered, and registries of each; of more the ones that are heard first.
   static constexpr size_t kMostNodes = 4096, kMostOfOne = 64;
+  /// Registries that told somebody to wait; of more the ones that are heard of first.
+  static constexpr size_t kMostHeld = 1024;
 
-  /// What it does not mention it does not ask.
+  /// What a node does not mention it does not ask.
   void heard(const std::string& node_id, const RegistryWords& words, util::SteadyTime now);
 
   struct Sum {
@@ -46,16 +49,18 @@ class RegistryViews {
  private:
   struct Said {
     bool asks = false;
-    HeldWord held;
+    util::SteadyTime held_until{};
     util::SteadyTime heard{};
   };
   using Node = std::map<util::Digest, Said>;
   struct State {
     std::map<std::string, Node> nodes;
+    std::map<util::Digest, HeldWord> held;  ///< by registry
     util::SteadyTime tidied{};
   };
 
   static void forget_old(State& state, util::SteadyTime now);
+  static void weigh(State& state, const util::Digest& name, util::SteadyTime now);
 
   util::Sync<State> state_;
 };

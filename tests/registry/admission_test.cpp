@@ -117,6 +117,8 @@ TEST_F(AdmissionTest, says_which_hosts_are_asked_and_which_told_us_to_wait) {
   EXPECT_TRUE(admission_.in_use(kBegin).empty());
   EXPECT_EQ(pace(false), util::Duration());
   EXPECT_TRUE(admission_.in_use(kBegin).empty()) << "a fault now and then is no claim";
+  EXPECT_EQ(pace(true), util::Duration());
+  EXPECT_TRUE(admission_.in_use(kBegin).at(kHost).asks) << "also while it waits for its turn";
   ASSERT_TRUE(enter());
   EXPECT_TRUE(admission_.in_use(kBegin + seconds(60)).at(kHost).asks);
   admission_.leave(kHost);

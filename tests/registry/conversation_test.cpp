@@ -355,6 +355,48 @@ TEST_F(ConversationTest, of_waiting_bulk_pull_goes_before_backfill) {
   EXPECT_EQ(registry.asked()[1].target, "/v2/pull/blobs/x");
 }
 
+TEST_F(ConversationTest, what_waits_for_its_turn_heeds_what_the_host_wished_meanwhile) {
+  std::promise<void> release, asked_once;
+  auto released = release.get_future().share();
+  std::atomic<int> count = 0;
+  const ScriptedServer registry([&](const Asked&) {
+    if (count++ > 0) return Answer{206, kBytes, {{"Content-Range", "bytes 0-9/10"}}};
+    asked_once.set_value();
+    released.wait();
+    return Answer{429, "", {{"Retry-After", "3"}}};
+  });
+  options_.hosts[registry.host()].node.connections = 1;
+  start();
+  std::array<std::promise<util::Outcome<std::string>>, 4> done;
+  std::vector<std::unique_ptr<chunk::Transfer>> transfers;
+  const auto get = [&](size_t which) {
+    transfers.push_back(client_->get(order({{registry.host(), "app"}}, chunk::Class::pull,
+                                           std::make_shared<std::string>(), done[which])));
+  };
+  get(0);
+  asked_once.get_future().wait();
+  for (size_t i = 1; i < done.size(); ++i) get(i);
+  std::promise<void> queued;
+  timers_.post(milliseconds(1), [&] { queued.set_value(); });
+  queued.get_future().wait();
+  const auto told = std::chrono::steady_clock::now();
+  release.set_value();
+  for (auto& each : done) EXPECT_EQ(*each.get_future().get(), kBytes);
+  EXPECT_GE(std::chrono::steady_clock::now() - told, milliseconds(2900));
+  EXPECT_EQ(count, 5);
+}
+
+TEST_F(ConversationTest, bulk_outlasts_a_wish_that_is_longer_than_its_time) {
+  const ScriptedServer registry([&](const Asked&) {
+    return Answer{429, "", {{"Retry-After", "300"}}};
+  });
+  start();
+  const auto outcome = range({{registry.host(), "app"}}, chunk::Class::pull, milliseconds(1500));
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.failure().fault, Fault::timed_out) << "which bulk may have more time after";
+  EXPECT_EQ(registry.asked().size(), 1u);
+}
+
 // A reader may wait for what is queued, and what is under way was paused for that reader's sake.
 TEST_F(ConversationTest, paused_bulk_keeps_no_other_waiting) {
   std::promise<void> release, asked_once;

@@ -63,6 +63,18 @@ TEST(RegistryViews, know_how_long_a_registry_told_somebody_to_wait) {
   EXPECT_EQ(views.of(kName, kBegin + seconds(2)).held_until, kBegin + seconds(5));
 }
 
+TEST(RegistryViews, many_liars_have_no_more_power_than_one) {
+  RegistryViews views;
+  int held = 0;
+  const int whole = 3600;
+  for (int i = 0; i < whole; ++i) {
+    const auto now = kBegin + seconds(i);
+    views.heard("liar" + std::to_string(i), {{kName, {false, seconds(300)}}}, now);
+    held += now < views.of(kName, now).held_until;
+  }
+  EXPECT_LE(held, whole / 5 + 60);
+}
+
 TEST(RegistryViews, a_node_has_no_room_for_more_registries_than_it_can_ask) {
   RegistryViews views;
   for (int i = 0; i < 1000; ++i)
