@@ -255,7 +255,7 @@ void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
       set_hedge(flight, flight->hedge);
     else if (flight->rest().empty())
       end_flight(flight, actions);  // it gave all and does not come to an end
-    else if (waits_for_our_link(*flight))
+    else if (waits_its_turn(*flight))
       look_after(flight, std::max<util::Duration>(flight->hedge, kLookAgain));
     else if (const auto choice = choose(*flight))
       ask(flight, *choice, actions);
