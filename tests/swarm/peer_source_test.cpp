@@ -493,9 +493,9 @@ TEST_F(PeerSourceTest, waits_for_the_cap_of_who_has_it_however_often_that_is_sai
   know(peer("a", script), "a");
   Peer& owner = peer("b", right);
   know(owner, "b", false);
-  const auto got = fetch(kRange);
-  EXPECT_FALSE(got->fault());
-  EXPECT_TRUE(got->bytes() == part(kRange));
+  Fetch got(source_, layer_, kRange, Class::pull, {}, [] { return true; });  // nobody overtakes
+  EXPECT_FALSE(got.fault());
+  EXPECT_TRUE(got.bytes() == part(kRange));
   EXPECT_EQ(asked_so_far, 26);
   EXPECT_TRUE(owner.asked().empty()) << "it would cost the registry another copy";
 }
