@@ -28,6 +28,9 @@ class Transfer {
   /// inside its callbacks; may be called under the caller's lock: calls nothing back, waits for
   /// nothing.
   [[nodiscard]] virtual std::string supplier() const = 0;
+  /// Its supplier has the bytes, and said that bulk has to wait for them: nobody else need be asked
+  /// meanwhile. Like supplier().
+  [[nodiscard]] virtual bool told_to_wait() const { return false; }
 };
 
 /// How a source would serve a range.

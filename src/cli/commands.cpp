@@ -192,7 +192,11 @@ void status(const Options& options) {
     return print(options, swarms, swarms_text(swarms, true));
   }
   json answer = daemon.call("GET", "/v1/status");
-  answer["swarms"] = daemon.call("GET", "/v1/swarms");
+  try {
+    answer["swarms"] = daemon.call("GET", "/v1/swarms");
+  } catch (const CallFailed& error) {
+    answer["swarms"] = {{"error", error.what()}};
+  }
   print(options, answer, status_text(answer) + swarms_text(answer["swarms"], options.verbose));
 }
 

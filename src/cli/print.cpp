@@ -156,6 +156,8 @@ std::string left_out_text(const json& layers, size_t shown) {
 
 std::string swarms_text(const json& swarms, bool verbose) {
   constexpr size_t kShown = 20;
+  if (swarms.contains("error"))
+    return fmt::format("swarms    not known: {}\n", swarms.value("error", ""));
   const auto& layers = swarms.at("layers");
   if (layers.empty()) return "";
   std::string text = fmt::format("swarms    {} layers; {} of {} peers answered\n", layers.size(),

@@ -11,7 +11,7 @@ namespace swarmfs::cli {
 
 std::string status_text(const nlohmann::json& status);
 /// Of GET /v1/swarms. Not verbose: the first layers, which are those to care about, without their
-/// members. Empty where there is no swarm.
+/// members. Empty where there is no swarm. In its place `error`: why it is not known.
 std::string swarms_text(const nlohmann::json& swarms, bool verbose);
 std::string mounts_text(const nlohmann::json& mounts);
 std::string layers_text(const nlohmann::json& layers);

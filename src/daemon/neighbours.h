@@ -24,7 +24,8 @@ class Neighbours {
   [[nodiscard]] virtual std::optional<control::ClusterReport> cluster() const = 0;
   /// Layers whose members are looked for.
   [[nodiscard]] virtual std::vector<chunk::LayerRef> interesting() const = 0;
-  /// Asks members: blocks, a second at most.
+  /// Asks members: blocks for a second at most, and for as long as it takes to count what they
+  /// said.
   [[nodiscard]] virtual control::SwarmsReport swarms(
       const std::vector<chunk::LayerRef>& layers) const = 0;
 };

@@ -93,6 +93,11 @@ std::optional<swarm::HeldLayer> PeerHoldings::held(const util::Digest& digest) {
   return made;
 }
 
+bool PeerHoldings::is_stored(const util::Digest& digest) {
+  const Using held(connection_);
+  return parts_.store && parts_.store->size_of(digest);
+}
+
 util::Operation PeerHoldings::read(const util::Digest& digest, util::ByteRange range, bool fetch,
                                    const chunk::FetchContext& context, OnRead on_read) {
   const Using held(connection_);

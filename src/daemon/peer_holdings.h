@@ -39,6 +39,7 @@ class PeerHoldings final : public swarm::Holdings {
   bool belongs(const util::Digest& layer, const std::string& repository) override;
   swarm::Access access(const std::string& repository) override;
   std::optional<swarm::HeldLayer> held(const util::Digest& layer) override;
+  bool is_stored(const util::Digest& layer) override;
   util::Operation read(const util::Digest& layer, util::ByteRange range, bool fetch,
                        const chunk::FetchContext& context, OnRead on_read) override;
   util::Operation windows(const util::Digest& layer, const util::Digest& name,

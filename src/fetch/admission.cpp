@@ -123,12 +123,16 @@ void Brain::let_overtake(const FlightPtr& flight, const chunk::FetchContext& con
   let_in(flight, actions);
 }
 
-bool Brain::waits_for_our_link(const Flight& flight) const {
+bool Brain::waits_its_turn(const Flight& flight) const {
   const bool awaited = flight.context.cls == Class::fault ||
                        std::any_of(flight.parts.begin(), flight.parts.end(), [](const Part& part) {
                          return part.waiter->context.cls == Class::fault;
                        });
-  return !awaited && link->full(std::chrono::steady_clock::now());
+  if (awaited) return false;
+  const bool told = std::any_of(
+      flight.attempts.begin(), flight.attempts.end(),
+      [](const auto& attempt) { return attempt->transfer && attempt->transfer->told_to_wait(); });
+  return told || link->full(std::chrono::steady_clock::now());
 }
 
 }  // namespace swarmfs::fetch

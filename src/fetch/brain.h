@@ -100,7 +100,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// Now, whatever else is on its way: a fault, or a peer, waits for it.
   void let_overtake(const FlightPtr& flight, const chunk::FetchContext& context, Actions& actions);
   /// A second request would come over the link that makes the first one late.
-  [[nodiscard]] bool waits_for_our_link(const Flight& flight) const;
+  [[nodiscard]] bool waits_its_turn(const Flight& flight) const;
 
   // What arrives (arrival.cpp)
   void on_data(AttemptPtr attempt, util::ByteView bytes);

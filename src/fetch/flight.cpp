@@ -259,7 +259,7 @@ void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
     else if (const auto slow = asked_as_bulk(*flight)) {
       drop(slow, actions);
       ask_next(flight, actions);
-    } else if (waits_for_our_link(*flight))
+    } else if (waits_its_turn(*flight))
       look_after(flight, std::max<util::Duration>(flight->hedge, kLookAgain));
     else if (const auto choice = choose(*flight))
       ask(flight, *choice, actions);

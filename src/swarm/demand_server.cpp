@@ -30,6 +30,7 @@ constexpr size_t kMostLayers = 128;
 constexpr size_t kMostOthers = 4;
 constexpr std::chrono::milliseconds kShareholdersTurn{250};
 constexpr std::chrono::seconds kPatience{25};  ///< for the registry, as owner
+constexpr std::chrono::milliseconds kLongestWait{5'000};
 
 std::vector<util::Digest> digests(std::string_view list) {
   std::vector<util::Digest> made;
@@ -189,6 +190,7 @@ struct DemandServer::State {
     const auto turn = static_cast<size_t>(now.time_since_epoch() / kShareholdersTurn);
     for (const auto& digest : asked) {
       if (!holdings.belongs(digest, repository)) continue;
+      if (looks && !holdings.is_stored(digest)) continue;
       if (asker) views.wanted_by(*asker, digest, now, request.peer);
       const auto held = holdings.held(digest);
       if (!held) continue;
@@ -274,26 +276,41 @@ struct DemandServer::State {
          respond);
   }
 
-  /// A number for the read, or nothing when there is no room for it.
-  std::optional<uint64_t> enter(const Range& range) {
+  /// When there is no room for the read, no number; where it is the cap of bulk that says so, how
+  /// long until it opens.
+  struct Entry {
+    std::optional<uint64_t> number;
+    util::Duration wait{};
+  };
+  Entry enter(const Range& range) {
     auto locked = load.lock();
     auto& total = locked->total;
     const bool bulk = range.cls != chunk::Class::fault;
     total.of_this_peer = locked->by_peer[range.peer];
-    if (locked->stopping || !admits(locked->limits, total, range.cls, range.bytes.length) ||
-        (bulk && !locked->bulk.open(std::chrono::steady_clock::now())))
-      return std::nullopt;
+    if (locked->stopping || !admits(locked->limits, total, range.cls, range.bytes.length))
+      return {};
+    if (bulk)
+      if (const auto wait = locked->bulk.wait(std::chrono::steady_clock::now());
+          wait > util::Duration())
+        return {{}, wait};
     ++total.requests;
     total.bulk_requests += bulk;
     total.bytes += range.bytes.length;
     ++locked->by_peer[range.peer];
-    return locked->next++;
+    return {locked->next++, {}};
   }
 
-  /// It will be sent.
+  /// Before it is read, so that not many at once pass the cap.
   void spend(const Range& range) {
     if (range.cls == chunk::Class::fault) return;
-    load.lock()->bulk.take(range.bytes.length, std::chrono::steady_clock::now());
+    load.lock()->bulk.take(static_cast<double>(range.bytes.length),
+                           std::chrono::steady_clock::now());
+  }
+  /// It could not be read.
+  void give_back(const Range& range) {
+    if (range.cls == chunk::Class::fault) return;
+    load.lock()->bulk.give_back(static_cast<double>(range.bytes.length),
+                                std::chrono::steady_clock::now());
   }
 
   void leave(const Range& range, uint64_t number) {
@@ -312,12 +329,12 @@ struct DemandServer::State {
   }
 
   void read(const Range& range, bool here, const Respond& respond) {
-    const auto number = enter(range);
+    const auto [number, wait] = enter(range);
     const auto others = range.windows ? std::string() : holders(range);
     const Serve how = how_to_serve(number.has_value(), here, range.fetch && !others.empty());
     if (how == Serve::busy || how == Serve::refer) {
       if (number) leave(range, *number);
-      return respond(send_away(others));
+      return respond(send_away(others, wait));
     }
     spend(range);
     const auto ended = std::make_shared<std::atomic<bool>>(false);
@@ -328,6 +345,7 @@ struct DemandServer::State {
                     began = std::chrono::steady_clock::now()](const Outcome<SharedBytes>& bytes) {
       *ended = true;
       if (how == Serve::relay && bytes) table.fetched(std::chrono::steady_clock::now() - began);
+      if (!bytes) give_back(range);
       leave(range, number);
       respond(bytes ? partial(range, *bytes) : refusal(bytes.failure()));
     };
@@ -365,9 +383,13 @@ struct DemandServer::State {
   }
 
   /// Names others, so that a hot node's askers spread.
-  PeerResponse send_away(const std::string& others) {
+  PeerResponse send_away(const std::string& others, util::Duration wait) {
     shed.add();
     auto made = refusal(503, "not by this node, now");
+    if (wait > util::Duration()) {
+      const auto told = std::min(std::chrono::ceil<std::chrono::milliseconds>(wait), kLongestWait);
+      made.headers.emplace_back("Swarmfs-Wait", std::to_string(told.count()));
+    }
     if (!others.empty()) made.headers.emplace_back("Swarmfs-Others", others);
     return made;
   }

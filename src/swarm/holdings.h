@@ -71,6 +71,8 @@ class Holdings {
   [[nodiscard]] virtual Access access(const std::string& repository) = 0;
   /// Empty: nothing is known of it here.
   [[nodiscard]] virtual std::optional<HeldLayer> held(const util::Digest& layer) = 0;
+  /// Whether anything of the layer was ever stored here. Unlike held() it makes no room for it.
+  [[nodiscard]] virtual bool is_stored(const util::Digest& layer) = 0;
   /// Bytes for a peer. `fetch`: from the registry where they are not here (or on their way); else
   /// absent bytes are Fault::not_found. `on_read` runs on any thread, once, unless the operation
   /// dies first.

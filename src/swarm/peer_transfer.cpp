@@ -90,21 +90,53 @@ std::string PeerTransfer::supplier() const {
   return supplier_.empty() ? "peers" : supplier_;
 }
 
+bool PeerTransfer::told_to_wait() const {
+  const std::lock_guard hold(mutex_);
+  return !waits_.empty();
+}
+
 void PeerTransfer::ask_next() {
-  for (;;) {
-    size_t step = 0;
-    {
-      const std::lock_guard hold(mutex_);
-      if (ended_) return;
-      step = next_step_;
-      if (step == route_.steps.size()) {
-        if (!live_.empty()) return;
-        break;
-      }
-    }
-    if (ask(step)) return;
+  while (const auto step = next_step())
+    if (ask(*step)) return;
+  run_out_of_steps();
+}
+
+std::optional<size_t> PeerTransfer::next_step() {
+  const std::lock_guard hold(mutex_);
+  const auto& steps = route_.steps;
+  const auto is_passed_over = [&](const PeerSource::State::Step& step) {
+    const auto told = waits_.find(route_.peers[step.peer].endpoint);
+    if (told != waits_.end()) return told->second > planned_;
+    return !step.holds && !waits_.empty();
+  };
+  while (next_step_ < steps.size() && is_passed_over(steps[next_step_])) ++next_step_;
+  return next_step_ < steps.size() ? std::optional(next_step_) : std::nullopt;
+}
+
+void PeerTransfer::run_out_of_steps() {
+  auto until = util::SteadyTime::max();
+  bool told = false;
+  {
+    const std::lock_guard hold(mutex_);
+    if (ended_ || !live_.empty()) return;
+    // Whose time had come when the steps were made is no longer one of them.
+    std::erase_if(waits_, [&](const auto& one) { return one.second <= planned_; });
+    told = !waits_.empty();
+    for (const auto& [peer, time] : waits_) until = std::min(until, time);
   }
-  finish(Failure{Fault::unavailable, "no peer gives the bytes"});
+  if (!told) return finish(Failure{Fault::unavailable, "no peer gives the bytes"});
+  if (until >= order_.context.deadline)
+    return finish(Failure{Fault::timed_out, "the peers' caps give no more in time"});
+  ask_after(std::max(until - std::chrono::steady_clock::now(), util::Duration()));
+}
+
+void PeerTransfer::ask_after(util::Duration pause) {
+  source_->later(pause, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->plan_again();
+    self->ask_next();
+  });
 }
 
 bool PeerTransfer::ask(size_t index) {
@@ -230,6 +262,9 @@ bool PeerTransfer::on_headers(const TryPtr& one, const http::Response& response)
   const bool fresh = source_->client.met(one->endpoint, response);
   one->again = response.status == 403 && fresh;
   one->busy = response.status == 503;
+  if (one->busy)
+    one->wait =
+        wait_as_told(order_.context.cls, response.header("Swarmfs-Wait").value_or(std::string()));
   one->others = endpoints(response.header("Swarmfs-Others").value_or(""));
   const auto known = response.peer.substr(0, 12);
   const std::lock_guard hold(mutex_);
@@ -254,6 +289,7 @@ void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
       first = delivered_ == 0;
       winner_ = one;
       losers = drop_all_but(one);
+      waits_.clear();
       next_step_ = one->index + 1;  // who is dropped for it may be asked again when it lags
       if (delivered_ > 0 && supplier_ != one->supplier) seam_end_ = end_of_block();
     }
@@ -323,6 +359,8 @@ void PeerTransfer::end(const TryPtr& one, const Outcome<http::Response>& outcome
     const std::lock_guard hold(mutex_);
     if (ended_) return;
     if (winner_ == one) winner_.reset();
+    waits_.erase(one->endpoint);
+    if (one->wait) waits_[one->endpoint] = std::chrono::steady_clock::now() + *one->wait;
     whole = delivered_ == order_.range.length;
     if (!whole && winner_) return;
     first = delivered_ == 0 && live_.empty();
@@ -335,10 +373,12 @@ void PeerTransfer::end(const TryPtr& one, const Outcome<http::Response>& outcome
 /// The steps anew, with what is known by now.
 void PeerTransfer::plan_again() {
   const util::ByteRange rest = order_.range;
+  const auto now = std::chrono::steady_clock::now();
   auto route = source_->route(order_.layer, rest, order_.context.cls);
   const std::lock_guard hold(mutex_);
   route_ = std::move(route);
   next_step_ = 0;
+  planned_ = now;
 }
 
 void PeerTransfer::ask_again(const TryPtr& one) {
@@ -348,15 +388,12 @@ void PeerTransfer::ask_again(const TryPtr& one) {
   {
     const std::lock_guard hold(mutex_);
     const bool referred = !one->others.empty() && referrals_++ < kMostReferrals;
-    if (one->busy && !referred) pause = pause_when_busy(order_.context.cls, pauses_++);
+    if (one->wait && !referred)
+      pause.reset();
+    else if (one->busy && !referred)
+      pause = pause_when_busy(order_.context.cls, pauses_++);
   }
-  if (!pause) return ask_next();
-  source_->later(*pause, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->plan_again();
-    self->ask_next();
-  });
+  pause ? ask_after(*pause) : ask_next();
 }
 
 void PeerTransfer::finish(Outcome<util::Done> outcome) {

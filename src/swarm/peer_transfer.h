@@ -73,6 +73,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
     void pause() override { transfer_->pause(true); }
     void resume() override { transfer_->pause(false); }
     [[nodiscard]] std::string supplier() const override { return transfer_->supplier(); }
+    [[nodiscard]] bool told_to_wait() const override { return transfer_->told_to_wait(); }
 
    private:
     std::shared_ptr<PeerTransfer> transfer_;
@@ -98,9 +99,10 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
     std::unique_ptr<http::Exchange> exchange;
     std::string supplier;
     bool same_zone = true;
-    bool again = false;            ///< the peer told who it is: worth asking again, with a proof
-    bool busy = false;             ///< the peer sends us away
-    std::vector<Endpoint> others;  ///< who has it, says a peer that sends us away
+    bool again = false;  ///< the peer told who it is: worth asking again, with a proof
+    bool busy = false;   ///< the peer sends us away
+    std::optional<util::Duration> wait;  ///< that its cap makes us wait
+    std::vector<Endpoint> others;        ///< who has it, says a peer that sends us away
   };
   using TryPtr = std::shared_ptr<Try>;
   using Exchanges = std::vector<std::unique_ptr<http::Exchange>>;
@@ -108,7 +110,11 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void stop();
   void pause(bool paused);
   [[nodiscard]] std::string supplier() const;
+  [[nodiscard]] bool told_to_wait() const;
   void ask_next();
+  std::optional<size_t> next_step();
+  void run_out_of_steps();
+  void ask_after(util::Duration pause);
   void ask_again(const TryPtr& one);
   bool ask(size_t index);
   void plan_again();
@@ -136,6 +142,10 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   size_t next_step_ = 0;
   unsigned pauses_ = 0;     ///< before a busy peer
   unsigned referrals_ = 0;  ///< by peers that know who has it
+  /// Whose cap is used up, until when. While there is one, nobody is asked who would have to go to
+  /// the registry. Who is asked again when its time has come stays in here until it answers.
+  std::map<Endpoint, util::SteadyTime> waits_;
+  util::SteadyTime planned_{};  ///< when the steps were made anew
   uint64_t delivered_ = 0;
   uint64_t seam_end_ = 0;  ///< up to here, of delivered_, two suppliers share a block
   std::list<TryPtr> live_;

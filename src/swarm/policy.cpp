@@ -4,6 +4,7 @@
 #include "swarm/policy.h"
 
 #include <algorithm>
+#include <charconv>
 #include <numeric>
 #include <tuple>
 
@@ -190,6 +191,13 @@ bool may_overtake(chunk::Class cls, bool congested) {
 std::optional<Duration> pause_when_busy(chunk::Class cls, unsigned times) {
   if (is_fault(cls) || times >= 20) return {};
   return std::min<Duration>(milliseconds(400), milliseconds(50) * (1 + times));
+}
+
+std::optional<Duration> wait_as_told(chunk::Class cls, std::string_view told) {
+  uint32_t count = 0;
+  const auto [end, error] = std::from_chars(told.data(), told.data() + told.size(), count);
+  if (is_fault(cls) || error != std::errc() || end != told.data() + told.size()) return {};
+  return std::clamp<Duration>(milliseconds(count), milliseconds(50), milliseconds(5'000));
 }
 
 bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length) {

@@ -107,6 +107,10 @@ bool may_overtake(chunk::Class cls, bool congested);
 /// stands before an owner must not run to the registry. Empty: the next step; bulk after 20 pauses.
 std::optional<util::Duration> pause_when_busy(chunk::Class cls, unsigned times);
 
+/// How long bulk waits for a peer that named the milliseconds in `told` (Swarmfs-Wait), as its cap
+/// says: 50 ms to 5 s. Empty: it named none, or a reader waits; pause_when_busy() holds then.
+std::optional<util::Duration> wait_as_told(chunk::Class cls, std::string_view told);
+
 /// What a node serves to others at once. Faults may use all of it, bulk only its part.
 struct ServeLimits {
   unsigned requests = 256;

@@ -5,9 +5,15 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <utility>
 
 namespace swarmfs::swarm {
+
+namespace {
+
+constexpr unsigned kMostRestarts = 3;
+
+}  // namespace
 
 PreheatTalk::Next PreheatTalk::next(util::SteadyTime now) const {
   if (ended() || asking_ || now < due_) return Next::nothing;
@@ -27,15 +33,22 @@ void PreheatTalk::accepted(util::SteadyTime now) {
 
 void PreheatTalk::heard(PreheatState state, util::SteadyTime now) {
   answered(now);
-  if (state.bytes_done > most_ || state.bytes_total != state_.bytes_total) moved_ = now;
-  most_ = std::max(most_, state.bytes_done);
+  if (state.bytes_done > most_ && state.bytes_done <= state.bytes_total) {
+    moved_ = now;
+    most_ = state.bytes_done;
+  }
   state_ = std::move(state);
   if (!ended()) gave_up("", now);
 }
 
 void PreheatTalk::put_off(const std::string& why, util::SteadyTime now) {
   answered(now);
-  accepted_ = false;
+  const bool forgot = std::exchange(accepted_, false);
+  if (forgot && restarts_ < kMostRestarts) {
+    ++restarts_;
+    moved_ = now;
+    most_ = 0;
+  }
   if (!gave_up(": " + why, now)) due_ = now + pace_.pause;
 }
 

@@ -32,7 +32,8 @@ class PreheatTalk {
   void asking() { asking_ = true; }
   void accepted(util::SteadyTime now);
   void heard(PreheatState state, util::SteadyTime now);
-  /// It cannot now, or has forgotten the order: that is said again after a pause.
+  /// It cannot now, or has forgotten the order: that is said again after a pause. Who forgets it,
+  /// as after a restart, starts its progress anew, at most three times.
   void put_off(const std::string& why, util::SteadyTime now);
   /// It will not, or not any more: that ends it.
   void refused(const std::string& why, util::SteadyTime now);
@@ -54,6 +55,7 @@ class PreheatTalk {
   util::SteadyTime heard_;
   util::SteadyTime moved_;  ///< when more had come than ever before
   uint64_t most_ = 0;       ///< bytes that ever had come
+  unsigned restarts_ = 0;   ///< times that both began anew
   util::SteadyTime due_;
   bool accepted_ = false;
   bool asking_ = false;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <set>
@@ -19,45 +20,56 @@ namespace swarmfs::swarm {
 namespace {
 
 constexpr size_t kMostInQuestion = 128;  ///< layers
-constexpr uint64_t kLongestNews = 32 << 20;
+constexpr size_t kMostQuestions = 16;    ///< to one peer
+// Of an answer, as JSON.
+constexpr uint64_t kBesidesLayers = 64
+                                    << 10;  ///< zone and shareholders, which one layer comes with
+constexpr uint64_t kBesidesBlocks = 512;    ///< of each layer
 
-using Sizes = std::map<util::Digest, uint64_t>;
-/// By repository: lists of digests as a question says them.
-using Questions = std::vector<std::pair<std::string, std::string>>;
+using Layers = std::vector<const chunk::LayerRef*>;
 
-using Heard = std::vector<std::pair<Endpoint, http::Response>>;
-
-struct Answers {
-  std::condition_variable changed;
-  struct Inside {
-    Heard heard;
-    size_t ended = 0;
-  };
-  util::Sync<Inside> inside;
+struct InOneRepository {
+  std::string repository;
+  Layers layers;
+  bool is_second = false;  ///< of those that the layers can be had from
+  bool is_again = false;   ///< by now we know whom we ask, and can prove that we may
 };
 
-Questions questions_about(const std::vector<chunk::LayerRef>& layers) {
-  std::map<std::string, std::vector<std::string>> by_repository;
-  for (const auto& layer : layers)
-    for (const auto& repository : repositories_of(layer))
-      by_repository[repository].push_back(layer.digest.hex());
-  Questions made;
-  for (const auto& [repository, digests] : by_repository)
-    for (size_t i = 0; i < digests.size(); ++i) {
-      if (i % kMostInQuestion == 0) made.emplace_back(repository, "");
-      auto& list = made.back().second;
-      list += (list.empty() ? "" : ",") + digests[i];
+std::vector<InOneRepository> questions_about(const Layers& layers, bool is_second) {
+  std::map<std::string, Layers> by_repository;
+  for (const auto* layer : layers)
+    if (const auto all = repositories_of(*layer); all.size() > is_second)
+      by_repository[all[is_second]].push_back(layer);
+  std::vector<InOneRepository> made;
+  for (const auto& [repository, of_it] : by_repository)
+    for (size_t i = 0; i < of_it.size(); ++i) {
+      if (i % kMostInQuestion == 0) made.push_back({repository, {}, is_second});
+      made.back().layers.push_back(of_it[i]);
     }
   return made;
 }
 
-void note(Survey& made, const Sizes& sizes, const SurveyedMember& who, const News& news) {
-  for (const auto& [digest, said] : news.layers) {
-    const auto size = sizes.find(digest);
+uint64_t longest_answer(const Layers& layers) {
+  uint64_t made = kBesidesLayers;
+  for (const auto* layer : layers)
+    made += kBesidesBlocks + (chunk::block_count(layer->size) / 8 + 3) / 3 * 4;
+  return made;
+}
+
+std::string list_of(const Layers& layers) {
+  std::string made;
+  for (const auto* layer : layers) made += (made.empty() ? "" : ",") + layer->digest.hex();
+  return made;
+}
+
+void note(Survey& made, const InOneRepository& asked, const SurveyedMember& who, const News& news) {
+  for (const auto* layer : asked.layers) {
+    const auto found = news.layers.find(layer->digest);
+    if (found == news.layers.end() || found->second.size != layer->size) continue;
+    const LayerNews& said = found->second;
     const uint64_t count = said.blocks.count();
-    if (size == sizes.end() || size->second != said.size) continue;
     if (!said.wants && !said.sealed && count == 0) continue;
-    auto& members = made.members[digest];
+    auto& members = made.members[layer->digest];
     const SurveyedMember one{who.endpoint, who.node_id, who.zone,
                              said.wants,   said.sealed, said.blocks};
     const auto same = std::find_if(members.begin(), members.end(), [&](const auto& member) {
@@ -70,39 +82,124 @@ void note(Survey& made, const Sizes& sizes, const SurveyedMember& who, const New
   }
 }
 
-std::vector<std::unique_ptr<http::Exchange>> ask_each(DemandClient& client,
-                                                      const std::vector<Endpoint>& peers,
-                                                      const Questions& questions,
-                                                      std::chrono::milliseconds patience,
-                                                      Answers& answers) {
-  std::vector<std::unique_ptr<http::Exchange>> made;
-  for (const auto& peer : peers)
-    for (const auto& [repository, layers] : questions) {
-      auto request = client.request(
-          peer, "/v1/layers", {{"repository", repository}, {"layers", layers}, {"look", "1"}});
-      request.total_timeout = patience;
-      request.max_body = kLongestNews;
-      http::Handlers handlers;
-      handlers.on_done = [&answers, peer](util::Outcome<http::Response> outcome) {
-        auto inside = answers.inside.lock();
-        if (outcome) inside->heard.emplace_back(peer, std::move(*outcome));
-        ++inside->ended;
-        answers.changed.notify_all();
-      };
-      made.push_back(client.ask(std::move(request), std::move(handlers)));
-    }
-  return made;
-}
+/// One survey: who was asked what, and what has come of it.
+class Round {
+ public:
+  Round(DemandClient& client, const PeerTable& table, util::SteadyTime deadline)
+      : client_(client), table_(table), deadline_(deadline) {}
 
-Heard ask_all(DemandClient& client, const std::vector<Endpoint>& peers, const Questions& questions,
-              std::chrono::milliseconds patience) {
-  Answers answers;
-  const auto exchanges = ask_each(client, peers, questions, patience, answers);
-  auto inside = answers.inside.lock();
-  inside.wait_until(answers.changed, std::chrono::steady_clock::now() + patience,
-                    [&] { return inside->ended == exchanges.size(); });
-  return std::exchange(inside->heard, {});
-}
+  void ask(const std::vector<Endpoint>& peers, const Layers& layers) {
+    auto questions = questions_about(layers, false);
+    questions.resize(std::min(questions.size(), kMostQuestions));
+    peers_.reserve(peers.size());
+    for (const auto& endpoint : peers) {
+      peers_.push_back({endpoint});
+      for (const auto& question : questions) ask(peers_.size() - 1, question);
+    }
+  }
+  /// Until all have answered, or the deadline.
+  void take_in(Survey& made) {
+    for (size_t ended = 0; ended < asked_.size(); ++ended) {
+      auto answer = next_answer();
+      if (!answer || std::chrono::steady_clock::now() >= deadline_) break;
+      const Asked asked = asked_[answer->number];
+      Peer& peer = peers_[asked.peer];
+      if (answer->outcome && hears(made, asked, *answer->outcome)) --peer.open;
+    }
+    std::set<std::string> nodes;
+    for (const auto& peer : peers_)
+      if (peer.open == 0) nodes.insert(peer.node_id);
+    made.answered = nodes.size();
+  }
+
+ private:
+  struct Peer {
+    Endpoint endpoint;
+    size_t asked = 0;  ///< questions
+    size_t open = 0;   ///< without an answer
+    std::string node_id{};
+  };
+  struct Asked {
+    size_t peer = 0;
+    InOneRepository question;
+  };
+  struct Answer {
+    size_t number = 0;  ///< into asked_
+    util::Outcome<http::Response> outcome;
+  };
+
+  void ask(size_t number, const InOneRepository& question) {
+    Peer& peer = peers_[number];
+    ++peer.asked;
+    ++peer.open;
+    auto request = client_.request(
+        peer.endpoint, "/v1/layers",
+        {{"repository", question.repository}, {"layers", list_of(question.layers)}, {"look", "1"}});
+    const auto left = deadline_ - std::chrono::steady_clock::now();
+    request.total_timeout = std::max(std::chrono::ceil<std::chrono::milliseconds>(left), kShortest);
+    request.max_body = longest_answer(question.layers);
+    http::Handlers handlers;
+    handlers.on_done = [this, at = asked_.size()](util::Outcome<http::Response> outcome) {
+      answers_.lock()->push_back({at, std::move(outcome)});
+      changed_.notify_all();
+    };
+    asked_.push_back({number, question});
+    exchanges_.push_back(client_.ask(std::move(request), std::move(handlers)));
+  }
+
+  std::optional<Answer> next_answer() {
+    auto answers = answers_.lock();
+    if (!answers.wait_until(changed_, deadline_, [&] { return !answers->empty(); })) return {};
+    Answer made = std::move(answers->front());
+    answers->pop_front();
+    return made;
+  }
+
+  /// Whether that answers the question, or others that are asked instead will.
+  bool hears(Survey& made, const Asked& asked, const http::Response& response) {
+    Peer& peer = peers_[asked.peer];
+    if (response.peer == table_.self() || table_.banned(response.peer)) return false;
+    const bool fresh = client_.met(peer.endpoint, response);
+    if (response.status == 403) return asks_again(asked, fresh);
+    if (response.status != 200) return false;
+    const auto news = News::parse(response.body);
+    if (!news) return false;
+    peer.node_id = response.peer;
+    const auto known = table_.find(peer.endpoint);
+    note(made, asked.question, {peer.endpoint, response.peer, known ? known->zone : "", {}, {}, {}},
+         *news);
+    return true;
+  }
+
+  bool asks_again(const Asked& asked, bool fresh) {
+    std::vector<InOneRepository> instead;
+    if (fresh && !asked.question.is_again) {
+      instead.push_back(asked.question);
+      instead.back().is_again = true;
+    } else if (!asked.question.is_second) {
+      instead = questions_about(asked.question.layers, true);
+    }
+    if (peers_[asked.peer].asked + instead.size() > 2 * kMostQuestions) return false;
+    size_t covered = 0;
+    for (const auto& question : instead) {
+      covered += question.layers.size();
+      ask(asked.peer, question);
+    }
+    return covered == asked.question.layers.size();
+  }
+
+  static constexpr std::chrono::milliseconds kShortest{1};
+
+  DemandClient& client_;
+  const PeerTable& table_;
+  const util::SteadyTime deadline_;
+  std::vector<Peer> peers_;
+  std::vector<Asked> asked_;
+  std::condition_variable changed_;
+  util::Sync<std::deque<Answer>> answers_;
+  std::vector<std::unique_ptr<http::Exchange>>
+      exchanges_;  ///< last: their callbacks use the others
+};
 
 std::vector<Endpoint> whom_to_survey(const PeerTable& table, const std::string& zone) {
   std::vector<Endpoint> made;
@@ -118,22 +215,14 @@ Survey survey(DemandClient& client, const PeerTable& table, const std::string& z
   Survey made;
   auto peers = whom_to_survey(table, zone);
   made.known = peers.size();
-  const auto questions = questions_about(layers);
-  peers.resize(questions.empty() ? 0 : std::min(peers.size(), Survey::kMostAsked));
+  Layers with_origin;
+  for (const auto& layer : layers)
+    if (!repositories_of(layer).empty()) with_origin.push_back(&layer);
+  peers.resize(with_origin.empty() ? 0 : std::min(peers.size(), Survey::kMostAsked));
   made.asked = peers.size();
-  Sizes sizes;
-  for (const auto& layer : layers) sizes.emplace(layer.digest, layer.size);
-  std::set<std::string> nodes;
-  for (const auto& [endpoint, response] : ask_all(client, peers, questions, patience)) {
-    if (response.peer == table.self() || table.banned(response.peer)) continue;
-    nodes.insert(response.peer);
-    const auto known = table.find(endpoint);
-    const SurveyedMember who{endpoint, response.peer, known ? known->zone : "", false, false, {}};
-    const auto news =
-        response.status == 200 ? News::parse(response.body) : util::Outcome<News>(News{});
-    if (news) note(made, sizes, who, *news);
-  }
-  made.answered = nodes.size();
+  Round round(client, table, std::chrono::steady_clock::now() + patience);
+  round.ask(peers, with_origin);
+  round.take_in(made);
   return made;
 }
 

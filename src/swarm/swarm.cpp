@@ -240,6 +240,7 @@ struct Swarm::State {
   BlockSet held_blocks(const chunk::LayerRef& layer) const {
     BlockSet made(chunk::block_count(layer.size));
     try {
+      if (!holdings.is_stored(layer.digest)) return made;
       const auto held = holdings.held(layer.digest);
       if (held && held->size == layer.size)
         for (const auto& blocks : held->presence) made.add(blocks);

@@ -20,6 +20,8 @@ class TokenBucket {
   [[nodiscard]] bool open(SteadyTime now) const { return wait(now) == Duration(); }
   /// May overdraw it, so that what is larger than a second's worth passes.
   void take(double amount, SteadyTime now);
+  /// What was taken and not used.
+  void give_back(double amount, SteadyTime now) { take(-amount, now); }
 
  private:
   [[nodiscard]] double level(SteadyTime now) const;

@@ -188,6 +188,7 @@ TEST(Print, shows_who_has_what_of_layers) {
                                            "    10.0.0.4:7946  node b  0 %, comes in\n" +
                                            last);
   EXPECT_EQ(swarms_text({{"layers", nlohmann::json::array()}}, true), "") << "no cluster";
+  EXPECT_EQ(swarms_text({{"error", "it timed out"}}, false), "swarms    not known: it timed out\n");
 }
 
 TEST(Print, of_many_layers_shows_those_to_care_about) {

@@ -393,6 +393,26 @@ TEST_F(SourcesTest, a_fault_that_joins_bulk_hurries_it) {
   expect_bytes(fault, {0, 100});
 }
 
+TEST_F(SourcesTest, bulk_whose_supplier_told_it_to_wait_is_not_overtaken_until_a_fault_joins) {
+  start_with_peer();
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  peer_.set_told_to_wait(true);
+  auto pull = read({0, 65'536}, Class::pull);
+  std::this_thread::sleep_for(milliseconds(300));  // for many looks
+  EXPECT_EQ(source_.requests(), 0u);
+  auto fault = read({0, 100});
+  await([&] { return source_.requests() == 1; });
+  source_.answer_all();
+  expect_bytes(fault, {0, 100});
+  expect_bytes(pull, {0, 65'536});
+
+  auto other = read({kChunk, 65'536}, Class::pull);
+  peer_.set_told_to_wait(false);
+  await([&] { return source_.requests() == 2; });
+  source_.answer_all();
+  expect_bytes(other, {kChunk, 65'536});
+}
+
 TEST_F(SourcesTest, a_fault_that_joins_bulk_of_a_source_without_faults_goes_to_the_next_one) {
   start_with_peer();
   peer_.set_plan(Plan{UINT64_MAX, std::chrono::minutes(1)});

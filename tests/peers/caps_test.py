@@ -10,6 +10,7 @@ from node import wait_for
 
 IMAGE = "small:v1"
 CAP = 100_000  # bytes per second
+REGISTRY = 20  # Mbit/s: who would not wait for the cap would go there, and not be done in seconds
 SLACK = 5
 LARGEST = 4 << 20  # what one request may overdraw the cap by
 
@@ -32,7 +33,7 @@ def set_upload(node, rate):
 
 def main():
     need_bed()
-    bed = Bed(2)
+    bed = Bed(2, registry_mbit=REGISTRY)
     bed.start()
     giver, taker = bed.nodes
     giver.pull(IMAGE)
@@ -52,6 +53,7 @@ def main():
     thread.join()
     print(f"then: {served(giver) - before:.0f} in {time.time() - begun:.1f} s, {taker.bytes_from('registry'):.0f} from the registry", flush=True)
     assert served(giver) - before > total / 4, (served(giver), total)
+    assert taker.bytes_from("registry") < total / 2, "it waits for the cap rather than ask the registry"
     taker.mount(IMAGE)
     bed.check_blobs(taker, IMAGE)
 

@@ -14,6 +14,7 @@ from node import SWARMFS
 
 IMAGE = "small:v1"
 BAR = 1.25
+USUAL, SLOW = 100, 10  # Mbit/s of the registry
 ZONES = ("a", "a", "b", "b")
 
 
@@ -123,8 +124,13 @@ def wait_begun(node, before):
     wait_for(f"{node.name} to get something", lambda: got(node) > before, 60)
 
 
+def limit_registry(bed, mbit):
+    bed.network.limit(bed.network.space("registry"), "eth0", mbit)
+
+
 def death(bed, victim):
     """Slow enough that somebody can die in the middle."""
+    limit_registry(bed, SLOW)
     empty(bed.nodes)
     wait_met(bed[1], 3)
     before = got(victim)
@@ -133,6 +139,7 @@ def death(bed, victim):
     thread.start()
     wait_begun(victim, before)
     victim.kill()
+    limit_registry(bed, USUAL)
     thread.join(280)
     nodes = by_name(bed, ordered[0])
     assert nodes[victim.name]["state"] == "failed" and "silent for" in nodes[victim.name]["error"], nodes
@@ -146,6 +153,7 @@ def death(bed, victim):
 
 def started_anew(bed, victim):
     """A member that forgets the order, since its daemon died in the middle, is given it again."""
+    limit_registry(bed, SLOW)
     empty(bed.nodes)
     wait_met(bed[1], 3)
     before = got(victim)
@@ -154,6 +162,7 @@ def started_anew(bed, victim):
     thread.start()
     wait_begun(victim, before)
     victim.kill()
+    limit_registry(bed, USUAL)
     victim.restart()
     thread.join(280)
     assert ordered and all(node["state"] == "done" for node in ordered[0]["nodes"]), ordered
@@ -177,7 +186,7 @@ def interrupted(bed, asker, member):
 
 def main():
     need_bed()
-    bed = Bed(4, zones=ZONES, registry_mbit=100, delay_ms=1)
+    bed = Bed(4, zones=ZONES, registry_mbit=USUAL, delay_ms=1)
     for node in bed.nodes:
         node.unwilling = False
         usual = node.cluster_section

@@ -55,11 +55,18 @@ def a_part(bed, asker, reader, others):
         parts = [one["bytes"] for one in layer["members"] if one["endpoint"] == endpoint]
         return layer["rarest_copies"] == 1 + len(others) and parts and 0 < parts[0] < layer["size"]
     wait_for(f"{asker.name} to see a part at {reader.name}", seen, 60)
-    ours = swarms(reader)[largest["digest"]]
-    assert 0 < ours["bytes"] < ours["size"] and len(ours["members"]) == 1 + len(others), ours
-    text = reader.run("status", "-v").stdout
-    assert f"node {reader.json('peers')['peers'][0]['node_id'][:12]}  zone" in text and "100 %" in text, text
-    print(text, flush=True)
+
+    def seen_by_itself():
+        ours = swarms(reader)[largest["digest"]]
+        return 0 < ours["bytes"] < ours["size"] and len(ours["members"]) == 1 + len(others)
+    wait_for(f"{reader.name} to see itself with a part", seen_by_itself, 60)
+
+    def told():
+        text = reader.run("status", "-v").stdout
+        there = f"node {reader.json('peers')['peers'][0]['node_id'][:12]}  zone" in text and "100 %" in text
+        return text if there else ""
+    wait_for(f"{reader.name} to tell of its peers", told, 60)
+    print(told(), flush=True)
 
 
 def main():

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -70,6 +71,8 @@ class FakeSource final : public chunk::Source {
     const std::lock_guard hold(mutex_);
     supplier_ = std::move(supplier);
   }
+  /// From now on its supplier makes bulk wait, or does not any more.
+  void set_told_to_wait(bool told) { told_to_wait_ = told; }
   /// Gives wrong bytes from now on: the one at `at` of the layer is flipped.
   void flip(uint64_t at) {
     const std::lock_guard hold(mutex_);
@@ -174,6 +177,7 @@ class FakeSource final : public chunk::Source {
     void pause() override { set(true); }
     void resume() override { set(false); }
     [[nodiscard]] std::string supplier() const override { return supplier_; }
+    [[nodiscard]] bool told_to_wait() const override { return source_.told_to_wait_; }
 
    private:
     void set(bool paused) {
@@ -186,6 +190,7 @@ class FakeSource final : public chunk::Source {
     const std::string supplier_;
   };
 
+  std::atomic<bool> told_to_wait_{false};
   mutable std::mutex mutex_;
   std::string content_, windows_;
   const chunk::SourceKind kind_;

@@ -256,6 +256,12 @@ TEST_F(DemandServerTest, does_not_take_who_only_looks_for_a_member) {
   EXPECT_EQ(news->layers.at(layer_.digest).blocks.count(), chunk::block_count(kSize));
   EXPECT_TRUE(their_views_.members(layer_.digest, {}, clock_.now()).empty());
   EXPECT_EQ(exchanges, 0) << "it would have the layer exchanged for two minutes";
+  holdings_.stored_ = false;
+  holdings_.helds_ = 0;
+  const auto again = ask(
+      "/v1/layers", {{"repository", kRepository}, {"layers", layer_.digest.hex()}, {"look", "1"}});
+  EXPECT_TRUE(News::parse(again.body)->layers.empty());
+  EXPECT_EQ(holdings_.helds_, 0) << "it would make files for it";
   server_.reset();
 }
 
@@ -391,8 +397,11 @@ TEST_F(DemandServerTest, gives_bulk_no_faster_than_its_cap_and_faults_at_once) {
   serve(limits);
   EXPECT_EQ(ask_bytes(kRange, "fault").status, 206);
   EXPECT_EQ(ask_bytes(kRange, "pull").status, 206);
-  for (const char* cls : {"pull", "prefetch", "backfill"})
-    EXPECT_EQ(ask_bytes(kRange, cls).status, 503) << cls;
+  for (const char* cls : {"pull", "prefetch", "backfill"}) {
+    const auto later = ask_bytes(kRange, cls);
+    EXPECT_EQ(later.status, 503) << cls;
+    EXPECT_EQ(later.header("Swarmfs-Wait"), "5000") << cls;
+  }
   EXPECT_EQ(ask_bytes(kRange, "fault").status, 206);
   server_->set_limits({});
   for (int i = 0; i < 3; ++i) EXPECT_EQ(ask_bytes(kRange, "pull").status, 206);
@@ -400,6 +409,21 @@ TEST_F(DemandServerTest, gives_bulk_no_faster_than_its_cap_and_faults_at_once) {
   limits.requests = 0;
   server_->set_limits(limits);
   EXPECT_EQ(ask_bytes(kRange, "fault").status, 503);
+  EXPECT_FALSE(ask_bytes(kRange, "pull").header("Swarmfs-Wait")) << "that is not the cap's";
+}
+
+TEST_F(DemandServerTest, gives_back_what_it_could_not_give) {
+  ServeLimits limits;
+  limits.bulk_rate = 1;
+  serve(limits);
+  holdings_.fault_ = Fault::not_found;
+  EXPECT_EQ(ask_bytes(kRange, "pull").status, 404);
+  const DemandClient::Query others{
+      {"repository", kRepository}, {"class", "pull"}, {"name", layer_.digest.hex()}};
+  EXPECT_EQ(ask(path("/windows"), others, util::ByteRange{0, 4 << 20}).status, 404);
+  holdings_.fault_.reset();
+  EXPECT_EQ(ask_bytes(kRange, "pull").status, 206);
+  EXPECT_EQ(ask_bytes(kRange, "pull").status, 503);
 }
 
 TEST_F(DemandServerTest, what_it_does_not_give_is_not_counted_against_the_cap) {

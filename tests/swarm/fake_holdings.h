@@ -31,8 +31,10 @@ class FakeHoldings final : public Holdings {
   }
   Access access(const std::string&) override { return access_; }
   std::optional<HeldLayer> held(const util::Digest& layer) override {
+    ++helds_;
     return layer == layer_ ? held_ : std::nullopt;
   }
+  bool is_stored(const util::Digest& layer) override { return stored_ && layer == layer_; }
   util::Operation read(const util::Digest&, util::ByteRange range, bool fetch,
                        const chunk::FetchContext& context, OnRead on_read) override {
     EXPECT_TRUE(context.for_peer) << "a peer's request is never handed to a peer";
@@ -90,7 +92,8 @@ class FakeHoldings final : public Holdings {
   std::optional<HeldManifest> manifest_;
   std::optional<std::string> profile_;
   std::map<std::string, RegistryWord> registries_;
-  std::atomic<int> fetches_{0};
+  bool stored_ = true;
+  std::atomic<int> fetches_{0}, helds_{0};
   std::shared_ptr<Gate> gate_;
   std::optional<util::Fault> fault_;
 };

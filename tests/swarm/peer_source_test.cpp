@@ -484,6 +484,77 @@ TEST_F(PeerSourceTest, goes_where_a_busy_peer_sends_it) {
   EXPECT_NE(knows_it.asked().front().target.find("&fetch=0&"), std::string::npos);
 }
 
+TEST_F(PeerSourceTest, waits_for_the_cap_of_who_has_it_however_often_that_is_said) {
+  std::atomic<int> asked_so_far{0};
+  const auto script = [&](auto& asked) {
+    if (asked_so_far++ < 25) return Peer::answer(503, "later\n", "Swarmfs-Wait: 50\r\n");
+    return right(asked);
+  };
+  know(peer("a", script), "a");
+  Peer& owner = peer("b", right);
+  know(owner, "b", false);
+  Fetch got(source_, layer_, kRange, Class::pull, {}, [] { return true; });  // nobody overtakes
+  EXPECT_FALSE(got.fault());
+  EXPECT_TRUE(got.bytes() == part(kRange));
+  EXPECT_EQ(asked_so_far, 26);
+  EXPECT_TRUE(owner.asked().empty()) << "it would cost the registry another copy";
+}
+
+TEST_F(PeerSourceTest, asks_another_holder_before_it_waits_for_a_cap) {
+  std::atomic<int> refused{0};
+  std::atomic<bool> one_refused{false};
+  const auto script = [&](auto& asked) {
+    if (one_refused.exchange(true)) return right(asked);
+    ++refused;
+    return Peer::answer(503, "later\n", "Swarmfs-Wait: 5000\r\n");
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  const auto got = fetch(kRange);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange));
+  EXPECT_EQ(refused, 1);
+  EXPECT_EQ(peers_.front().asked().size(), 1u);
+  EXPECT_EQ(peers_.back().asked().size(), 1u);
+}
+
+TEST_F(PeerSourceTest, says_that_it_was_told_to_wait_and_waits_no_longer_than_its_deadline) {
+  Peer& capped =
+      peer("a", [](auto&) { return Peer::answer(503, "later\n", "Swarmfs-Wait: 5000\r\n"); });
+  know(capped, "a");
+  chunk::FetchContext context;
+  context.cls = Class::pull;
+  context.deadline = std::chrono::steady_clock::now() + std::chrono::hours(1);
+  std::promise<util::Outcome<util::Done>> ended;
+  const auto transfer = source_.fetch(
+      layer_, kRange, context, [](util::ByteView) {},
+      [&](util::Outcome<util::Done> outcome) { ended.set_value(std::move(outcome)); });
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!transfer->told_to_wait() && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(transfer->told_to_wait());
+
+  context.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  std::promise<util::Outcome<util::Done>> late;
+  const auto other = source_.fetch(
+      layer_, kRange, context, [](util::ByteView) {},
+      [&](util::Outcome<util::Done> outcome) { late.set_value(std::move(outcome)); });
+  const auto outcome = late.get_future().get();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.failure().fault, Fault::timed_out) << "bulk that goes on may try again";
+}
+
+TEST_F(PeerSourceTest, goes_on_without_who_dies_after_it_made_us_wait) {
+  std::atomic<int> asked_so_far{0};
+  know(peer("a",
+            [&](auto&) {
+              if (asked_so_far++ == 0) return Peer::answer(503, "later\n", "Swarmfs-Wait: 50\r\n");
+              return says("", Then::hang_up);
+            }),
+       "a");
+  EXPECT_EQ(fetch(kRange)->fault(), Fault::unavailable);
+  EXPECT_GE(asked_so_far, 2);
+}
+
 TEST_F(PeerSourceTest, believes_no_hearsay_of_strangers) {
   Peer& stranger = peer("stranger", right);
   Peer& busy = peer("a", [&](auto&) {

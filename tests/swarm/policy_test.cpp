@@ -222,6 +222,12 @@ TEST(Busy, a_fault_goes_elsewhere_and_bulk_comes_again_for_a_while) {
   EXPECT_EQ(pause_when_busy(Class::pull, 0), milliseconds(50));
   EXPECT_EQ(pause_when_busy(Class::backfill, 19), milliseconds(400));
   EXPECT_FALSE(pause_when_busy(Class::pull, 20));
+  EXPECT_EQ(wait_as_told(Class::pull, "777"), milliseconds(777));
+  EXPECT_EQ(wait_as_told(Class::backfill, "0"), milliseconds(50));
+  EXPECT_EQ(wait_as_told(Class::pull, "4000000000"), milliseconds(5'000));
+  for (const char* nonsense : {"", "soon", "-5", "12ms", " 7", "99999999999999999999"})
+    EXPECT_FALSE(wait_as_told(Class::pull, nonsense)) << nonsense;
+  EXPECT_FALSE(wait_as_told(Class::fault, "777"));
 }
 
 TEST(Admission, keeps_room_for_faults) {

@@ -297,18 +297,38 @@ TEST(PreheatTalk, orders_again_where_it_was_put_off_and_gives_up_when_nothing_co
   EXPECT_EQ(talk.state().error, "no progress for 600 s: busy");
 }
 
-TEST(PreheatTalk, who_forgets_an_order_is_given_it_anew) {
+TEST(PreheatTalk, who_forgets_an_order_is_given_it_anew_and_starts_anew_three_times) {
   PreheatTalk talk(kPace, kNow);
   talk.accepted(kNow);
   talk.heard({State::running, "", 100, 50, 1, {}}, kNow + seconds(500));
-  talk.put_off("forgot", kNow + seconds(700));
-  ASSERT_EQ(talk.next(kNow + seconds(705)), PreheatTalk::Next::order);
-  talk.accepted(kNow + seconds(705));
-  EXPECT_EQ(talk.next(kNow + seconds(706)), PreheatTalk::Next::look);
-  talk.heard({State::running, "", 100, 40, 1, {}}, kNow + seconds(1099));
+  auto now = kNow + seconds(700);
+  for (int i = 0; i < 3; ++i) {
+    talk.put_off("forgot", now);
+    ASSERT_EQ(talk.next(now + seconds(5)), PreheatTalk::Next::order);
+    talk.accepted(now + seconds(5));
+    EXPECT_EQ(talk.next(now + seconds(6)), PreheatTalk::Next::look);
+    talk.heard({State::running, "", 100, 40, 1, {}}, now += seconds(590));
+    ASSERT_FALSE(talk.ended()) << i;
+  }
+  talk.put_off("forgot", now);
+  talk.accepted(now + seconds(5));
+  talk.heard({State::running, "", 100, 40, 1, {}}, now + seconds(590));
   EXPECT_FALSE(talk.ended());
-  talk.put_off("forgot", kNow + seconds(1101));
-  EXPECT_TRUE(talk.ended()) << "to have less than before was no progress";
+  talk.heard({State::running, "", 100, 40, 1, {}}, now + seconds(601));
+  EXPECT_TRUE(talk.ended()) << "to have no more than before was no progress";
+}
+
+TEST(PreheatTalk, takes_only_more_bytes_than_ever_for_progress) {
+  const struct { uint64_t total, done; } said[] = {{200, 50}, {300, 40}, {100, 101}, {50, 50}};
+  PreheatTalk talk(kPace, kNow);
+  talk.accepted(kNow);
+  talk.heard({State::running, "", 100, 50, 1, {}}, kNow);
+  for (const auto& one : said) {
+    ASSERT_FALSE(talk.ended());
+    talk.heard({State::running, "", one.total, one.done, 1, {}}, kNow + seconds(599));
+  }
+  talk.heard({State::running, "", 400, 50, 1, {}}, kNow + seconds(600));
+  EXPECT_TRUE(talk.ended());
 }
 
 TEST(PreheatTalk, gives_up_who_says_that_it_runs_and_brings_nothing_in) {

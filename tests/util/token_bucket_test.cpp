@@ -25,6 +25,17 @@ TEST(TokenBucket, lets_a_second_go_at_once_and_then_spaces) {
   EXPECT_FALSE(bucket.open(kStart + pause));
 }
 
+TEST(TokenBucket, takes_back_what_was_not_used_up_to_a_second) {
+  TokenBucket bucket(10, kStart);
+  bucket.take(100, kStart);
+  EXPECT_FALSE(bucket.open(kStart));
+  bucket.give_back(100, kStart);
+  EXPECT_TRUE(bucket.open(kStart));
+  bucket.give_back(100, kStart);
+  bucket.take(10, kStart);
+  EXPECT_FALSE(bucket.open(kStart)) << "never more than a second's worth";
+}
+
 TEST(TokenBucket, what_is_larger_than_a_second_passes_once_and_is_made_up_for) {
   TokenBucket bucket(100, kStart);
   bucket.take(250, kStart);
