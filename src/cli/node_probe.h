@@ -23,7 +23,7 @@ DaemonFacts probe_daemon(const std::string& socket, Patience patience);
 FuseFacts probe_fuse(const std::filesystem::path& mount_point, Patience patience);
 CacheFacts probe_cache(const std::filesystem::path& directory, Patience patience);
 /// Empty: no cluster is configured. `tls`: what a member shows and trusts; null where it cannot.
-std::optional<IdentityFacts> probe_identity(const NodeSettings& settings,
+std::optional<IdentityFacts> probe_identity(const NodeSettings& settings, Patience patience,
                                             std::shared_ptr<const http::TlsMaterial>& tls);
 /// Our own addresses, the peers that are configured and those that the daemon knows.
 std::vector<PeerProbe> probe_peers(const NodeSettings& settings, const nlohmann::json& known,

@@ -103,7 +103,7 @@ bool is_open_to_others(const fs::path& file) {
 }
 
 /// With the node's own key where there is one; it is the daemon's to make.
-cluster::Identity identity_of(const NodeSettings& settings, bool& has_key) {
+cluster::Identity identity_of(const NodeSettings& settings, Patience patience, bool& has_key) {
   const auto now = cluster::wall_now();
   has_key = true;
   if (settings.token_file.empty())
@@ -113,8 +113,11 @@ cluster::Identity identity_of(const NodeSettings& settings, bool& has_key) {
   if (!text)
     throw util::Error(settings.token_file.string() +
                       " does not exist (swarmfs cluster init makes it, once for all nodes)");
-  const auto key_text = util::read_text(settings.cache_directory / "node.key");
-  const auto key = cluster::PrivateKey::parse(key_text.value_or(""));
+  const auto key_file = settings.cache_directory / "node.key";
+  const auto key_text =
+      in_time([&] { return json(util::read_text(key_file).value_or("")); }, patience);
+  if (!key_text) throw util::Error(key_file.string() + ": " + key_text.failure().message);
+  const auto key = cluster::PrivateKey::parse(key_text->get<std::string>());
   has_key = key.has_value();
   return cluster::Identity::of_tokens(cluster::parse_tokens(*text, settings.token_file.string()),
                                       key ? *key : cluster::PrivateKey::generate(), now);
@@ -178,7 +181,7 @@ CacheFacts probe_cache(const fs::path& directory, Patience patience) {
   return made;
 }
 
-std::optional<IdentityFacts> probe_identity(const NodeSettings& settings,
+std::optional<IdentityFacts> probe_identity(const NodeSettings& settings, Patience patience,
                                             std::shared_ptr<const http::TlsMaterial>& tls) {
   const bool by_token = !settings.token_file.empty();
   if (!by_token && settings.ca_file.empty()) return std::nullopt;
@@ -188,7 +191,7 @@ std::optional<IdentityFacts> probe_identity(const NodeSettings& settings,
   made.open_to_others = is_open_to_others(by_token ? settings.token_file : settings.key_file);
   try {
     bool has_key = false;
-    const auto identity = identity_of(settings, has_key);
+    const auto identity = identity_of(settings, patience, has_key);
     if (has_key) made.node_id = identity.node_id();
     made.left = identity.validity().until - cluster::wall_now();
     tls = std::make_shared<const http::TlsMaterial>(

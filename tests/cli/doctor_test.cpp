@@ -8,14 +8,17 @@
 
 #include "cli/bounded.h"
 #include "cli/configure.h"
+#include "cli/doctor.h"
 #include "cli/node_checks.h"
 #include "cli/node_probe.h"
 #include "cli/node_settings.h"
 #include "fake_node.h"
+#include "http/server.h"
 #include "support/raw_server.h"
 #include "support/temporary_directory.h"
 #include "util/digest.h"
 #include "util/error.h"
+#include "util/file.h"
 
 namespace swarmfs::cli {
 namespace {
@@ -358,6 +361,49 @@ TEST(CheckPull, tells_what_came_or_what_did_not) {
             "the registry has it, sha256:0123456789ab");
 }
 
+class LockedNode : public FakeNode {
+ public:
+  [[nodiscard]] std::optional<std::string> read(const std::filesystem::path& file) const override {
+    throw util::Error(file.string() + ": denied");
+  }
+};
+
+TEST(CheckRuntimes, that_cannot_be_looked_at_are_named) {
+  const auto runtimes = look_at_runtimes(LockedNode(), "127.0.0.1:9755", false);
+  ASSERT_EQ(runtimes.size(), 4U);
+  for (const auto& one : runtimes)
+    EXPECT_NE(one.error.find(": denied"), std::string::npos) << one.name;
+}
+
+TEST(Doctor, makes_all_checks_whatever_one_of_them_meets) {
+  const support::TemporaryDirectory directory;
+  DoctorOptions options;
+  options.socket = (directory.path() / "s").string();
+  options.config = (directory.path() / "toml").string();
+  options.root = (directory.path() / "root").string();
+  options.patience = kPatienceOfTests;
+  const auto here = directory.path().string();
+  util::write_file_durably(
+      options.config, util::as_bytes("[cache]\ndirectory = \"" + here + "\"\n[mount]\npoint = \"" +
+                                     here + "/fs\"\n"));
+  http::ServerOptions server;
+  server.unix_socket = options.socket;
+  const http::Server odd(server, [](const http::ServerRequest&) {
+    return http::ServerResponse{
+        .status = 200,
+        .content_type = "application/json",
+        .body = R"({"version":7,"mounts":[7],"cache":{"quota":[]},"mount_point":"/x"})"};
+  });
+  testing::internal::CaptureStdout();
+  const int code = doctor(options);
+  const auto text = testing::internal::GetCapturedStdout();
+  EXPECT_EQ(code, 1);
+  for (const char* line :
+       {"ok    configuration: ", "FAIL  daemon: not looked at to the end: ",
+        "FAIL  cache: not looked at to the end: ", "ok    cluster: none", "ok    mirror: off"})
+    EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
+}
+
 TEST(NodeSettings, have_the_daemons_defaults_and_skip_what_is_strange) {
   const auto none = parse_settings("", "f");
   EXPECT_EQ(none.cache_directory, "/var/lib/swarmfs");
@@ -409,6 +455,17 @@ TEST(Bounded, gives_what_comes_in_time_and_no_more) {
       in_time([]() -> json { throw util::Error("broken"); }, std::chrono::seconds(60));
   ASSERT_FALSE(thrown);
   EXPECT_EQ(thrown.failure().message, "broken");
+  const auto silent = in_time(
+      []() -> json {
+        json made = json::array();
+        for (int stream = 0; stream < 3; ++stream)
+          made.push_back(
+              std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(stream)).string());
+        return made;
+      },
+      std::chrono::seconds(60));
+  ASSERT_TRUE(silent);
+  EXPECT_EQ(*silent, json({"/dev/null", "/dev/null", "/dev/null"}));
   const auto ended = in_time([]() -> json { ::_exit(3); }, std::chrono::seconds(60));
   ASSERT_FALSE(ended);
   EXPECT_EQ(ended.failure().message, "the check ended early");
