@@ -4,6 +4,7 @@
 #include "cli/doctor.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -50,6 +51,9 @@ class Examination {
       : options_(options), tell_(std::move(tell)) {}
 
   Findings findings() {
+    if (::geteuid() != 0)
+      add({warned("user", "not root: what doctor may not see it takes for broken",
+                  "sudo swarmfs doctor")});
     look("configuration", &Examination::read_configuration);
     look("daemon", &Examination::look_at_daemon);
     look("fuse", &Examination::look_at_fuse);
@@ -119,9 +123,11 @@ class Examination {
 
   void look_at_cluster() {
     std::shared_ptr<const http::TlsMaterial> tls;
-    add(check_identity(probe_identity(settings_, options_.patience, tls)));
+    const auto identity = probe_identity(settings_, options_.patience, tls);
+    add(check_identity(identity));
     const json cluster = status_.value("cluster", json());
-    const std::string node_id = cluster.is_object() ? cluster.value("node_id", "") : "";
+    const std::string of_files = identity ? identity->node_id : "";
+    const std::string node_id = cluster.is_object() ? cluster.value("node_id", of_files) : of_files;
     if (!settings_.listen.empty())
       add(check_peers(probe_peers(settings_, daemon_.peers, tls, options_.patience), node_id));
   }

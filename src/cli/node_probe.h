@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <ctime>
 #include <optional>
 #include <vector>
 
@@ -16,8 +17,13 @@ namespace swarmfs::cli {
 
 using Patience = std::chrono::milliseconds;
 
+struct Answered {
+  util::Outcome<http::Response> response;
+  std::time_t at;  ///< when it was there
+};
+
 /// Many at once; in the order of the requests.
-std::vector<util::Outcome<http::Response>> ask_all(std::vector<http::Request> requests);
+std::vector<Answered> ask_all(std::vector<http::Request> requests);
 
 DaemonFacts probe_daemon(const std::string& socket, Patience patience);
 FuseFacts probe_fuse(const std::filesystem::path& mount_point, Patience patience);

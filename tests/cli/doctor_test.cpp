@@ -143,6 +143,13 @@ TEST(CheckCache, tells_of_disk_room_and_trouble) {
                 "[cache] directory\n" +
                 roomy);
   cache = good_cache();
+  cache.slow = "no answer within 3 s";
+  EXPECT_EQ(text_of(check_cache(cache)),
+            writable +
+                "warn  cache disk: /c is slow: a sync: no answer within 3 s – what else writes "
+                "there, and does the kernel's log name the disk?\n" +
+                roomy);
+  cache = good_cache();
   cache.refusal = "a file cannot be made: Read-only file system";
   EXPECT_EQ(text_of(check_cache(cache)),
             "FAIL  cache directory: /c: a file cannot be made: Read-only file system – make it "
@@ -198,6 +205,9 @@ TEST(CheckIdentity, says_for_how_long) {
               "ok    cluster identity: /k can be read, node 0123456789ab; certificates of 24 h are "
               "made from it\n");
   identity.open_to_others = true;
+  identity.issues_its_own = false;
+  EXPECT_EQ(check_identity(identity).size(), 2U);
+  EXPECT_EQ(check_identity(identity)[1].grade, Finding::Grade::warn) << "30 h are few";
   EXPECT_EQ(check_identity(identity)[0].grade, Finding::Grade::warn);
   identity.error = "/k:3: not a token";
   expect_text(check_identity(identity),
@@ -207,7 +217,7 @@ TEST(CheckIdentity, says_for_how_long) {
 
 PeerProbe probe_of(const std::string& address, util::Outcome<std::string> node, bool ours = false,
                    const std::string& state = "", const std::string& reason = "") {
-  return {address, ours, std::move(node), state, reason};
+  return {address, ours, std::move(node), state, reason, false};
 }
 
 TEST(CheckPeers, names_who_is_not_there_and_why) {
@@ -246,6 +256,24 @@ TEST(CheckPeers, alone_is_a_failure_where_peers_are_known) {
   EXPECT_TRUE(check_peers({}, "").empty());
 }
 
+TEST(CheckPeers, count_nodes_and_neither_this_one_nor_who_refuses_it) {
+  const auto ours = probe_of("10.0.0.1:7946", std::string("aaaa"), true);
+  auto refusing = probe_of("10.0.0.3:7946", std::string("cccc"));
+  refusing.refuses_us = true;
+  const std::vector<PeerProbe> probes{ours, probe_of("n1:7946", std::string("aaaa")),
+                                      probe_of("10.0.0.2:7946", std::string("bbbb")),
+                                      probe_of("n2:7946", std::string("bbbb")), refusing};
+  for (const char* node_id : {"aaaa", ""})
+    expect_text(check_peers(probes, node_id),
+                "ok    cluster listen 10.0.0.1:7946: answers with a certificate of the cluster\n"
+                "ok    peers: 1 of 2 answer as members of the cluster\n"
+                "warn  peer 10.0.0.3:7946: has banned this node: it answers 403 to everything – it "
+                "got wrong bytes from here: look at this node's disk and memory; a restart there "
+                "forgets it\n");
+  EXPECT_EQ(check_peers({ours, probes[1]}, "aaaa").back().why, "none is known");
+  EXPECT_EQ(check_peers({ours, refusing}, "aaaa")[1].why, "none of 1 answers us");
+}
+
 TEST(CheckRegistries, one_place_of_several_is_enough) {
   const Failure refused{Fault::unavailable, "refused"};
   const auto text = text_of(check_registries({{"r.test", "r.test", refused, std::nullopt},
@@ -257,12 +285,12 @@ TEST(CheckRegistries, one_place_of_several_is_enough) {
   EXPECT_EQ(text,
             "warn  registry r.test: refused – another place gives its images meanwhile\n"
             "ok    registry m.test (mirror of r.test): answers, and wants credentials\n"
-            "FAIL  registry s.test: refused – what is cached works on; look at the network, DNS, "
-            "proxy and [[registry]]\n"
+            "FAIL  registry s.test: refused – what is cached works on; look at the network, DNS "
+            "and [[registry]]\n"
             "ok    registry t.test: answers\n"
             "warn  registry u.test: answers 404 to /v2/ – is it a registry?\n"
             "FAIL  registry v.test: answers 502 to /v2/ – what is cached works on; look at the "
-            "network, DNS, proxy and [[registry]]\n");
+            "network, DNS and [[registry]]\n");
 }
 
 TEST(CheckRegistries, the_nearest_clock_counts) {
@@ -356,9 +384,10 @@ TEST(CheckPull, tells_what_came_or_what_did_not) {
   EXPECT_EQ(check_pull(pull)[0].grade, Finding::Grade::warn);
   pull.mirror_off = true;
   EXPECT_EQ(check_pull(pull)[0].why, "not tried: the mirror is off");
-  EXPECT_EQ(check_tag({"r.test/a:1", 404, ""})[0].grade, Finding::Grade::fail);
-  EXPECT_EQ(check_tag({"r.test/a:1", 200, "sha256:0123456789abcdef"})[0].why,
-            "the registry has it, sha256:0123456789ab");
+  EXPECT_EQ(check_tag({"r.test/a:1", 404, "", "r.test"})[0].grade, Finding::Grade::fail);
+  EXPECT_EQ(check_tag({"r.test/a:1", 200, "sha256:0123456789abcdef", "m.test"})[0].why,
+            "m.test has it, sha256:0123456789ab");
+  EXPECT_EQ(check_tag({"r.test/a:1", 401, "", "r.test"})[0].grade, Finding::Grade::warn);
 }
 
 class LockedNode : public FakeNode {
@@ -439,6 +468,11 @@ TEST(NodeSettings, have_the_daemons_defaults_and_skip_what_is_strange) {
   const auto& registry = some.registries[0];
   EXPECT_EQ(version_url("r.test", registry), "http://r.test/v2/");
   EXPECT_EQ(version_url("https://m.test/hub", {}), "https://m.test/v2/");
+  EXPECT_EQ(version_url("v2/v2/a", {}), "https://v2/v2/");
+  EXPECT_EQ(version_url("m.test/api/v2/hub/", {}), "https://m.test/api/v2/");
+  EXPECT_EQ(repository_url("m.test/api/v2", {}, "a/b"), "https://m.test/api/v2/a/b");
+  EXPECT_EQ(repository_url("https://m.test/hub", {}, "a/b"), "https://m.test/v2/hub/a/b");
+  EXPECT_EQ(repository_url("r.test", registry, "a"), "http://r.test/v2/a");
   EXPECT_EQ(version_url("docker.io", {}), "https://registry-1.docker.io/v2/");
   EXPECT_EQ(version_url("127.0.0.1:5000", {}), "http://127.0.0.1:5000/v2/");
 }
@@ -510,6 +544,37 @@ TEST(Probe, of_a_registry_reads_its_clock) {
               static_cast<double>(std::time(nullptr) - 784887151), 60);
   EXPECT_EQ(probes[1].place, "127.0.0.1:1");
   EXPECT_FALSE(probes[1].status);
+}
+
+TEST(Probe, of_a_tag_asks_mirrors_first) {
+  const support::RawServer lacks("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+  const support::RawServer has(
+      "HTTP/1.1 200 OK\r\nDocker-Content-Digest: sha256:00\r\nContent-Length: 0\r\n\r\n");
+  RegistrySetting setting;
+  setting.host = place_of(lacks);
+  const std::string image = setting.host + "/a:1";
+  EXPECT_EQ(*probe_tag(image, {setting}, kPatienceOfTests).status, 404);
+  setting.mirrors = {"127.0.0.1:1", place_of(has) + "/hub"};
+  const auto tag = probe_tag(image, {setting}, kPatienceOfTests);
+  ASSERT_TRUE(tag.status);
+  EXPECT_EQ(*tag.status, 200);
+  EXPECT_EQ(tag.place, setting.mirrors[1]);
+  EXPECT_EQ(tag.digest, "sha256:00");
+  const support::RawServer asks("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+  setting.mirrors = {place_of(asks)};
+  EXPECT_EQ(*probe_tag(image, {setting}, kPatienceOfTests).status, 401);
+}
+
+TEST(Probe, of_a_mount_looks_at_no_link) {
+  const support::TemporaryDirectory directory;
+  std::filesystem::create_symlink("loop", directory.path() / "loop");
+  std::filesystem::create_symlink("/proc/self/maps", directory.path() / "away");
+  auto read = probe_read(directory.path(), kPatienceOfTests);
+  EXPECT_EQ(read.error + read.file, "");
+  util::write_file_durably(directory.path() / "z", util::as_bytes("abc"));
+  read = probe_read(directory.path(), kPatienceOfTests);
+  EXPECT_EQ(read.file, directory.path() / "z");
+  EXPECT_EQ(read.bytes, 3U);
 }
 
 TEST(Probe, of_many_answers_for_each) {
