@@ -30,7 +30,19 @@ void put_all(int fd, std::string_view text) {
   }
 }
 
-[[noreturn]] void be_the_child(const std::function<json()>& work, int fd) {
+/// A child that nothing can kill would keep open what it has, such as the pipe that our output
+/// goes to. Returns where `fd` is now.
+int without_standard_streams(int fd) {
+  constexpr int kAfterThem = 3;
+  const int kept = ::fcntl(fd, F_DUPFD_CLOEXEC, kAfterThem);
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int stream = 0; stream < kAfterThem; ++stream)
+    if (null < 0 || ::dup2(null, stream) < 0) ::close(stream);
+  return kept;
+}
+
+[[noreturn]] void be_the_child(const std::function<json()>& work, int pipe) {
+  const int fd = without_standard_streams(pipe);
   json said;
   try {
     said["done"] = work();
@@ -48,7 +60,9 @@ bool collect(int fd, std::chrono::milliseconds limit, std::string& said) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         end - std::chrono::steady_clock::now());
     pollfd ready{fd, POLLIN, 0};
-    if (left.count() <= 0 || ::poll(&ready, 1, static_cast<int>(left.count())) == 0) return false;
+    const int count = left.count() <= 0 ? 0 : ::poll(&ready, 1, static_cast<int>(left.count()));
+    if (count == 0) return false;
+    if (count < 0 && errno == EINTR) continue;
     char piece[4096];
     const ssize_t got = ::read(fd, piece, sizeof piece);
     if (got == 0 || (got < 0 && errno != EINTR)) return true;

@@ -83,15 +83,19 @@ bool has_runtime(const std::string& runtime, const NodeView& node) {
   return node.read("/etc/containerd-stargz-grpc/config.toml").has_value();
 }
 
-RuntimeFacts facts_of(const std::string& runtime, MirrorWish wish, const NodeView& node) {
+/// Empty: this node does not have it.
+std::optional<RuntimeFacts> facts_of(const std::string& runtime, MirrorWish wish,
+                                     const NodeView& node, bool here) {
   RuntimeFacts made;
   made.name = runtime;
   try {
+    if (!has_runtime(runtime, node)) return std::nullopt;
+    if (runtime == "containerd" && here) wish.containerd = installed_containerd();
     made.plan = plan_of(runtime, wish, node);
     wish.remove = true;
     for (const auto& file : plan_of(runtime, wish, node).files)
       if (file.changes()) made.ours.push_back(file.file.string());
-  } catch (const util::Error& error) {
+  } catch (const std::exception& error) {
     made.error = error.what();
     made.plan.reset();
   }
@@ -104,11 +108,9 @@ std::vector<RuntimeFacts> look_at_runtimes(const NodeView& node, const std::stri
                                            bool here) {
   std::vector<RuntimeFacts> made;
   for (const std::string runtime : {"containerd", "podman", "docker", "stargz"}) {
-    if (!has_runtime(runtime, node)) continue;
     MirrorWish wish;
     wish.mirror = address.empty() ? kUsualMirror : address;
-    if (runtime == "containerd" && here) wish.containerd = installed_containerd();
-    made.push_back(facts_of(runtime, wish, node));
+    if (auto facts = facts_of(runtime, wish, node, here)) made.push_back(std::move(*facts));
   }
   return made;
 }

@@ -3,8 +3,12 @@
 
 #include "cli/doctor.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 
 #include "cli/configure.h"
 #include "cli/finding.h"
@@ -20,10 +24,6 @@ namespace swarmfs::cli {
 using nlohmann::json;
 
 namespace {
-
-void add(Findings& all, Findings more) {
-  for (auto& one : more) all.push_back(std::move(one));
-}
 
 /// The mount of the smallest image, or of `reference`; null: none.
 json mount_at_hand(const json& status, const std::string& reference) {
@@ -46,30 +46,51 @@ std::string canonical(const std::string& text) {
 /// One examination of a node.
 class Examination {
  public:
-  explicit Examination(const DoctorOptions& options) : options_(options) {}
+  /// `tell` is called for what was found as it is found.
+  Examination(const DoctorOptions& options, std::function<void(const Findings&)> tell)
+      : options_(options), tell_(std::move(tell)) {}
 
   Findings findings() {
-    read_configuration();
-    look_at_daemon();
-    look_at_disk();
-    look_at_cluster();
-    look_at_registries();
-    look_at_mirror();
-    look_at_image();
+    if (::geteuid() != 0)
+      add({warned("user", "not root: what doctor may not see it takes for broken",
+                  "sudo swarmfs doctor")});
+    look("configuration", &Examination::read_configuration);
+    look("daemon", &Examination::look_at_daemon);
+    look("fuse", &Examination::look_at_fuse);
+    look("cache", &Examination::look_at_cache);
+    look("cluster", &Examination::look_at_cluster);
+    look("registries", &Examination::look_at_registries);
+    look("mirror", &Examination::look_at_mirror);
+    look("runtimes", &Examination::look_at_runtimes_here);
+    look("image", &Examination::look_at_image);
     return std::move(all_);
   }
 
  private:
+  /// Whatever goes wrong in one check, the others are made.
+  void look(const char* what, void (Examination::*check)()) {
+    try {
+      (this->*check)();
+    } catch (const std::exception& error) {
+      add({failed(what, fmt::format("not looked at to the end: {}", error.what()),
+                  "what answers there is not what doctor expects")});
+    }
+  }
+
+  void add(Findings found) {
+    if (tell_) tell_(found);
+    for (auto& one : found) all_.push_back(std::move(one));
+  }
+
   void read_configuration() {
     const std::string& file = options_.config;
     try {
       const auto text = util::read_text(file);
       if (text) settings_ = parse_settings(*text, file);
-      all_.push_back(
-          well("configuration", file + (text ? " can be read" : " is absent: defaults")));
+      add({well("configuration", file + (text ? " can be read" : " is absent: defaults"))});
     } catch (const util::Error& error) {
-      all_.push_back(failed("configuration", error.what(),
-                            "correct it (swarmfsd --check); defaults are looked at here"));
+      add({failed("configuration", error.what(),
+                  "correct it (swarmfsd --check); defaults are looked at here")});
     }
   }
 
@@ -77,15 +98,18 @@ class Examination {
     daemon_ = probe_daemon(options_.socket.empty() ? settings_.control_socket : options_.socket,
                            options_.patience);
     if (daemon_.answers()) status_ = *daemon_.status;
-    add(all_, check_daemon(daemon_));
+    add(check_daemon(daemon_));
     mount_ = mount_at_hand(status_, canonical(options_.reference));
   }
 
-  void look_at_disk() {
+  void look_at_fuse() {
     auto fuse =
         probe_fuse(status_.value("mount_point", settings_.mount_point.string()), options_.patience);
     fuse.daemon_answers = daemon_.answers();
-    add(all_, check_fuse(fuse));
+    add(check_fuse(fuse));
+  }
+
+  void look_at_cache() {
     auto cache = probe_cache(settings_.cache_directory, options_.patience);
     cache.daemon_answers = daemon_.answers();
     const json of_daemon = status_.value("cache", json::object());
@@ -94,17 +118,18 @@ class Examination {
     if (const auto trouble = of_daemon.find("trouble");
         trouble != of_daemon.end() && trouble->is_string())
       cache.trouble = *trouble;
-    add(all_, check_cache(cache));
+    add(check_cache(cache));
   }
 
   void look_at_cluster() {
     std::shared_ptr<const http::TlsMaterial> tls;
-    add(all_, check_identity(probe_identity(settings_, tls)));
+    const auto identity = probe_identity(settings_, options_.patience, tls);
+    add(check_identity(identity));
     const json cluster = status_.value("cluster", json());
-    const std::string node_id = cluster.is_object() ? cluster.value("node_id", "") : "";
+    const std::string of_files = identity ? identity->node_id : "";
+    const std::string node_id = cluster.is_object() ? cluster.value("node_id", of_files) : of_files;
     if (!settings_.listen.empty())
-      add(all_,
-          check_peers(probe_peers(settings_, daemon_.peers, tls, options_.patience), node_id));
+      add(check_peers(probe_peers(settings_, daemon_.peers, tls, options_.patience), node_id));
   }
 
   void look_at_registries() {
@@ -116,18 +141,21 @@ class Examination {
       registries.emplace_back();
       registries.back().host = reference->registry;
     }
-    add(all_, check_registries(probe_registries(registries, options_.patience)));
+    add(check_registries(probe_registries(registries, options_.patience)));
     if (!options_.reference.empty())
-      add(all_, check_tag(probe_tag(canonical(options_.reference), registries, options_.patience)));
+      add(check_tag(probe_tag(canonical(options_.reference), registries, options_.patience)));
   }
 
   void look_at_mirror() {
     auto mirror = probe_mirror(settings_.mirror_listen, options_.patience);
     mirror.daemon_answers = daemon_.answers();
-    add(all_, check_mirror(mirror));
+    add(check_mirror(mirror));
+  }
+
+  void look_at_runtimes_here() {
     for (const auto& runtime :
          look_at_runtimes(NodeFiles(options_.root), settings_.mirror_listen, options_.root == "/"))
-      add(all_, check_runtime(runtime, settings_.mirror_listen.empty()));
+      add(check_runtime(runtime, settings_.mirror_listen.empty()));
   }
 
   void look_at_image() {
@@ -136,9 +164,9 @@ class Examination {
     pull.mirror_off = settings_.mirror_listen.empty();
     if (!pull.reference.empty() && !pull.mirror_off && daemon_.answers())
       pull = probe_pull(pull.reference, settings_.mirror_listen, 5 * options_.patience);
-    if (daemon_.answers()) add(all_, check_pull(pull));
-    add(all_, check_read(probe_read(mount_.is_object() ? mount_.value("directory", "") : "",
-                                    5 * options_.patience)));
+    if (daemon_.answers()) add(check_pull(pull));
+    add(check_read(probe_read(mount_.is_object() ? mount_.value("directory", "") : "",
+                              5 * options_.patience)));
   }
 
   [[nodiscard]] std::string image() const {
@@ -147,6 +175,7 @@ class Examination {
   }
 
   const DoctorOptions& options_;
+  const std::function<void(const Findings&)> tell_;
   NodeSettings settings_;
   DaemonFacts daemon_;
   json status_ = json::object();
@@ -157,12 +186,15 @@ class Examination {
 }  // namespace
 
 int doctor(const DoctorOptions& options) {
-  const auto findings = Examination(options).findings();
-  const std::string out =
-      options.json
-          ? findings_json(findings).dump(2, ' ', false, json::error_handler_t::replace) + "\n"
-          : findings_text(findings);
-  std::fwrite(out.data(), 1, out.size(), stdout);
+  const auto print = [](const std::string& out) {
+    std::fwrite(out.data(), 1, out.size(), stdout);
+    std::fflush(stdout);
+  };
+  std::function<void(const Findings&)> tell;
+  if (!options.json) tell = [&](const Findings& found) { print(findings_text(found)); };
+  const auto findings = Examination(options, tell).findings();
+  if (options.json)
+    print(findings_json(findings).dump(2, ' ', false, json::error_handler_t::replace) + "\n");
   return is_healthy(findings) ? 0 : 1;
 }
 

@@ -19,7 +19,8 @@ struct DoctorOptions {
 };
 
 /// Looks whether this node works from end to end, also while no daemon runs, and prints a line for
-/// each check. Returns the exit code: 1 where something does not work.
+/// each check when it is made (JSON at the end). A check that stumbles is a failure of its own, the
+/// others are made all the same. Returns the exit code: 1 where something does not work.
 int doctor(const DoctorOptions& options);
 
 }  // namespace swarmfs::cli

@@ -145,6 +145,9 @@ Findings check_cache(const CacheFacts& cache) {
                           "make it writable, give it room, or choose another: [cache] directory"));
   } else {
     made.push_back(well("cache directory", where + " can be written and read"));
+    if (!cache.slow.empty())
+      made.push_back(warned("cache disk", where + " is slow: a sync: " + cache.slow,
+                            "what else writes there, and does the kernel's log name the disk?"));
     if (!cache.sparse)
       made.push_back(failed("cache file system", where + " keeps no sparse files",
                             "use ext4, xfs or btrfs for [cache] directory"));
@@ -162,19 +165,22 @@ Findings check_identity(const std::optional<IdentityFacts>& identity) {
   if (!identity->error.empty())
     return {failed(what, identity->error, "put that in order, then: systemctl restart swarmfs")};
   const std::string file = identity->file.string();
+  Findings made;
   if (identity->open_to_others)
-    return {warned(what, file + " can be read by other users of this node",
-                   "chmod 600 " + file + "; who has read it is a member")};
+    made.push_back(warned(what, file + " can be read by other users of this node",
+                          "chmod 600 " + file + "; who has read it is a member"));
   const std::string node =
       identity->node_id.empty() ? "" : ", node " + identity->node_id.substr(0, 12);
-  if (identity->issues_its_own)
-    return {well(
-        what, fmt::format("{} can be read{}; certificates of 24 h are made from it", file, node))};
   const auto why =
       fmt::format("{} is valid for {} more{}", file, duration_text(identity->left), node);
-  if (identity->left < std::chrono::hours(24 * 7))
-    return {warned(what, why, "renew it, then: systemctl reload swarmfs")};
-  return {well(what, why)};
+  if (identity->issues_its_own)
+    made.push_back(well(
+        what, fmt::format("{} can be read{}; certificates of 24 h are made from it", file, node)));
+  else if (identity->left < std::chrono::hours(24 * 7))
+    made.push_back(warned(what, why, "renew it, then: systemctl reload swarmfs"));
+  else
+    made.push_back(well(what, why));
+  return made;
 }
 
 }  // namespace swarmfs::cli

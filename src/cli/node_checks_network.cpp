@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "cli/node_checks.h"
 #include "cli/plan_text.h"
@@ -43,6 +44,10 @@ std::optional<Finding> bad_peer(const PeerProbe& probe) {
   if (!probe.node_id)
     return warned(what, "not reached: " + probe.node_id.failure().message,
                   "does swarmfsd run there, and does a firewall let TCP through?");
+  if (probe.refuses_us)
+    return warned(what, "has banned this node: it answers 403 to everything",
+                  "it got wrong bytes from here: look at this node's disk and memory; a restart "
+                  "there forgets it");
   if (probe.daemon_state == "banned")
     return warned(what, "banned: " + probe.daemon_reason,
                   "it gave wrong bytes: look at its disk and memory; a restart here forgets it");
@@ -82,32 +87,38 @@ Finding registry(const RegistryProbe& probe, bool others) {
                                 : probe.status.failure().message;
   if (others) return warned(what, why, "another place gives its images meanwhile");
   if (probe.status && *probe.status < 500) return warned(what, why, "is it a registry?");
-  return failed(what, why,
-                "what is cached works on; look at the network, DNS, proxy and [[registry]]");
+  return failed(what, why, "what is cached works on; look at the network, DNS and [[registry]]");
 }
 
 }  // namespace
 
 Findings check_peers(const std::vector<PeerProbe>& probes, const std::string& node_id) {
   Findings ours, theirs;
-  size_t peers = 0, reached = 0;
+  std::set<std::string> own_ids{node_id}, reached, refusing;
+  size_t unknown = 0;
   for (const auto& probe : probes) {
-    if (probe.ours) {
-      ours.push_back(own_address(probe, node_id));
-      continue;
-    }
-    ++peers;
-    if (probe.node_id) ++reached;
+    if (!probe.ours) continue;
+    ours.push_back(own_address(probe, node_id));
+    if (probe.node_id && node_id.empty()) own_ids.insert(*probe.node_id);
+  }
+  for (const auto& probe : probes) {
+    if (probe.ours || (probe.node_id && own_ids.contains(*probe.node_id))) continue;
+    if (probe.node_id)
+      (probe.refuses_us ? refusing : reached).insert(*probe.node_id);
+    else
+      ++unknown;
     if (auto bad = bad_peer(probe)) theirs.push_back(std::move(*bad));
   }
+  for (const auto& id : reached) refusing.erase(id);
+  const size_t peers = reached.size() + refusing.size() + unknown;
   if (peers == 0 && !ours.empty())
     ours.push_back(
         warned("peers", "none is known", "name one in [cluster] peers, or a name in dns"));
-  if (peers > 0 && reached == 0)
-    ours.push_back(failed("peers", fmt::format("none of {} answers", peers), "see below"));
-  if (reached > 0)
-    ours.push_back(
-        well("peers", fmt::format("{} of {} answer as members of the cluster", reached, peers)));
+  if (peers > 0 && reached.empty())
+    ours.push_back(failed("peers", fmt::format("none of {} answers us", peers), "see below"));
+  if (!reached.empty())
+    ours.push_back(well(
+        "peers", fmt::format("{} of {} answer as members of the cluster", reached.size(), peers)));
   ours.insert(ours.end(), theirs.begin(), theirs.end());
   return ours;
 }
@@ -130,14 +141,15 @@ Findings check_tag(const TagProbe& tag) {
     return {failed(what, tag.status.failure().message, "see the line of its registry")};
   switch (*tag.status) {
     case 200:
-      return {well(what, "the registry has it" +
+      return {well(what, tag.place + " has it" +
                              (tag.digest.empty() ? "" : ", " + tag.digest.substr(0, 19)))};
     case 401:
-      return {well(what, "the registry wants credentials, which swarmfsd takes from auth.json")};
+      return {warned(what, "not known without credentials, which " + tag.place + " wants",
+                     "swarmfsd takes them from auth.json, doctor has none")};
     case 404:
-      return {failed(what, "the registry does not have it", "is name and tag right?")};
+      return {failed(what, tag.place + " does not have it", "is name and tag right?")};
     default:
-      return {warned(what, fmt::format("the registry answers {}", *tag.status), "try again")};
+      return {warned(what, fmt::format("{} answers {}", tag.place, *tag.status), "try again")};
   }
 }
 

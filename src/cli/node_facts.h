@@ -42,6 +42,7 @@ struct CacheFacts {
   std::filesystem::path directory;
   bool exists = true;
   std::string refusal;  ///< what cannot be done there; empty: a file was written and read
+  std::string slow;     ///< how a sync took too long; empty: it did not
   bool sparse = true;
   bool direct = true;  ///< O_DIRECT
   int io_uring_disabled = 0;
@@ -68,6 +69,8 @@ struct PeerProbe {
   util::Outcome<std::string> node_id = util::Failure{};
   std::string daemon_state;  ///< of GET /v1/peers; empty: it does not know it
   std::string daemon_reason;
+  /// It answers nothing else to a node that it has banned.
+  bool refuses_us = false;
 };
 
 struct RegistryProbe {
@@ -77,10 +80,12 @@ struct RegistryProbe {
   std::optional<std::chrono::seconds> ahead;  ///< how far our clock is ahead of its
 };
 
+/// Whoever has it, mirrors first; else who wants credentials for it; else the registry.
 struct TagProbe {
   std::string reference;
   util::Outcome<int> status = util::Failure{};
   std::string digest;
+  std::string place;  ///< whose status it is
 };
 
 struct MirrorFacts {

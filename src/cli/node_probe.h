@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <ctime>
 #include <optional>
 #include <vector>
 
@@ -16,14 +17,19 @@ namespace swarmfs::cli {
 
 using Patience = std::chrono::milliseconds;
 
+struct Answered {
+  util::Outcome<http::Response> response;
+  std::time_t at;  ///< when it was there
+};
+
 /// Many at once; in the order of the requests.
-std::vector<util::Outcome<http::Response>> ask_all(std::vector<http::Request> requests);
+std::vector<Answered> ask_all(std::vector<http::Request> requests);
 
 DaemonFacts probe_daemon(const std::string& socket, Patience patience);
 FuseFacts probe_fuse(const std::filesystem::path& mount_point, Patience patience);
 CacheFacts probe_cache(const std::filesystem::path& directory, Patience patience);
 /// Empty: no cluster is configured. `tls`: what a member shows and trusts; null where it cannot.
-std::optional<IdentityFacts> probe_identity(const NodeSettings& settings,
+std::optional<IdentityFacts> probe_identity(const NodeSettings& settings, Patience patience,
                                             std::shared_ptr<const http::TlsMaterial>& tls);
 /// Our own addresses, the peers that are configured and those that the daemon knows.
 std::vector<PeerProbe> probe_peers(const NodeSettings& settings, const nlohmann::json& known,

@@ -67,24 +67,36 @@ bool has_direct(int fd, off_t where) {
          ::pread(direct.get(), page.get(), kProbeBytes, where) == kProbeBytes;
 }
 
-/// Writes a file of its own there, which has no name any more when it is written.
-json look_at_cache(const fs::path& directory) {
+/// A file of our own there, written, which has no name any more.
+util::UniqueFd file_of_ours(const fs::path& directory) {
   std::string name = (directory / "doctor-XXXXXX").string();
-  const util::UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
+  util::UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
   if (!fd) throw util::SysError("a file cannot be made");
   ::unlink(name.c_str());
   const std::string bytes(kProbeBytes, 'b');
   const ssize_t put = ::pwrite(fd.get(), bytes.data(), bytes.size(), kProbeHole);
   if (put < 0) throw util::SysError("a file cannot be written");
   if (static_cast<size_t>(put) < bytes.size()) throw util::SysError(ENOSPC, "writing a file");
-  if (::fdatasync(fd.get())) throw util::SysError("a file cannot be synced");
+  return fd;
+}
+
+json look_at_cache(const fs::path& directory) {
+  const auto fd = file_of_ours(directory);
   std::string back(kProbeBytes, '\0');
-  if (::pread(fd.get(), back.data(), back.size(), kProbeHole) != put || back != bytes)
+  if (::pread(fd.get(), back.data(), back.size(), kProbeHole) !=
+          static_cast<ssize_t>(kProbeBytes) ||
+      back != std::string(kProbeBytes, 'b'))
     throw util::Error("a file does not hold what was written to it");
   struct stat facts {};
   if (::fstat(fd.get(), &facts)) throw util::SysError("a file cannot be looked at");
-  return {{"sparse", facts.st_blocks * 512 < kProbeHole / 2},
-          {"direct", has_direct(fd.get(), kProbeHole)}};
+  return {{"sparse", facts.st_blocks * 512 < kProbeHole / 2}};
+}
+
+/// What waits for the disk itself.
+json look_at_disk(const fs::path& directory) {
+  const auto fd = file_of_ours(directory);
+  if (::fdatasync(fd.get())) throw util::SysError("a file cannot be synced");
+  return {{"direct", has_direct(fd.get(), kProbeHole)}};
 }
 
 json room_of(const fs::path& directory) {
@@ -103,7 +115,7 @@ bool is_open_to_others(const fs::path& file) {
 }
 
 /// With the node's own key where there is one; it is the daemon's to make.
-cluster::Identity identity_of(const NodeSettings& settings, bool& has_key) {
+cluster::Identity identity_of(const NodeSettings& settings, Patience patience, bool& has_key) {
   const auto now = cluster::wall_now();
   has_key = true;
   if (settings.token_file.empty())
@@ -113,8 +125,11 @@ cluster::Identity identity_of(const NodeSettings& settings, bool& has_key) {
   if (!text)
     throw util::Error(settings.token_file.string() +
                       " does not exist (swarmfs cluster init makes it, once for all nodes)");
-  const auto key_text = util::read_text(settings.cache_directory / "node.key");
-  const auto key = cluster::PrivateKey::parse(key_text.value_or(""));
+  const auto key_file = settings.cache_directory / "node.key";
+  const auto key_text =
+      in_time([&] { return json(util::read_text(key_file).value_or("")); }, patience);
+  if (!key_text) throw util::Error(key_file.string() + ": " + key_text.failure().message);
+  const auto key = cluster::PrivateKey::parse(key_text->get<std::string>());
   has_key = key.has_value();
   return cluster::Identity::of_tokens(cluster::parse_tokens(*text, settings.token_file.string()),
                                       key ? *key : cluster::PrivateKey::generate(), now);
@@ -126,7 +141,8 @@ json read_one_file(const fs::path& directory) {
   int looks = 0;
   auto walk = fs::recursive_directory_iterator(directory);
   for (; walk != fs::recursive_directory_iterator() && looks < kMostLooks; ++walk, ++looks) {
-    if (!walk->is_regular_file() || walk->is_symlink() || walk->file_size() == 0) continue;
+    // First: what a link leads to may be outside, or nothing.
+    if (walk->is_symlink() || !walk->is_regular_file() || walk->file_size() == 0) continue;
     const util::UniqueFd fd(::open(walk->path().c_str(), O_RDONLY | O_CLOEXEC));
     std::string bytes(1 << 16, '\0');
     const ssize_t got = fd ? ::read(fd.get(), bytes.data(), bytes.size()) : -1;
@@ -174,11 +190,16 @@ CacheFacts probe_cache(const fs::path& directory, Patience patience) {
     return made;
   }
   made.sparse = seen->value("sparse", false);
-  made.direct = seen->value("direct", false);
+  const auto disk = in_time([&] { return look_at_disk(directory); }, patience);
+  if (disk)
+    made.direct = disk->value("direct", false);
+  else
+    (disk.failure().fault == util::Fault::timed_out ? made.slow : made.refusal) =
+        disk.failure().message;
   return made;
 }
 
-std::optional<IdentityFacts> probe_identity(const NodeSettings& settings,
+std::optional<IdentityFacts> probe_identity(const NodeSettings& settings, Patience patience,
                                             std::shared_ptr<const http::TlsMaterial>& tls) {
   const bool by_token = !settings.token_file.empty();
   if (!by_token && settings.ca_file.empty()) return std::nullopt;
@@ -188,7 +209,7 @@ std::optional<IdentityFacts> probe_identity(const NodeSettings& settings,
   made.open_to_others = is_open_to_others(by_token ? settings.token_file : settings.key_file);
   try {
     bool has_key = false;
-    const auto identity = identity_of(settings, has_key);
+    const auto identity = identity_of(settings, patience, has_key);
     if (has_key) made.node_id = identity.node_id();
     made.left = identity.validity().until - cluster::wall_now();
     tls = std::make_shared<const http::TlsMaterial>(

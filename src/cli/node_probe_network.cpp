@@ -31,7 +31,7 @@ http::Request question(std::string url, Patience patience) {
   return made;
 }
 
-Outcome<http::Response> ask(http::Request request) {
+Answered ask(http::Request request) {
   std::vector<http::Request> requests;
   requests.push_back(std::move(request));
   return std::move(ask_all(std::move(requests)).front());
@@ -46,7 +46,7 @@ Outcome<json> ask_daemon(const std::string& socket, const std::string& path, Pat
   auto request = question("http://swarmfsd" + path, patience);
   request.unix_socket = socket;
   request.max_body = 64 << 20;
-  const auto answer = ask(std::move(request));
+  const auto answer = ask(std::move(request)).response;
   if (!answer) return answer.failure();
   json read = json::parse(answer->body, nullptr, false);
   if (answer->status != 200 || !read.is_object())
@@ -57,11 +57,11 @@ Outcome<json> ask_daemon(const std::string& socket, const std::string& path, Pat
 }
 
 /// How far our clock is ahead of what "Date" says (RFC 9110 section 6.6.1).
-std::optional<std::chrono::seconds> ahead_of(const http::Response& answer) {
+std::optional<std::chrono::seconds> ahead_of(const Answered& answer) {
   std::tm told{};
-  const auto date = answer.header("Date");
+  const auto date = answer.response->header("Date");
   if (!date || !::strptime(date->c_str(), "%a, %d %b %Y %H:%M:%S GMT", &told)) return std::nullopt;
-  return std::chrono::seconds(std::time(nullptr) - ::timegm(&told));
+  return std::chrono::seconds(answer.at - ::timegm(&told));
 }
 
 /// Its own section, where it has one.
@@ -89,9 +89,21 @@ http::Request version_question(const std::string& place,
   return made;
 }
 
+http::Request tag_question(const std::string& place, const oci::Reference& reference,
+                           const std::vector<RegistrySetting>& registries, Patience patience) {
+  const auto setting = setting_of(host_of(place), registries);
+  auto made = question(
+      repository_url(place, setting, reference.repository) + "/manifests/" + reference.target(),
+      patience);
+  made.tls = setting.tls;
+  made.method = "HEAD";
+  made.headers.emplace_back("Accept", oci::accept_header());
+  return made;
+}
+
 /// One answer of the mirror in `facts`; empty: it is not what was asked for.
 std::optional<http::Response> step(PullFacts& facts, const std::string& what, http::Request asked) {
-  const auto answer = ask(std::move(asked));
+  const auto answer = ask(std::move(asked)).response;
   facts.status = answer ? answer->status : 0;
   if (answer && answer->status == 200) return *answer;
   facts.step = what;
@@ -165,27 +177,26 @@ const oci::Descriptor& smallest(const oci::Manifest& manifest) {
   return found == manifest.layers.end() || found->size > kLargest ? manifest.config : *found;
 }
 
-std::vector<Outcome<http::Response>> ask_some(http::Client& client,
-                                              std::span<http::Request> requests) {
+std::vector<Answered> ask_some(http::Client& client, std::span<http::Request> requests) {
   using Answer = Outcome<http::Response>;
-  std::vector<std::promise<Answer>> promises(requests.size());
+  std::vector<std::promise<Answered>> promises(requests.size());
   std::vector<std::unique_ptr<http::Exchange>> exchanges;
   for (size_t i = 0; i < requests.size(); ++i)
     exchanges.push_back(client.start(
         std::move(requests[i]),
         {.on_headers = {}, .on_data = {}, .on_done = [&promise = promises[i]](Answer answer) {
-           promise.set_value(std::move(answer));
+           promise.set_value({std::move(answer), std::time(nullptr)});
          }}));
-  std::vector<Answer> answers;
+  std::vector<Answered> answers;
   for (auto& promise : promises) answers.push_back(promise.get_future().get());
   return answers;
 }
 
 }  // namespace
 
-std::vector<Outcome<http::Response>> ask_all(std::vector<http::Request> requests) {
+std::vector<Answered> ask_all(std::vector<http::Request> requests) {
   constexpr size_t kAtOnce = 128;  // far from the usual limit of open files
-  std::vector<Outcome<http::Response>> answers;
+  std::vector<Answered> answers;
   http::Client client;
   const std::span<http::Request> all(requests);
   for (size_t start = 0; start < all.size(); start += kAtOnce)
@@ -212,7 +223,7 @@ std::vector<PeerProbe> probe_peers(const NodeSettings& settings, const json& kno
   const auto add = [&](const std::string& address, bool ours) {
     for (const auto& one : made)
       if (one.address == address) return;
-    made.push_back({address, ours, Failure{}, "", ""});
+    made.push_back({address, ours, Failure{}, "", "", false});
   };
   for (const auto& address : settings.listen) add(address, true);
   for (const auto& address : settings.peers) add(address, false);
@@ -230,9 +241,12 @@ std::vector<PeerProbe> probe_peers(const NodeSettings& settings, const json& kno
       }
   }
   const auto answers = ask_all(std::move(asked));
-  for (size_t i = 0; i < made.size(); ++i)
-    made[i].node_id = answers[i] ? Outcome<std::string>(answers[i]->peer)
-                                 : Outcome<std::string>(answers[i].failure());
+  for (size_t i = 0; i < made.size(); ++i) {
+    const auto& answer = answers[i].response;
+    made[i].node_id =
+        answer ? Outcome<std::string>(answer->peer) : Outcome<std::string>(answer.failure());
+    made[i].refuses_us = answer && answer->status == 403;
+  }
   return made;
 }
 
@@ -250,27 +264,33 @@ std::vector<RegistryProbe> probe_registries(const std::vector<RegistrySetting>& 
   }
   const auto answers = ask_all(std::move(asked));
   for (size_t i = 0; i < made.size(); ++i) {
-    made[i].status = status_of(answers[i]);
-    if (answers[i]) made[i].ahead = ahead_of(*answers[i]);
+    made[i].status = status_of(answers[i].response);
+    if (answers[i].response) made[i].ahead = ahead_of(answers[i]);
   }
   return made;
 }
 
 TagProbe probe_tag(const std::string& text, const std::vector<RegistrySetting>& registries,
                    Patience patience) {
-  TagProbe made{text, Failure{}, ""};
+  TagProbe made{text, Failure{}, "", ""};
   const auto reference = oci::Reference::parse(text);
   if (!reference) {
     made.status = reference.failure();
     return made;
   }
-  auto asked = version_question(reference->registry, registries, patience);
-  asked.url += reference->repository + "/manifests/" + reference->target();
-  asked.method = "HEAD";
-  asked.headers.emplace_back("Accept", oci::accept_header());
-  const auto answer = ask(std::move(asked));
-  made.status = status_of(answer);
-  if (answer) made.digest = answer->header("Docker-Content-Digest").value_or("");
+  std::vector<std::string> places = setting_of(reference->registry, registries).mirrors;
+  places.push_back(reference->registry);
+  for (const auto& place : places) {
+    const auto answer = ask(tag_question(place, *reference, registries, patience));
+    const auto status = status_of(answer.response);
+    const bool has = status && *status == 200;
+    if (!has && made.status && *made.status == 401) continue;  // it may have it
+    made.place = place;
+    made.status = status;
+    if (!has) continue;
+    made.digest = answer.response->header("Docker-Content-Digest").value_or("");
+    break;
+  }
   return made;
 }
 
@@ -278,7 +298,7 @@ MirrorFacts probe_mirror(const std::string& address, Patience patience) {
   MirrorFacts made;
   made.address = address;
   if (!address.empty())
-    made.status = status_of(ask(question("http://" + address + "/v2/", patience)));
+    made.status = status_of(ask(question("http://" + address + "/v2/", patience)).response);
   return made;
 }
 

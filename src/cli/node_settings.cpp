@@ -76,7 +76,8 @@ NodeSettings parse_settings(std::string_view text, const std::string& file) {
   return made;
 }
 
-std::string version_url(const std::string& place, const RegistrySetting& setting) {
+std::string repository_url(const std::string& place, const RegistrySetting& setting,
+                           const std::string& repository) {
   std::string_view rest = place;
   std::optional<bool> plain = setting.plain_http;
   for (const std::string_view scheme : {"http://", "https://"})
@@ -84,10 +85,19 @@ std::string version_url(const std::string& place, const RegistrySetting& setting
       plain = scheme == "http://";
       rest.remove_prefix(scheme.size());
     }
+  while (rest.ends_with('/')) rest.remove_suffix(1);
   const std::string host(rest.substr(0, rest.find('/')));
   const bool is_plain = plain.value_or(http::is_loopback(host) && setting.tls.ca_file.empty());
+  std::string path = std::string(rest.substr(host.size())) + "/";
+  if (path.find("/v2/") == path.npos) path.insert(0, "/v2");
   return (is_plain ? "http://" : "https://") +
-         (host == "docker.io" ? "registry-1.docker.io" : host) + "/v2/";
+         (host == "docker.io" ? "registry-1.docker.io" : host) + path + repository;
+}
+
+std::string version_url(const std::string& place, const RegistrySetting& setting) {
+  const std::string url = repository_url(place, setting, "");
+  const size_t path = url.find('/', std::string_view("https://").size());
+  return url.substr(0, url.find("/v2/", path)) + "/v2/";
 }
 
 }  // namespace swarmfs::cli

@@ -40,5 +40,9 @@ NodeSettings parse_settings(std::string_view text, const std::string& file);
 /// Where /v2/ of a registry or of one of its mirrors is. `place`: "docker.io",
 /// "r.example.com:5000", "https://harbor.example.com/hub". Pure.
 std::string version_url(const std::string& place, const RegistrySetting& setting);
+/// Of one repository there, as the daemon asks for it (registry::HostOptions::mirrors):
+/// "https://harbor.example.com/v2/hub/library/nginx". Pure.
+std::string repository_url(const std::string& place, const RegistrySetting& setting,
+                           const std::string& repository);
 
 }  // namespace swarmfs::cli

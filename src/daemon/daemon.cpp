@@ -159,7 +159,7 @@ Daemon::~Daemon() {
   front_.reset();
 }
 
-void Daemon::start_servers(const Config& config, HandedSockets& sockets) {
+void Daemon::start_servers(const Config& config, HandedSockets& sockets) try {
   std::filesystem::create_directories(config.control_socket.parent_path());
   http::ServerOptions control;
   control.unix_socket = config.control_socket.string();
@@ -174,7 +174,11 @@ void Daemon::start_servers(const Config& config, HandedSockets& sockets) {
   }
   if (!config.mirror_listen.empty())
     start_mirror(config.mirror_listen, sockets.take(config.mirror_listen));
-  sockets.close_rest();
+  sockets.refuse_rest();
+} catch (...) {
+  if (const auto rest = sockets.rest(); !rest.empty())
+    util::log::error("of the service manager's sockets nobody has taken {}", rest);
+  throw;
 }
 
 void Daemon::start_mirror(const std::string& address, util::UniqueFd listener) {

@@ -9,6 +9,7 @@
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "daemon/host_port.h"
 #include "util/log.h"
@@ -38,6 +39,20 @@ std::string address_of(int socket) {
   return ip_and_port(AF_INET6, &ip->sin6_addr, ip->sin6_port);
 }
 
+/// One address has one text: "[0:0::1]:80" is "[::1]:80", "/var/run//s" is "/run/s".
+std::string canonical_address(const std::string& text) {
+  if (text.starts_with('/')) {
+    auto path = std::filesystem::path(text).lexically_normal().string();
+    return path.starts_with("/var/run/") ? path.substr(4) : path;
+  }
+  const auto place = parse_host_port(text, 0);
+  if (!place) return text;
+  in6_addr raw{};
+  const int family = place->host.find(':') == std::string::npos ? AF_INET : AF_INET6;
+  if (::inet_pton(family, place->host.c_str(), &raw) != 1) return text;
+  return ip_and_port(family, &raw, htons(place->port));
+}
+
 }  // namespace
 
 HandedSockets HandedSockets::from_environment() {
@@ -49,12 +64,14 @@ HandedSockets HandedSockets::from_environment() {
 }
 
 void HandedSockets::add(util::UniqueFd socket) {
-  sockets_.push_back({address_of(socket.get()), std::move(socket)});
+  sockets_.push_back({canonical_address(address_of(socket.get())), std::move(socket)});
 }
 
 util::UniqueFd HandedSockets::take(const std::string& address) {
-  const auto found = std::find_if(sockets_.begin(), sockets_.end(),
-                                  [&](const Socket& one) { return one.address == address; });
+  if (address.empty()) return {};
+  const auto found = std::find_if(
+      sockets_.begin(), sockets_.end(),
+      [wanted = canonical_address(address)](const Socket& one) { return one.address == wanted; });
   if (found == sockets_.end()) return {};
   util::UniqueFd taken = std::move(found->fd);
   sockets_.erase(found);
@@ -62,12 +79,22 @@ util::UniqueFd HandedSockets::take(const std::string& address) {
   return taken;
 }
 
-void HandedSockets::close_rest() {
-  for (const auto& socket : sockets_)
+std::string HandedSockets::rest() const {
+  std::string made;
+  for (const auto& socket : sockets_) made += (made.empty() ? "" : ", ") + socket.address;
+  return made;
+}
+
+void HandedSockets::refuse_rest() {
+  for (const auto& socket : sockets_) {
+    // The service manager has a copy, which would keep clients in its queue for good.
+    ::shutdown(socket.fd.get(), SHUT_RDWR);
     util::log::warning(
-        "the service manager listens on {}, which the configuration does not name: correct "
-        "ListenStream of swarmfs.socket or the configuration",
+        "the service manager listens on {}, which the configuration does not name: it refuses "
+        "clients from now on; correct ListenStream of swarmfs.socket or the configuration, then "
+        "systemctl stop swarmfs.socket swarmfs, and start both",
         socket.address);
+  }
   sockets_.clear();
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "util/error.h"
@@ -26,9 +27,11 @@ std::optional<Container> read_all(const std::filesystem::path& path) {
   struct stat facts {};
   if (::fstat(fd.get(), &facts)) throw SysError("stat " + path.string());
   Container content;
-  content.resize(static_cast<size_t>(facts.st_size));
+  // Up to its end, whatever its size says: of files in /proc that is 0.
+  content.resize(static_cast<size_t>(facts.st_size) + 1);
   size_t done = 0;
-  while (done < content.size()) {
+  for (;;) {
+    if (done == content.size()) content.resize(std::max<size_t>(2 * done, 4096));
     const ssize_t got = ::read(fd.get(), content.data() + done, content.size() - done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw SysError("read " + path.string());

@@ -2,25 +2,15 @@
 // Copyright the swarmfs authors
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <ctime>
-
-#include "cli/bounded.h"
 #include "cli/configure.h"
 #include "cli/node_checks.h"
-#include "cli/node_probe.h"
 #include "cli/node_settings.h"
 #include "fake_node.h"
-#include "support/raw_server.h"
-#include "support/temporary_directory.h"
-#include "util/digest.h"
 #include "util/error.h"
 
 namespace swarmfs::cli {
 namespace {
-
-constexpr Patience kPatienceOfTests = std::chrono::seconds(60);
 
 using nlohmann::json;
 using util::Failure;
@@ -140,6 +130,13 @@ TEST(CheckCache, tells_of_disk_room_and_trouble) {
                 "[cache] directory\n" +
                 roomy);
   cache = good_cache();
+  cache.slow = "no answer within 3 s";
+  EXPECT_EQ(text_of(check_cache(cache)),
+            writable +
+                "warn  cache disk: /c is slow: a sync: no answer within 3 s – what else writes "
+                "there, and does the kernel's log name the disk?\n" +
+                roomy);
+  cache = good_cache();
   cache.refusal = "a file cannot be made: Read-only file system";
   EXPECT_EQ(text_of(check_cache(cache)),
             "FAIL  cache directory: /c: a file cannot be made: Read-only file system – make it "
@@ -195,6 +192,9 @@ TEST(CheckIdentity, says_for_how_long) {
               "ok    cluster identity: /k can be read, node 0123456789ab; certificates of 24 h are "
               "made from it\n");
   identity.open_to_others = true;
+  identity.issues_its_own = false;
+  EXPECT_EQ(check_identity(identity).size(), 2U);
+  EXPECT_EQ(check_identity(identity)[1].grade, Finding::Grade::warn) << "30 h are few";
   EXPECT_EQ(check_identity(identity)[0].grade, Finding::Grade::warn);
   identity.error = "/k:3: not a token";
   expect_text(check_identity(identity),
@@ -204,7 +204,7 @@ TEST(CheckIdentity, says_for_how_long) {
 
 PeerProbe probe_of(const std::string& address, util::Outcome<std::string> node, bool ours = false,
                    const std::string& state = "", const std::string& reason = "") {
-  return {address, ours, std::move(node), state, reason};
+  return {address, ours, std::move(node), state, reason, false};
 }
 
 TEST(CheckPeers, names_who_is_not_there_and_why) {
@@ -243,6 +243,24 @@ TEST(CheckPeers, alone_is_a_failure_where_peers_are_known) {
   EXPECT_TRUE(check_peers({}, "").empty());
 }
 
+TEST(CheckPeers, count_nodes_and_neither_this_one_nor_who_refuses_it) {
+  const auto ours = probe_of("10.0.0.1:7946", std::string("aaaa"), true);
+  auto refusing = probe_of("10.0.0.3:7946", std::string("cccc"));
+  refusing.refuses_us = true;
+  const std::vector<PeerProbe> probes{ours, probe_of("n1:7946", std::string("aaaa")),
+                                      probe_of("10.0.0.2:7946", std::string("bbbb")),
+                                      probe_of("n2:7946", std::string("bbbb")), refusing};
+  for (const char* node_id : {"aaaa", ""})
+    expect_text(check_peers(probes, node_id),
+                "ok    cluster listen 10.0.0.1:7946: answers with a certificate of the cluster\n"
+                "ok    peers: 1 of 2 answer as members of the cluster\n"
+                "warn  peer 10.0.0.3:7946: has banned this node: it answers 403 to everything – it "
+                "got wrong bytes from here: look at this node's disk and memory; a restart there "
+                "forgets it\n");
+  EXPECT_EQ(check_peers({ours, probes[1]}, "aaaa").back().why, "none is known");
+  EXPECT_EQ(check_peers({ours, refusing}, "aaaa")[1].why, "none of 1 answers us");
+}
+
 TEST(CheckRegistries, one_place_of_several_is_enough) {
   const Failure refused{Fault::unavailable, "refused"};
   const auto text = text_of(check_registries({{"r.test", "r.test", refused, std::nullopt},
@@ -254,12 +272,12 @@ TEST(CheckRegistries, one_place_of_several_is_enough) {
   EXPECT_EQ(text,
             "warn  registry r.test: refused – another place gives its images meanwhile\n"
             "ok    registry m.test (mirror of r.test): answers, and wants credentials\n"
-            "FAIL  registry s.test: refused – what is cached works on; look at the network, DNS, "
-            "proxy and [[registry]]\n"
+            "FAIL  registry s.test: refused – what is cached works on; look at the network, DNS "
+            "and [[registry]]\n"
             "ok    registry t.test: answers\n"
             "warn  registry u.test: answers 404 to /v2/ – is it a registry?\n"
             "FAIL  registry v.test: answers 502 to /v2/ – what is cached works on; look at the "
-            "network, DNS, proxy and [[registry]]\n");
+            "network, DNS and [[registry]]\n");
 }
 
 TEST(CheckRegistries, the_nearest_clock_counts) {
@@ -353,9 +371,24 @@ TEST(CheckPull, tells_what_came_or_what_did_not) {
   EXPECT_EQ(check_pull(pull)[0].grade, Finding::Grade::warn);
   pull.mirror_off = true;
   EXPECT_EQ(check_pull(pull)[0].why, "not tried: the mirror is off");
-  EXPECT_EQ(check_tag({"r.test/a:1", 404, ""})[0].grade, Finding::Grade::fail);
-  EXPECT_EQ(check_tag({"r.test/a:1", 200, "sha256:0123456789abcdef"})[0].why,
-            "the registry has it, sha256:0123456789ab");
+  EXPECT_EQ(check_tag({"r.test/a:1", 404, "", "r.test"})[0].grade, Finding::Grade::fail);
+  EXPECT_EQ(check_tag({"r.test/a:1", 200, "sha256:0123456789abcdef", "m.test"})[0].why,
+            "m.test has it, sha256:0123456789ab");
+  EXPECT_EQ(check_tag({"r.test/a:1", 401, "", "r.test"})[0].grade, Finding::Grade::warn);
+}
+
+class LockedNode : public FakeNode {
+ public:
+  [[nodiscard]] std::optional<std::string> read(const std::filesystem::path& file) const override {
+    throw util::Error(file.string() + ": denied");
+  }
+};
+
+TEST(CheckRuntimes, that_cannot_be_looked_at_are_named) {
+  const auto runtimes = look_at_runtimes(LockedNode(), "127.0.0.1:9755", false);
+  ASSERT_EQ(runtimes.size(), 4U);
+  for (const auto& one : runtimes)
+    EXPECT_NE(one.error.find(": denied"), std::string::npos) << one.name;
 }
 
 TEST(NodeSettings, have_the_daemons_defaults_and_skip_what_is_strange) {
@@ -393,110 +426,13 @@ TEST(NodeSettings, have_the_daemons_defaults_and_skip_what_is_strange) {
   const auto& registry = some.registries[0];
   EXPECT_EQ(version_url("r.test", registry), "http://r.test/v2/");
   EXPECT_EQ(version_url("https://m.test/hub", {}), "https://m.test/v2/");
+  EXPECT_EQ(version_url("v2/v2/a", {}), "https://v2/v2/");
+  EXPECT_EQ(version_url("m.test/api/v2/hub/", {}), "https://m.test/api/v2/");
+  EXPECT_EQ(repository_url("m.test/api/v2", {}, "a/b"), "https://m.test/api/v2/a/b");
+  EXPECT_EQ(repository_url("https://m.test/hub", {}, "a/b"), "https://m.test/v2/hub/a/b");
+  EXPECT_EQ(repository_url("r.test", registry, "a"), "http://r.test/v2/a");
   EXPECT_EQ(version_url("docker.io", {}), "https://registry-1.docker.io/v2/");
   EXPECT_EQ(version_url("127.0.0.1:5000", {}), "http://127.0.0.1:5000/v2/");
-}
-
-TEST(Bounded, gives_what_comes_in_time_and_no_more) {
-  const auto done = in_time(
-      [] {
-        return json{{"a", std::string(100'000, 'x')}};
-      },
-      std::chrono::seconds(60));
-  ASSERT_TRUE(done);
-  EXPECT_EQ(done->at("a").get<std::string>().size(), 100'000U);
-  const auto thrown =
-      in_time([]() -> json { throw util::Error("broken"); }, std::chrono::seconds(60));
-  ASSERT_FALSE(thrown);
-  EXPECT_EQ(thrown.failure().message, "broken");
-  const auto ended = in_time([]() -> json { ::_exit(3); }, std::chrono::seconds(60));
-  ASSERT_FALSE(ended);
-  EXPECT_EQ(ended.failure().message, "the check ended early");
-  const auto late = in_time(
-      []() -> json {
-        for (;;) ::pause();
-      },
-      std::chrono::milliseconds(100));
-  ASSERT_FALSE(late);
-  EXPECT_EQ(late.failure().fault, Fault::timed_out);
-}
-
-TEST(Probe, of_a_cache_leaves_nothing_there) {
-  const support::TemporaryDirectory directory;
-  const auto cache = probe_cache(directory.path(), kPatienceOfTests);
-  EXPECT_TRUE(cache.exists);
-  EXPECT_EQ(cache.refusal, "");
-  EXPECT_TRUE(cache.sparse);
-  EXPECT_GT(cache.free, 0U);
-  EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
-  EXPECT_FALSE(probe_cache(directory.path() / "absent", kPatienceOfTests).exists);
-}
-
-std::string place_of(const support::RawServer& server) {
-  const std::string url = server.url();
-  return url.substr(7, url.size() - 8);
-}
-
-TEST(Probe, of_a_registry_reads_its_clock) {
-  const support::RawServer server(
-      "HTTP/1.1 401 Unauthorized\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\nContent-Length: "
-      "0\r\n\r\n");
-  RegistrySetting setting;
-  setting.host = place_of(server);
-  setting.mirrors = {"127.0.0.1:1"};
-  const auto probes = probe_registries({setting}, kPatienceOfTests);
-  ASSERT_EQ(probes.size(), 2U);
-  ASSERT_TRUE(probes[0].status);
-  EXPECT_EQ(*probes[0].status, 401);
-  ASSERT_TRUE(probes[0].ahead);
-  EXPECT_NEAR(static_cast<double>(probes[0].ahead->count()),
-              static_cast<double>(std::time(nullptr) - 784887151), 60);
-  EXPECT_EQ(probes[1].place, "127.0.0.1:1");
-  EXPECT_FALSE(probes[1].status);
-}
-
-TEST(Probe, of_many_answers_for_each) {
-  std::vector<RegistrySetting> many(300);
-  for (size_t i = 0; i < many.size(); ++i) many[i].host = "127.0.0.1:" + std::to_string(1 + i % 3);
-  const auto probes = probe_registries(many, kPatienceOfTests);
-  ASSERT_EQ(probes.size(), many.size());
-  for (size_t i = 0; i < many.size(); ++i) {
-    EXPECT_EQ(probes[i].place, many[i].host);
-    EXPECT_FALSE(probes[i].status);
-  }
-}
-
-TEST(Probe, of_a_pull_believes_no_digest) {
-  const std::string body = R"({"schemaVersion":2,"config":{"mediaType":"a","digest":"sha256:)" +
-                           std::string(64, '0') + R"(","size":2},"layers":[]})";
-  const auto answer = [&](const std::string& digest) {
-    return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) +
-           "\r\nDocker-Content-Digest: " + digest + "\r\n\r\n" + body;
-  };
-  const support::RawServer liar(answer("sha256:" + std::string(64, 'a')));
-  const auto wrong = probe_pull("r.test/a:1", place_of(liar), kPatienceOfTests);
-  EXPECT_EQ(wrong.step, "the manifest");
-  EXPECT_EQ(wrong.error, "its bytes do not have the digest sha256:" + std::string(64, 'a'));
-  // It says the manifest also where the config is asked for.
-  const support::RawServer half(answer(util::Sha256::of(util::as_bytes(body)).to_string()));
-  const auto blob = probe_pull("r.test/a:1", place_of(half), kPatienceOfTests);
-  EXPECT_EQ(blob.step, "a blob");
-  EXPECT_EQ(blob.blob, "");
-  // What was asked for counts, not what the mirror says that it is.
-  const std::string other = "sha256:" + std::string(64, 'b');
-  const auto swapped = probe_pull("r.test/a@" + other, place_of(half), kPatienceOfTests);
-  EXPECT_EQ(swapped.error, "its bytes do not have the digest " + other);
-  const auto nobody = probe_pull("r.test/a:1", "127.0.0.1:1", kPatienceOfTests);
-  EXPECT_EQ(nobody.status, 0);
-  EXPECT_FALSE(is_healthy(check_pull(nobody)));
-}
-
-TEST(Probe, of_a_mount_point_that_is_none) {
-  const support::TemporaryDirectory directory;
-  EXPECT_EQ(probe_fuse(directory.path(), kPatienceOfTests).tree, FuseFacts::Tree::absent);
-  EXPECT_EQ(probe_fuse(directory.path() / "absent", kPatienceOfTests).tree,
-            FuseFacts::Tree::absent);
-  EXPECT_NE(probe_fuse(directory.path(), kPatienceOfTests).kernel, "");
 }
 
 }  // namespace

@@ -7,7 +7,9 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "support/temporary_directory.h"
@@ -31,12 +33,17 @@ std::string port_of(const util::UniqueFd& socket) {
   return std::to_string(ntohs(where.sin6_port));
 }
 
+sockaddr_un local_address(const std::string& path) {
+  sockaddr_un made{};
+  made.sun_family = AF_UNIX;
+  std::strncpy(made.sun_path, path.c_str(), sizeof made.sun_path - 1);
+  return made;
+}
+
 TEST(HandedSockets, are_found_by_their_address_once) {
   const support::TemporaryDirectory directory;
   const auto path = (directory.path() / "s").string();
-  sockaddr_un local{};
-  local.sun_family = AF_UNIX;
-  std::strncpy(local.sun_path, path.c_str(), sizeof local.sun_path - 1);
+  const auto local = local_address(path);
   sockaddr_in four{};
   four.sin_family = AF_INET;
   four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -70,19 +77,60 @@ TEST(HandedSockets, of_ipv6_are_written_in_brackets) {
   EXPECT_TRUE(sockets.take("[::1]:" + port));
 }
 
-TEST(HandedSockets, that_nobody_takes_are_closed) {
+TEST(HandedSockets, are_found_by_any_spelling_of_their_address) {
+  const support::TemporaryDirectory directory;
+  const auto local = local_address((directory.path() / "s").string());
+  auto socket = listening(local, AF_UNIX);
+  ASSERT_TRUE(socket);
+  HandedSockets sockets;
+  sockets.add(std::move(socket));
+  EXPECT_FALSE(sockets.take((directory.path() / "s" / "t").string()));
+  EXPECT_EQ(sockets.rest(), (directory.path() / "s").string());
+  EXPECT_TRUE(sockets.take(directory.path().string() + "//x/.././s"));
+  EXPECT_EQ(sockets.rest(), "");
+
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  six.sin6_addr = in6addr_loopback;
+  auto long_one = listening(six, AF_INET6);
+  if (!long_one) GTEST_SKIP() << "no IPv6 here";
+  const auto port = port_of(long_one);
+  sockets.add(std::move(long_one));
+  EXPECT_FALSE(sockets.take("[::2]:" + port));
+  EXPECT_TRUE(sockets.take("[0:0:0::0001]:" + port));
+}
+
+/// errno of connecting; 0: connected.
+template <class Address>
+int connect_error(const Address& where, int family) {
+  const util::UniqueFd client(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return ::connect(client.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where) ? errno
+                                                                                          : 0;
+}
+
+TEST(HandedSockets, that_nobody_takes_refuse_their_clients) {
+  const support::TemporaryDirectory directory;
+  const auto local = local_address((directory.path() / "s").string());
   sockaddr_in four{};
   four.sin_family = AF_INET;
   four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  auto socket = listening(four, AF_INET);
-  const auto port = port_of(socket);
-  HandedSockets sockets;
-  sockets.add(std::move(socket));
-  sockets.close_rest();
-  EXPECT_FALSE(sockets.take("127.0.0.1:" + port));
-  // Free again.
+  auto local_socket = listening(local, AF_UNIX);
+  auto four_socket = listening(four, AF_INET);
+  ASSERT_TRUE(local_socket);
+  ASSERT_TRUE(four_socket);
+  const auto port = port_of(four_socket);
   four.sin_port = htons(static_cast<uint16_t>(std::stoi(port)));
-  EXPECT_TRUE(listening(four, AF_INET));
+  // As the service manager keeps them.
+  const util::UniqueFd local_copy(::dup(local_socket.get())), four_copy(::dup(four_socket.get()));
+  EXPECT_EQ(connect_error(four, AF_INET), 0);
+
+  HandedSockets sockets;
+  sockets.add(std::move(local_socket));
+  sockets.add(std::move(four_socket));
+  sockets.refuse_rest();
+  EXPECT_FALSE(sockets.take("127.0.0.1:" + port));
+  EXPECT_EQ(connect_error(four, AF_INET), ECONNREFUSED);
+  EXPECT_EQ(connect_error(local, AF_UNIX), ECONNREFUSED);
 }
 
 TEST(HandedSockets, are_none_without_a_service_manager) {

@@ -138,7 +138,7 @@ def main():
     for thread in knocking:
         thread.start()
     for _ in range(2):
-        assert node.terminate() == 0
+        assert node.terminate(60) == 0
         node.start()
         wait_for("the next daemon", node.answers, 60)
     done.set()
@@ -147,17 +147,21 @@ def main():
     assert not refused, refused
 
     # A socket that the configuration does not name.
-    node.terminate()
+    node.terminate(60)
     node.sockets.append(node.stray)
     node.start()
     wait_for("the next daemon", node.answers, 60)
-    assert f"listens on {address(node.stray)}, which the configuration does not name" in open(node.log).read(), node.tail()
+    said = f"listens on {address(node.stray)}, which the configuration does not name"
+    wait_for(said, lambda: said in open(node.log).read(), 60)
+    stray = Asking(address(node.stray), "/")
+    stray.join(180)
+    assert isinstance(stray.error, ConnectionRefusedError), stray.error
     assert open(f"{directory}/app/app.py").read() == text
 
     # Without a service manager everything is as ever: a port that is free at once after the end, a path that is gone.
     plain = Node(config=f'[mirror]\nlisten = "127.0.0.1:{free_port()}"\n')
     Node.start(plain)
-    assert plain.terminate() == 0 and not os.path.exists(plain.socket)
+    assert plain.terminate(60) == 0 and not os.path.exists(plain.socket)
     Node.start(plain)
     registry.stop()
 

@@ -161,6 +161,21 @@ TEST(File, is_replaced_whole) {
   EXPECT_THROW(write_file_durably("/nonexistent/x", {}), std::exception);
 }
 
+TEST(File, without_a_size_is_read_to_its_end) {
+  EXPECT_EQ(read_text("/proc/sys/kernel/ostype"), "Linux\n");
+  const auto bytes = read_file("/proc/self/maps");  // longer than one read
+  ASSERT_TRUE(bytes);
+  EXPECT_GT(bytes->size(), 4096U);
+  EXPECT_EQ(bytes->back(), static_cast<Bytes::value_type>('\n'));
+  const auto path =
+      std::filesystem::temp_directory_path() / ("swarmfs-empty-" + std::to_string(getpid()));
+  write_file_durably(path, {});
+  EXPECT_EQ(read_text(path), "");
+  write_file_durably(path, as_bytes(std::string(10'000, 'x')));
+  EXPECT_EQ(read_text(path), std::string(10'000, 'x'));
+  std::filesystem::remove(path);
+}
+
 TEST(Metrics, come_out_as_exposition_text) {
   Metrics metrics;
   metrics.counter("swarmfs_bytes_total", "Bytes", {{"source", "cache"}}).add(3);
