@@ -80,9 +80,6 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void look_after(const FlightPtr& flight, util::Duration pause);
   void look_at_hedge(const FlightPtr& flight, unsigned look);
   /// A fault waits for bulk now: it is hedged as a fault's.
-  /// The one attempt of a flight that a reader awaits, where it was begun for bulk and gave nothing
-  /// yet; else null.
-  static AttemptPtr asked_as_bulk(const Flight& flight);
   void hurry(const FlightPtr& flight, chunk::FetchContext context);
   void set_paused(const FlightPtr& flight, bool paused, Actions& actions);
 

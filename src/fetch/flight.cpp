@@ -171,7 +171,6 @@ void Brain::launch(const AttemptPtr& attempt) {
       context.deadline = std::max(context.deadline, part.waiter->context.deadline);
     }
     attempt->deadline = context.deadline;
-    attempt->cls = context.cls;
   }
   context.congested = [link = link] { return link->full(std::chrono::steady_clock::now()); };
   const std::weak_ptr<Brain> weak = weak_from_this();
@@ -256,10 +255,7 @@ void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
       set_hedge(flight, flight->hedge);
     else if (flight->rest().empty())
       end_flight(flight, actions);  // it gave all and does not come to an end
-    else if (const auto slow = asked_as_bulk(*flight)) {
-      drop(slow, actions);
-      ask_next(flight, actions);
-    } else if (waits_its_turn(*flight))
+    else if (waits_its_turn(*flight))
       look_after(flight, std::max<util::Duration>(flight->hedge, kLookAgain));
     else if (const auto choice = choose(*flight))
       ask(flight, *choice, actions);
@@ -267,17 +263,6 @@ void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
       look_after(flight, std::max<util::Duration>(flight->hedge, kLookAgain));
   }
   run(actions);
-}
-
-/// Its source may let bulk wait for long, and a reader has come since.
-AttemptPtr Brain::asked_as_bulk(const Flight& flight) {
-  if (flight.attempts.size() != 1) return nullptr;
-  const auto& attempt = flight.attempts.front();
-  const bool awaited = std::any_of(flight.parts.begin(), flight.parts.end(), [](const Part& part) {
-    return part.waiter->context.cls == Class::fault;
-  });
-  const bool silent = flight.rest().offset == attempt->range.offset;
-  return awaited && silent && attempt->transfer && attempt->cls != Class::fault ? attempt : nullptr;
 }
 
 void Brain::hurry(const FlightPtr& flight, chunk::FetchContext context) {

@@ -60,7 +60,6 @@ struct Attempt {
   bool ended = false;
   bool front_to_back = false;                           ///< as chunk::Plan
   util::SteadyTime deadline = util::SteadyTime::max();  ///< that its source was given
-  chunk::Class cls = chunk::Class::fault;               ///< likewise
   std::unique_ptr<chunk::Transfer> transfer;
 };
 using AttemptPtr = std::shared_ptr<Attempt>;

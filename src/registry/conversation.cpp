@@ -137,14 +137,12 @@ void Conversation::drop_exchange() {
 }
 
 void Conversation::admitted() {
-  bool alive = false;
-  gate_.run([&] { alive = inside_ = true; });
-  if (!alive) return client_.admission_.leave(endpoint().host);
-  // Not here: whoever leaves may be under a gate of its own, and the next one may leave at once.
-  client_.timers_.post({}, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
+  // Not here: whoever leaves is under a gate of its own. And surely, for the place is taken.
+  client_.timers_.post({}, [self = shared_from_this()] {
     self->drop_exchange();
+    bool alive = false;
+    self->gate_.run([&] { alive = self->inside_ = true; });
+    if (!alive) return self->client_.admission_.leave(self->endpoint().host);
     self->ask();
     self->give_way();
   });

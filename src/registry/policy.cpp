@@ -39,9 +39,11 @@ std::optional<std::chrono::milliseconds> parse_retry_after(
   std::tm when{};
   const char* const rest = ::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &when);
   if (!rest || *rest) return std::nullopt;
-  const auto left = std::chrono::duration_cast<milliseconds>(
-      std::chrono::system_clock::from_time_t(::timegm(&when)) - now);
-  return std::clamp(left, milliseconds(0), kMost);
+  // In seconds: a date of another age does not fit the clock.
+  const std::chrono::seconds left(::timegm(&when) - std::chrono::system_clock::to_time_t(now));
+  return std::clamp<milliseconds>(
+      std::clamp<std::chrono::seconds>(left, std::chrono::seconds(0), std::chrono::minutes(5)),
+      milliseconds(0), kMost);
 }
 
 util::Duration CircuitBreaker::open_for(util::SteadyTime now) const {

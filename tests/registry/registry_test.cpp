@@ -77,6 +77,8 @@ TEST(RetryAfter, is_seconds_a_date_or_nothing) {
   EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:49:49 GMT", now), milliseconds(12'000));
   EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:49:30 GMT", now), milliseconds(0));
   EXPECT_EQ(parse_retry_after("Mon, 07 Nov 1994 08:49:37 GMT", now), milliseconds(300'000));
+  EXPECT_EQ(parse_retry_after("Sun, 06 Nov 0220 08:49:37 GMT", now), milliseconds(0));
+  EXPECT_EQ(parse_retry_after("Sun, 06 Nov 9999 08:49:37 GMT", now), milliseconds(300'000));
 }
 
 TEST(CircuitBreaker, opens_after_failures_and_closes_after_one_success) {
