@@ -96,7 +96,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void give_inflow(Flight& flight);
   /// Now, whatever else is on its way: a fault, or a peer, waits for it.
   void let_overtake(const FlightPtr& flight, const chunk::FetchContext& context, Actions& actions);
-  /// A second request would come over the link that makes the first one late.
+  /// No reader awaits it, and a second request would make nothing come sooner: the link that the
+  /// first one waits for is full, or its supplier told it to wait.
   [[nodiscard]] bool waits_its_turn(const Flight& flight) const;
 
   // What arrives (arrival.cpp)

@@ -58,7 +58,9 @@ void Admission::hold_back(const std::string& host, util::SteadyTime until) {
 }
 
 util::Duration Admission::pace(const Wish& wish, util::SteadyTime now) {
-  const auto part = part_of(wish.cluster, fellows_at(wish.host).asking);
+  // Faults pass here: others are looked at only where there is something to share with them.
+  const bool shares = wish.cluster.requests_per_second > 0 || wish.cluster.bytes_per_second > 0;
+  const auto part = part_of(wish.cluster, shares ? fellows_at(wish.host).asking : 0);
   auto hosts = hosts_.lock();
   auto& state = (*hosts)[wish.host];
   state.requests.set_rate(wish.node.requests_per_second, now);

@@ -41,9 +41,7 @@ std::optional<std::chrono::milliseconds> parse_retry_after(
   if (!rest || *rest) return std::nullopt;
   // In seconds: a date of another age does not fit the clock.
   const std::chrono::seconds left(::timegm(&when) - std::chrono::system_clock::to_time_t(now));
-  return std::clamp<milliseconds>(
-      std::clamp<std::chrono::seconds>(left, std::chrono::seconds(0), std::chrono::minutes(5)),
-      milliseconds(0), kMost);
+  return std::clamp<milliseconds>(left, milliseconds(0), kMost);
 }
 
 util::Duration CircuitBreaker::open_for(util::SteadyTime now) const {

@@ -34,7 +34,7 @@ void RegistryViews::heard(const std::string& node_id, const RegistryWords& words
   const auto known = state->nodes.find(node_id);
   if (known == state->nodes.end() && (words.empty() || state->nodes.size() >= kMostNodes)) return;
   auto& node = known == state->nodes.end() ? state->nodes[node_id] : known->second;
-  std::vector<util::Digest> changed;
+  std::vector<util::Digest> changed;  // of what was said of being told to wait
   for (auto& [name, said] : node) {
     if (words.contains(name)) continue;
     said.asks = false;
@@ -43,8 +43,9 @@ void RegistryViews::heard(const std::string& node_id, const RegistryWords& words
   }
   for (const auto& [name, word] : words) {
     if (node.size() >= kMostOfOne && !node.contains(name)) continue;
-    node[name] = {word.asks, now + word.held, now};
-    changed.push_back(name);
+    auto& said = node[name];
+    if (word.held.count() > 0 || said.held_until > now) changed.push_back(name);
+    said = {word.asks, now + word.held, now};
   }
   for (const auto& name : changed) weigh(*state, name, now);
 }

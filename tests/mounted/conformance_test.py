@@ -205,8 +205,7 @@ def main():
             methods(place)
             print(name, "ok", flush=True)
     finally:
-        mirrored.containerd.stop()
-        mirrored.node.close()
+        mirrored.close()
         registry.stop()
 
 

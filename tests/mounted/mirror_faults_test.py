@@ -169,8 +169,7 @@ def containerd_finds_its_way(registry):
         assert any('status="503"' in key for key in answered), answered
         assert not any('status="429"' in key or 'status="408"' in key for key in answered), answered
     finally:
-        mirrored.containerd.stop()
-        mirrored.node.close()
+        mirrored.close()
 
 
 def skopeo(place, config, image):
@@ -248,8 +247,7 @@ def others_do_not_notice(registry):
     try:
         in_threads(jobs)
     finally:
-        mirrored.containerd.stop()
-        mirrored.node.close()
+        mirrored.close()
 
 
 def a_portal_opens_nothing(work):
@@ -275,8 +273,7 @@ def a_portal_opens_nothing(work):
                 status, _, body = get(mirrored.port, path, who)
                 assert status == 404 and b"errors" in body, (path, status, body)
     finally:
-        mirrored.containerd.stop()
-        mirrored.node.close()
+        mirrored.close()
         registry.stop()
 
 
@@ -302,8 +299,7 @@ def the_mirror_goes(registry):
                                     "mirror": f"127.0.0.1:{mirrored.port}/r0.example.com/going"}, image)
         print("gone: ok", flush=True)
     finally:
-        mirrored.containerd.stop()
-        mirrored.node.close()
+        mirrored.close()
 
 
 def main():

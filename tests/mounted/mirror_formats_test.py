@@ -146,8 +146,7 @@ def main():
         artifact(mirrored, registry, work.work)
         forms(mirrored, registry, work.work)
     finally:
-        mirrored.containerd.stop()
-        mirrored.node.close()
+        mirrored.close()
         registry.stop()
 
 

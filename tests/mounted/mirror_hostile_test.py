@@ -179,8 +179,7 @@ def main():
                 print(f"{word}: ok, {time.time() - began:.1f} s", flush=True)
         assert mirrored.node.process.poll() is None and mirrored.node.process.pid == pid, "it lives"
     finally:
-        mirrored.containerd.stop()
-        mirrored.node.close()
+        mirrored.close()
         registry.stop()
 
 

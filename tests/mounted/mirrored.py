@@ -43,6 +43,10 @@ class Mirrored:
         self.node.start()
         self.containerd = Containerd(self.node.work)
 
+    def close(self):
+        self.containerd.stop()
+        self.node.close()
+
     def add_host(self, host):
         os.makedirs(f"{self.hosts}/{host}")
         with open(f"{self.hosts}/{host}/hosts.toml", "w") as f:

@@ -128,20 +128,27 @@ def limit_registry(bed, mbit):
     bed.network.limit(bed.network.space("registry"), "eth0", mbit)
 
 
-def death(bed, victim):
-    """Slow enough that somebody can die in the middle."""
+def dies_in_the_middle(bed, victim, code, then=lambda: None):
+    """What the command says whose `victim` was killed while it pulled; `then` follows at once."""
     limit_registry(bed, SLOW)
     empty(bed.nodes)
     wait_met(bed[1], 3)
     before = got(victim)
     ordered = []
-    thread = threading.Thread(target=lambda: ordered.append(preheat(bed[1], IMAGE, code=1)))
+    thread = threading.Thread(target=lambda: ordered.append(preheat(bed[1], IMAGE, code=code)))
     thread.start()
     wait_begun(victim, before)
     victim.kill()
     limit_registry(bed, USUAL)
+    then()
     thread.join(280)
-    nodes = by_name(bed, ordered[0])
+    assert ordered, "the command does not end, or failed"
+    return ordered[0]
+
+
+def death(bed, victim):
+    """Slow enough that somebody can die in the middle."""
+    nodes = by_name(bed, dies_in_the_middle(bed, victim, code=1))
     assert nodes[victim.name]["state"] == "failed" and "silent for" in nodes[victim.name]["error"], nodes
     print("killed:", nodes[victim.name]["error"], flush=True)
     for node in bed.nodes:
@@ -153,19 +160,8 @@ def death(bed, victim):
 
 def started_anew(bed, victim):
     """A member that forgets the order, since its daemon died in the middle, is given it again."""
-    limit_registry(bed, SLOW)
-    empty(bed.nodes)
-    wait_met(bed[1], 3)
-    before = got(victim)
-    ordered = []
-    thread = threading.Thread(target=lambda: ordered.append(preheat(bed[1], IMAGE)))
-    thread.start()
-    wait_begun(victim, before)
-    victim.kill()
-    limit_registry(bed, USUAL)
-    victim.restart()
-    thread.join(280)
-    assert ordered and all(node["state"] == "done" for node in ordered[0]["nodes"]), ordered
+    ordered = dies_in_the_middle(bed, victim, code=0, then=victim.restart)
+    assert all(node["state"] == "done" for node in ordered["nodes"]), ordered
     assert victim.log_text().count("ordered by node") >= 2, "the test killed it before the order or after its end"
     for node in bed.nodes:
         check_cache(node)
