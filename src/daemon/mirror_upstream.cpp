@@ -126,34 +126,33 @@ void MirrorUpstream::note_index(const oci::Reference& reference, const mirror::D
                                                               document.bytes};
 }
 
-void MirrorUpstream::gave(const oci::Reference& reference, const mirror::Document& document,
-                          mirror::Word word) {
+void MirrorUpstream::learnt(const oci::Reference& reference, const mirror::Document& document,
+                            mirror::Word word) {
   const auto parsed = oci::parse_manifest(*document.bytes);
   if (!parsed) return;  // an artifact: its blobs come from the registry alone
+  const bool by_member = word == mirror::Word::member;
   if (const auto* index = std::get_if<oci::Index>(&*parsed))
-    return word == mirror::Word::registry ? note_index(reference, document, *index) : void();
-  const auto& manifest = std::get<oci::Manifest>(*parsed);
-  const std::optional<bool> hearsay =
-      word == mirror::Word::member ? std::optional(true) : std::nullopt;
-  image::Resolved resolved{document.digest, *document.bytes};
-  // What the ledger remembers the catalog was told then: it is nobody's word of today.
-  if (word != mirror::Word::ledger)
-    parts_.catalog.resolved(reference, oci::Platform::host(), resolved, hearsay);
-  std::optional<Choice> choice;
-  {
-    auto choices = choices_.lock();
-    const auto found = choices->find({repository_name(reference), document.digest});
-    if (found != choices->end()) {
-      choice = std::move(found->second);
-      choices->erase(found);
-    }
-  }
-  if (choice) {
-    resolved.indexes.push_back(*choice->index);
-    parts_.catalog.resolved(choice->reference, choice->platform, resolved, hearsay);
-  }
-  auto blobs = manifest.layers;
-  blobs.push_back(manifest.config);
+    return by_member ? void() : note_index(reference, document, *index);
+  parts_.catalog.resolved(reference, oci::Platform::host(), {document.digest, *document.bytes, {}},
+                          by_member ? std::optional(true) : std::nullopt);
+}
+
+std::optional<MirrorUpstream::Choice> MirrorUpstream::take_choice(const std::string& repository,
+                                                                  const util::Digest& manifest) {
+  auto choices = choices_.lock();
+  auto taken = choices->extract({repository, manifest});
+  return taken ? std::optional(std::move(taken.mapped())) : std::nullopt;
+}
+
+void MirrorUpstream::gave(const oci::Reference& reference, const mirror::Document& document) {
+  const auto parsed = oci::parse_manifest(*document.bytes);
+  const auto* manifest = parsed ? std::get_if<oci::Manifest>(&*parsed) : nullptr;
+  if (!manifest) return;
+  if (const auto choice = take_choice(repository_name(reference), document.digest))
+    parts_.catalog.resolved(choice->reference, choice->platform,
+                            {document.digest, *document.bytes, {*choice->index}});
+  auto blobs = manifest->layers;
+  blobs.push_back(manifest->config);
   parts_.manifests.announce(reference, blobs);
 }
 

@@ -44,8 +44,9 @@ class MirrorUpstream final : public mirror::Upstream {
   util::Outcome<http::Response> relay(const mirror::Route& route, const std::string& method,
                                       const std::string& query, const http::Headers& headers,
                                       util::SteadyTime deadline) override;
-  void gave(const oci::Reference& reference, const mirror::Document& document,
-            mirror::Word word) override;
+  void learnt(const oci::Reference& reference, const mirror::Document& document,
+              mirror::Word word) override;
+  void gave(const oci::Reference& reference, const mirror::Document& document) override;
   std::shared_ptr<const void> opened(const chunk::LayerRef& blob) override;
   void complete(const chunk::LayerRef& blob, const std::string& media_type) override;
 
@@ -59,6 +60,7 @@ class MirrorUpstream final : public mirror::Upstream {
   using Choices = std::map<std::pair<std::string, util::Digest>, Choice>;
 
   mirror::Permission ask_for_nobody(const oci::Reference& reference, util::SteadyTime deadline);
+  std::optional<Choice> take_choice(const std::string& repository, const util::Digest& manifest);
   void note_index(const oci::Reference& reference, const mirror::Document& document,
                   const oci::Index& index);
   void finish(const chunk::LayerRef& blob);
