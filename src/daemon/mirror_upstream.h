@@ -46,7 +46,8 @@ class MirrorUpstream final : public mirror::Upstream {
                                       util::SteadyTime deadline) override;
   void learnt(const oci::Reference& reference, const mirror::Document& document,
               mirror::Word word) override;
-  void gave(const oci::Reference& reference, const mirror::Document& document) override;
+  void gave(const oci::Reference& reference, const mirror::Document& document,
+            mirror::Word word) override;
   std::shared_ptr<const void> opened(const chunk::LayerRef& blob) override;
   void complete(const chunk::LayerRef& blob, const std::string& media_type) override;
 
@@ -56,6 +57,7 @@ class MirrorUpstream final : public mirror::Upstream {
     oci::Reference reference;
     oci::Platform platform;
     std::shared_ptr<const util::Bytes> index;
+    util::SteadyTime at;
   };
   using Choices = std::map<std::pair<std::string, util::Digest>, Choice>;
 

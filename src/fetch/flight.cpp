@@ -137,8 +137,8 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   if (kind_of(*attempt) != SourceKind::peer) flight->layer->front_to_back_ = choice.front_to_back;
   flight->progress = std::chrono::steady_clock::now();
   set_hedge(flight, choice.hedge);
-  if (flight->awaited_by_reader()) hurry(flight, actions);
   if (kind_of(*attempt) == SourceKind::peer) leave_for_peers(flight, actions);
+  if (flight->awaited_by_reader()) hurry(flight, actions);
   actions.push_back([self = shared_from_this(), attempt] { self->launch(attempt); });
   if (choice.front_to_back) bring_whole(flight->layer, actions);
 }
@@ -181,6 +181,7 @@ void Brain::launch(const AttemptPtr& attempt) {
     context = flight.context;
     // Readers that joined bulk are served as what they are.
     for (const auto& part : flight.parts) {
+      if (part.waiter->ended) continue;
       context.cls = std::min(context.cls, part.waiter->context.cls);
       context.deadline = std::max(context.deadline, part.waiter->context.deadline);
     }

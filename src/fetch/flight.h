@@ -100,7 +100,7 @@ struct Flight {
   [[nodiscard]] bool awaited_by_reader() const {
     return context.cls == chunk::Class::fault ||
            std::any_of(parts.begin(), parts.end(), [](const Part& part) {
-             return part.waiter->context.cls == chunk::Class::fault;
+             return !part.waiter->ended && part.waiter->context.cls == chunk::Class::fault;
            });
   }
   /// Somebody joined whose deadline is later.

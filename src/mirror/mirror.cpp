@@ -183,7 +183,7 @@ ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request
     made.status = 304;
   } else if (request.method == "GET") {
     made.body = util::as_text(*document->bytes);
-    upstream_.gave(reference, *document);
+    upstream_.gave(reference, *document, word);
     util::log::info("mirror: {} gets {} ({})", header_of(request, "User-Agent"),
                     reference.to_string(), document->digest.short_hex());
   }

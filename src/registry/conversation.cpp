@@ -374,6 +374,7 @@ void Conversation::again(Failure why, std::optional<std::chrono::milliseconds> r
 }
 
 void Conversation::later(util::Duration delay) {
+  waits_as_bulk_ = is_bulk();
   leave();
   const std::weak_ptr<Conversation> weak = weak_from_this();
   client_.timers_.post(delay, [weak] {

@@ -26,7 +26,7 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void resume();
   /// The request that waited for a free connection may go.
   void admitted();
-  /// It is bulk, and waits for its turn. Any thread, waits for nothing.
+  /// It is bulk, and waits for its turn or for better times. Any thread, waits for nothing.
   [[nodiscard]] bool waits_as_bulk() const { return waits_as_bulk_; }
 
  private:

@@ -77,7 +77,7 @@ class FakeUpstream final : public Upstream {
     const std::lock_guard hold(mutex);
     learned.emplace_back(reference.target(), word);
   }
-  void gave(const oci::Reference&, const Document& document) override {
+  void gave(const oci::Reference&, const Document& document, Word) override {
     const std::lock_guard hold(mutex);
     given.push_back(document.digest);
   }
