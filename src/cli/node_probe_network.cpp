@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 #include <future>
 #include <span>
 
@@ -58,10 +57,8 @@ Outcome<json> ask_daemon(const std::string& socket, const std::string& path, Pat
 
 /// How far our clock is ahead of what "Date" says (RFC 9110 section 6.6.1).
 std::optional<std::chrono::seconds> ahead_of(const Answered& answer) {
-  std::tm told{};
-  const auto date = answer.response->header("Date");
-  if (!date || !::strptime(date->c_str(), "%a, %d %b %Y %H:%M:%S GMT", &told)) return std::nullopt;
-  return std::chrono::seconds(answer.at - ::timegm(&told));
+  const auto date = http::parse_date(answer.response->header("Date").value_or(""));
+  return date ? std::optional(std::chrono::seconds(answer.at - *date)) : std::nullopt;
 }
 
 /// Its own section, where it has one.

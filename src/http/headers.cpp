@@ -28,4 +28,11 @@ std::string joined_header(const Headers& headers, std::string_view name) {
   return made;
 }
 
+std::optional<std::time_t> parse_date(const std::string& text) {
+  std::tm when{};
+  const char* const rest = ::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &when);
+  if (!rest || *rest) return std::nullopt;
+  return ::timegm(&when);
+}
+
 }  // namespace swarmfs::http

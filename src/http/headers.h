@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <ctime>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,5 +20,9 @@ std::optional<std::string> find_header(const Headers& headers, std::string_view 
 
 /// All of that name, joined with ", " (RFC 9110 5.3); empty: none.
 std::string joined_header(const Headers& headers, std::string_view name);
+
+/// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7; the obsolete forms are nothing), of any
+/// year.
+std::optional<std::time_t> parse_date(const std::string& text);
 
 }  // namespace swarmfs::http

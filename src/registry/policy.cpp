@@ -5,8 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <ctime>
 #include <utility>
+
+#include "http/headers.h"
 
 namespace swarmfs::registry {
 
@@ -36,11 +37,10 @@ std::optional<std::chrono::milliseconds> parse_retry_after(
   if (end != text.data() && end == text.data() + text.size())
     return error == std::errc() ? std::min<milliseconds>(std::chrono::seconds(seconds), kMost)
                                 : kMost;
-  std::tm when{};
-  const char* const rest = ::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &when);
-  if (!rest || *rest) return std::nullopt;
+  const auto when = http::parse_date(text);
+  if (!when) return std::nullopt;
   // In seconds: a date of another age does not fit the clock.
-  const std::chrono::seconds left(::timegm(&when) - std::chrono::system_clock::to_time_t(now));
+  const std::chrono::seconds left(*when - std::chrono::system_clock::to_time_t(now));
   return std::clamp<milliseconds>(left, milliseconds(0), kMost);
 }
 

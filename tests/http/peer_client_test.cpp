@@ -296,6 +296,15 @@ TEST(ContentRange, is_read_with_and_without_a_total) {
     EXPECT_FALSE(parse_content_range(bad)) << bad;
 }
 
+TEST(HttpDate, is_read_in_its_one_form_whatever_the_year) {
+  EXPECT_EQ(parse_date("Sun, 06 Nov 1994 08:49:37 GMT"), 784'111'777);
+  EXPECT_EQ(parse_date("Thu, 01 Jan 1970 00:00:00 GMT"), 0);
+  EXPECT_EQ(parse_date("Fri, 31 Dec 9999 23:59:59 GMT"), 253'402'300'799);
+  for (const char* bad : {"", "7", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
+                          "Sun, 06 Nov 1994 08:49:37 GMT!", "Sun, 06 Nov 1994 08:49:37"})
+    EXPECT_EQ(parse_date(bad), std::nullopt) << bad;
+}
+
 TEST(HeaderNames, are_found_whatever_their_case) {
   const Headers headers{{"Range", "a"}, {"range", "b"}, {"X", ""}};
   EXPECT_EQ(find_header(headers, "RANGE"), "a");
