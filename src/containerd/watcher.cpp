@@ -63,16 +63,17 @@ bool Watcher::is_wanted(const std::string& space) const {
 }
 
 void Watcher::say(const std::string& trouble) {
-  auto said = trouble_.lock();
-  if (trouble.empty() != said->empty()) {
-    if (trouble.empty())
+  const bool watched = trouble.empty();
+  if (told_watched_ != watched) {
+    if (watched)
       util::log::info("containerd at {} is watched; its layers are in {}", options_.address,
                       store_->root().string());
     else
       util::log::warning("containerd at {} cannot be watched, which is tried again: {}",
                          options_.address, trouble);
   }
-  *said = trouble;
+  told_watched_ = watched;
+  *trouble_.lock() = trouble;
 }
 
 void Watcher::run() {
@@ -82,13 +83,15 @@ void Watcher::run() {
   while (!stop_.stop_requested()) {
     Failure ended;
     store_.reset();
+    const auto began = std::chrono::steady_clock::now();
     try {
       ended = watch();
     } catch (const std::exception& error) {
       ended = {Fault::unavailable, error.what()};
     }
     if (stop_.stop_requested()) return;
-    failures = store_ ? 1 : failures + 1;
+    const bool lasted = std::chrono::steady_clock::now() - began > options_.longest;
+    failures = store_ && lasted ? 1 : failures + 1;
     say(ended.message);
     const double turn = std::uniform_real_distribution(0.0, 0.999)(random);
     const auto delay = util::retry_delay({options_.pause, options_.longest}, failures, turn);

@@ -90,6 +90,7 @@ class Watcher {
   Taker& taker_;
   std::optional<ContentStore> store_;  ///< of the connection; this and the next: the thread's
   std::set<util::Digest> done_;        ///< layers
+  std::optional<bool> told_watched_;   ///< what the log said last
   util::Sync<std::string> trouble_{"not reached yet"};
   std::stop_source stop_;
   std::condition_variable_any pause_over_;

@@ -48,8 +48,9 @@ std::vector<util::Digest> HandOver::take(const HeldImage& image, const std::stop
   if (image.index) resolved.indexes.push_back(*image.index);
   std::vector<util::Digest> settled;
   if (!parts_.catalog.found(image.reference, image.platform, resolved, image.config)) {
-    util::log::info("containerd: {} names layers of other private repositories: not handed over",
-                    image.reference.to_string());
+    if (told_private_.insert(resolved.digest).second)
+      util::log::info("containerd: {} names layers of other private repositories: not handed over",
+                      image.reference.to_string());
     return settled;
   }
   for (const auto& layer : image.layers) {

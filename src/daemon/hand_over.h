@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
 
 #include "cache/chunk_cache.h"
 #include "containerd/grpc_runtime.h"
@@ -51,7 +52,8 @@ class HandOver final : public containerd::Taker {
   util::Metrics::Counter& copied_counter_;
   std::atomic<uint64_t> layers_{0};
   std::atomic<uint64_t> bytes_{0};
-  bool told_copy_ = false;  ///< this and the next: the watcher's thread's
+  std::set<util::Digest> told_private_;  ///< manifests; this and the next: the watcher's thread's
+  bool told_copy_ = false;
   bool told_full_ = false;
   containerd::GrpcRuntime runtime_;
   std::unique_ptr<containerd::Watcher> watcher_;  ///< last: its thread uses the rest

@@ -90,6 +90,10 @@ def bytes_from(node, source):
                if text.startswith("swarmfs_bytes_total") and f'source="{source}"' in text)
 
 
+def logged(node, words):
+    return open(node.log).read().count(words)
+
+
 def cached(node, layer):
     return os.path.join(node.work, "cache/layers", layer["digest"].split(":")[1] + ".bytes")
 
@@ -101,7 +105,7 @@ def whole(node, layer):
 
 def wait_whole(node, layers):
     try:
-        wait_for("layers to be handed over and hashed", lambda: all(whole(node, one) for one in layers), 60)
+        wait_for("layers to be handed over and hashed", lambda: all(whole(node, one) for one in layers), 150)
     except AssertionError:
         print(node.tail(), status(node), node.json("ls", "--layers")["layers"])
         raise
@@ -183,13 +187,15 @@ def dies_and_comes_back(place, registry):
     place.containerd.kill()
     wait_for("the daemon to say so", lambda: status(place.first)["trouble"] is not None, 60)
     assert "is not watched" in place.first.run("status").stdout
+    place.first.terminate()
+    place.first.start()  # nobody waits for containerd
+    wait_for("the daemon to say it again", lambda: logged(place.first, "cannot be watched") == 2, 60)
     place.containerd.start()
     wait_for("it is watched again", lambda: status(place.first)["trouble"] is None, 60)
     reference = f"{registry.host}/small:v1-docker"
     place.pull(reference)
     wait_whole(place.first, place.layers_of(reference)[1])
-    log = open(place.first.log).read()
-    assert log.count("cannot be watched") == 1 and log.count(" is watched") == 2, log[-3000:]
+    assert logged(place.first, "cannot be watched") == 2 and logged(place.first, " is watched") == 2, place.first.tail()
 
 
 def damaged(place):
@@ -209,13 +215,50 @@ def damaged(place):
         good_layer = {"digest": digest(good), "size": len(good)}
         present = lambda: {one["digest"]: one["bytes_present"] for one in place.first.json("ls", "--layers")["layers"]}
         wait_for("the other layer", lambda: present().get(digest(good)) == len(good), 60)
-        wait_for("the log to name it", lambda: f"{place.blob(digest(bad))} is damaged" in open(place.first.log).read(), 60)
+        wait_for("the log to name it", lambda: logged(place.first, f"{place.blob(digest(bad))} is damaged"), 60)
         assert present().get(digest(bad), 0) == 0, present()
         check_shared(place, [good_layer])
         with open(cached(place.first, {"digest": digest(bad)}), "rb") as f:
             assert not any(f.read()), "a byte of the lie is in the cache"
     finally:
         registry.stop()
+
+
+def stays_private(place, folder):
+    """What containerd pulled with a credential goes to nodes that can pull it as well, and to no other."""
+    subprocess.run(f"htpasswd -Bbn alice s3cret > {place.disk.path}/htpasswd", shell=True, check=True)
+    registry = Registry(folder, place.disk.path, auth=f"auth: {{htpasswd: {{realm: r, path: {place.disk.path}/htpasswd}}}}\n")
+    text = open(place.second.toml).read()
+    try:
+        reference = f"{registry.host}/medium:v1"
+        place.containerd.ctr("content", "fetch", "--plain-http", "--user", "alice:s3cret", reference)
+        _, layers = place.layers_of(reference)
+        wait_whole(place.first, layers)
+        document = f"{place.first.work}/cache/docs/repository/{registry.host.replace(':', '%3A')}%2Fmedium"
+        wait_for("the registry's word", lambda: "public" in json.load(open(document)), 60)
+        assert json.load(open(document))["public"]["is"] is False
+
+        directory = os.path.join(place.second.work, "refused")
+        os.makedirs(directory)
+        before = bytes_from(place.second, "peer")
+        assert place.second.run("mount", reference, directory, check=False).returncode == 1
+        assert bytes_from(place.second, "peer") == before
+        with open(f"{place.disk.path}/password", "w") as f:
+            f.write("s3cret\n")
+        with open(place.second.toml, "a") as f:
+            f.write(f'[[registry]]\nhost = "{registry.host}"\nusername = "alice"\n'
+                    f'password_file = "{place.disk.path}/password"\n')
+        place.second.terminate()
+        place.second.start()
+        place.second.run("pull", reference, timeout=200)
+        assert bytes_from(place.second, "peer") > 0, place.second.metrics()
+        wait_whole(place.second, layers)
+        # Its base is small's as well, which another node could not have of a private repository.
+        place.containerd.ctr("images", "rm", "--sync", reference)
+    finally:
+        registry.stop()
+        with open(place.second.toml, "w") as f:
+            f.write(text)
 
 
 def without_reflinks(place, registry):
@@ -230,7 +273,7 @@ def without_reflinks(place, registry):
                         .replace("[containerd]", f"[containerd]\ncopy = {copy}"))
             place.first.start()
             if copy == "false":
-                told = lambda: open(place.first.log).read().count("nothing is handed over: the cache cannot share")
+                told = lambda: logged(place.first, "nothing is handed over: the cache cannot share")
                 wait_for("the reason", told, 60)
                 assert status(place.first)["layers"] == 0 and not any(whole(place.first, one) for one in layers)
                 assert told() == 1
@@ -243,13 +286,13 @@ def without_reflinks(place, registry):
 
 def main():
     need_fuse()
-    folder = images("small")
+    folder = images("small", "medium")
     begun, place = time.time(), Place()
     registry = None
     try:
         registry = Registry(folder, place.disk.path)
         for part in (lambda: both_ways_and_on(place, registry, folder), lambda: evicted_blocks_are_ours_alone(place, registry),
-                     lambda: dies_and_comes_back(place, registry), lambda: damaged(place),
+                     lambda: dies_and_comes_back(place, registry), lambda: damaged(place), lambda: stays_private(place, folder),
                      lambda: without_reflinks(place, registry)):
             part()
             print(f"{time.time() - begun:.1f} s", flush=True)
