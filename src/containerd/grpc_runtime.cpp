@@ -72,10 +72,10 @@ struct GrpcRuntime::Calls {
   void end(grpc::ClientContext& call) { state.lock()->running.erase(&call); }
 
   template <class Ask>
-  grpc::Status ask(const std::string& space, Ask ask) {
+  grpc::Status ask(const std::string& name_space, Ask ask) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kAnswerTime);
-    if (!space.empty()) context.AddMetadata("containerd-namespace", space);
+    if (!name_space.empty()) context.AddMetadata("containerd-namespace", name_space);
     begin(context);
     const grpc::Status status = ask(context);
     end(context);
@@ -165,11 +165,11 @@ Outcome<std::vector<std::string>> GrpcRuntime::namespaces() {
   return made;
 }
 
-Outcome<std::vector<NamedImage>> GrpcRuntime::images(const std::string& space) {
+Outcome<std::vector<NamedImage>> GrpcRuntime::images(const std::string& name_space) {
   api::images::v1::ListImagesResponse answer;
   const auto stub = api::images::v1::Images::NewStub(connection_->channel);
   const auto status = calls_->ask(
-      space, [&](grpc::ClientContext& context) { return stub->List(&context, {}, &answer); });
+      name_space, [&](grpc::ClientContext& context) { return stub->List(&context, {}, &answer); });
   if (!status.ok()) return failure_of(status);
   std::vector<NamedImage> made;
   for (const auto& one : answer.images())
@@ -182,7 +182,7 @@ Outcome<NamedImage> GrpcRuntime::image(const ImageEvent& event) {
   request.set_name(event.name);
   api::images::v1::GetImageResponse answer;
   const auto stub = api::images::v1::Images::NewStub(connection_->channel);
-  const auto status = calls_->ask(event.space, [&](grpc::ClientContext& context) {
+  const auto status = calls_->ask(event.name_space, [&](grpc::ClientContext& context) {
     return stub->Get(&context, request, &answer);
   });
   if (!status.ok()) return failure_of(status);
@@ -191,13 +191,14 @@ Outcome<NamedImage> GrpcRuntime::image(const ImageEvent& event) {
   return std::move(*image);
 }
 
-Outcome<Labels> GrpcRuntime::labels(const std::string& space, const util::Digest& blob) {
+Outcome<Labels> GrpcRuntime::labels(const std::string& name_space, const util::Digest& blob) {
   api::content::v1::InfoRequest request;
   request.set_digest(blob.to_string());
   api::content::v1::InfoResponse answer;
   const auto stub = api::content::v1::Content::NewStub(connection_->channel);
-  const auto status = calls_->ask(
-      space, [&](grpc::ClientContext& context) { return stub->Info(&context, request, &answer); });
+  const auto status = calls_->ask(name_space, [&](grpc::ClientContext& context) {
+    return stub->Info(&context, request, &answer);
+  });
   if (!status.ok()) return failure_of(status);
   return Labels(answer.info().labels().begin(), answer.info().labels().end());
 }

@@ -20,9 +20,9 @@ class GrpcRuntime final : public Runtime {
   void connect() override;
   util::Outcome<std::filesystem::path> content_root() override;
   util::Outcome<std::vector<std::string>> namespaces() override;
-  util::Outcome<std::vector<NamedImage>> images(const std::string& space) override;
+  util::Outcome<std::vector<NamedImage>> images(const std::string& name_space) override;
   util::Outcome<NamedImage> image(const ImageEvent& event) override;
-  util::Outcome<Labels> labels(const std::string& space, const util::Digest& blob) override;
+  util::Outcome<Labels> labels(const std::string& name_space, const util::Digest& blob) override;
   util::Outcome<std::optional<ImageEvent>> next_event(util::SteadyTime until) override;
   void interrupt() override;
 

@@ -23,7 +23,7 @@ struct NamedImage {
 
 /// An image was made or changed.
 struct ImageEvent {
-  std::string space;  ///< containerd's namespace
+  std::string name_space;  ///< containerd's namespace
   std::string name;
 };
 
@@ -41,10 +41,10 @@ class Runtime {
   /// Where the content store lies on the disk.
   virtual util::Outcome<std::filesystem::path> content_root() = 0;
   virtual util::Outcome<std::vector<std::string>> namespaces() = 0;
-  virtual util::Outcome<std::vector<NamedImage>> images(const std::string& space) = 0;
+  virtual util::Outcome<std::vector<NamedImage>> images(const std::string& name_space) = 0;
   virtual util::Outcome<NamedImage> image(const ImageEvent& event) = 0;
   /// Of a blob of the content store.
-  virtual util::Outcome<Labels> labels(const std::string& space, const util::Digest& blob) = 0;
+  virtual util::Outcome<Labels> labels(const std::string& name_space, const util::Digest& blob) = 0;
   /// The next event; empty: none until then. A Failure: the connection has ended.
   virtual util::Outcome<std::optional<ImageEvent>> next_event(util::SteadyTime until) = 0;
   /// Any thread: what waits, and all that is asked from now on, fails.

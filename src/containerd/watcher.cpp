@@ -57,9 +57,10 @@ void Watcher::stop() {
   runtime_.interrupt();
 }
 
-bool Watcher::is_wanted(const std::string& space) const {
-  return options_.spaces.empty() ||
-         std::find(options_.spaces.begin(), options_.spaces.end(), space) != options_.spaces.end();
+bool Watcher::is_wanted(const std::string& name_space) const {
+  return options_.name_spaces.empty() ||
+         std::find(options_.name_spaces.begin(), options_.name_spaces.end(), name_space) !=
+             options_.name_spaces.end();
 }
 
 void Watcher::say(const std::string& trouble) {
@@ -119,32 +120,33 @@ Failure Watcher::watch() {
     }
     const auto event = runtime_.next_event(next);
     if (!event) return event.failure();
-    if (!*event || !is_wanted((*event)->space)) continue;
+    if (!*event || !is_wanted((*event)->name_space)) continue;
     const auto image = runtime_.image(**event);
     if (ends_watch(image)) return image.failure();
     if (!image) continue;  // gone again
-    if (const auto looked = look_at((*event)->space, *image, {}); !looked) return looked.failure();
+    if (const auto looked = look_at((*event)->name_space, *image, {}); !looked)
+      return looked.failure();
   }
   return {Fault::cancelled, "stopped"};
 }
 
 Outcome<Done> Watcher::look_at_all() {
-  const auto spaces = runtime_.namespaces();
-  if (!spaces) return spaces.failure();
-  for (const auto& space : *spaces) {
-    if (!is_wanted(space)) continue;
-    const auto images = runtime_.images(space);
+  const auto name_spaces = runtime_.namespaces();
+  if (!name_spaces) return name_spaces.failure();
+  for (const auto& name_space : *name_spaces) {
+    if (!is_wanted(name_space)) continue;
+    const auto images = runtime_.images(name_space);
     if (ends_watch(images)) return images.failure();
     if (!images) continue;
     for (const auto& image : *images) {
       if (stop_.stop_requested()) return Done{};
-      if (const auto looked = look_at(space, image, done_); !looked) return looked;
+      if (const auto looked = look_at(name_space, image, done_); !looked) return looked;
     }
   }
   return Done{};
 }
 
-Outcome<Done> Watcher::look_at(const std::string& space, const NamedImage& image,
+Outcome<Done> Watcher::look_at(const std::string& name_space, const NamedImage& image,
                                const std::set<util::Digest>& without) {
   const auto reference = reference_of(image.name, image.target);
   auto document = reference ? store_->read(image.target)
@@ -157,14 +159,14 @@ Outcome<Done> Watcher::look_at(const std::string& space, const NamedImage& image
   const auto parsed = oci::parse_manifest(*document);
   const auto* index = parsed ? std::get_if<oci::Index>(&*parsed) : nullptr;
   if (!index)
-    return offer(space, {*reference, oci::Platform::host(), std::move(*document), {}, {}, {}},
+    return offer(name_space, {*reference, oci::Platform::host(), std::move(*document), {}, {}, {}},
                  without);
   size_t looked_for = 0;
   for (const auto& one : index->manifests) {
     if (++looked_for > kMostManifests || stop_.stop_requested()) break;
     auto manifest = store_->read(one.digest);
     if (!manifest) continue;  // of another platform, as a rule
-    auto offered = offer(space,
+    auto offered = offer(name_space,
                          {*reference_of(image.name, one.digest),
                           one.platform.value_or(oci::Platform::host()),
                           std::move(*manifest),
@@ -177,19 +179,19 @@ Outcome<Done> Watcher::look_at(const std::string& space, const NamedImage& image
   return Done{};
 }
 
-Outcome<Done> Watcher::offer(const std::string& space, HeldImage image,
+Outcome<Done> Watcher::offer(const std::string& name_space, HeldImage image,
                              const std::set<util::Digest>& without) {
   const auto parsed = oci::parse_manifest(image.manifest);
   const auto* manifest = parsed ? std::get_if<oci::Manifest>(&*parsed) : nullptr;
   const auto wanted = manifest ? layers_of(*manifest, without) : std::vector<oci::Descriptor>();
   if (wanted.empty()) return Done{};
   const chunk::Origin origin{image.reference.registry, image.reference.repository};
-  const auto said = runtime_.labels(space, *image.reference.digest);
+  const auto said = runtime_.labels(name_space, *image.reference.digest);
   if (ends_watch(said)) return said.failure();
   if (!said || !came_from(*said, origin)) return Done{};
   for (const auto& layer : wanted) {
     if (layer.size == 0 || !store_->has(layer.digest, layer.size)) continue;
-    const auto labels = runtime_.labels(space, layer.digest);
+    const auto labels = runtime_.labels(name_space, layer.digest);
     if (ends_watch(labels)) return labels.failure();
     if (labels && came_from(*labels, origin))
       image.layers.push_back({{layer.digest, layer.size, {origin}}, store_->path(layer.digest)});

@@ -48,7 +48,7 @@ class Taker {
 
 struct WatcherOptions {
   std::string address;                        ///< for messages
-  std::vector<std::string> spaces{};          ///< containerd's namespaces; empty: all
+  std::vector<std::string> name_spaces{};     ///< containerd's namespaces; empty: all
   std::filesystem::path content{};            ///< of the content store; empty: containerd says it
   std::chrono::milliseconds again{2'000};     ///< after a connection's first look at all images
   std::chrono::milliseconds period{600'000};  ///< between later ones
@@ -78,11 +78,12 @@ class Watcher {
   [[nodiscard]] util::Failure watch();
   [[nodiscard]] util::Outcome<util::Done> look_at_all();
   /// But for the layers of `without`.
-  [[nodiscard]] util::Outcome<util::Done> look_at(const std::string& space, const NamedImage& image,
+  [[nodiscard]] util::Outcome<util::Done> look_at(const std::string& name_space,
+                                                  const NamedImage& image,
                                                   const std::set<util::Digest>& without);
-  [[nodiscard]] util::Outcome<util::Done> offer(const std::string& space, HeldImage image,
+  [[nodiscard]] util::Outcome<util::Done> offer(const std::string& name_space, HeldImage image,
                                                 const std::set<util::Digest>& without);
-  [[nodiscard]] bool is_wanted(const std::string& space) const;
+  [[nodiscard]] bool is_wanted(const std::string& name_space) const;
   void say(const std::string& trouble);
 
   const WatcherOptions options_;

@@ -30,7 +30,7 @@ HandOver::HandOver(const ContainerdSection& section, Parts parts, util::Metrics&
 void HandOver::start() {
   containerd::WatcherOptions options;
   options.address = section_.address.string();
-  options.spaces = section_.namespaces;
+  options.name_spaces = section_.namespaces;
   options.content = section_.content;
   watcher_ = std::make_unique<containerd::Watcher>(options, runtime_, *this);
 }

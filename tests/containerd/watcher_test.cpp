@@ -49,14 +49,15 @@ class FakeRuntime final : public Runtime {
     auto state = state_.lock();
     if (!up(*state)) return down();
     std::vector<std::string> made;
-    for (const auto& [name, unused] : state->spaces) made.push_back(name);
+    for (const auto& [name, unused] : state->name_spaces) made.push_back(name);
     return made;
   }
-  Outcome<std::vector<NamedImage>> images(const std::string& space) override {
+  Outcome<std::vector<NamedImage>> images(const std::string& name_space) override {
     auto state = state_.lock();
     if (!up(*state)) return down();
     std::vector<NamedImage> made;
-    for (const auto& [name, target] : state->spaces[space]) made.push_back({name, target});
+    for (const auto& [name, target] : state->name_spaces[name_space])
+      made.push_back({name, target});
     ++state->looks;
     changed_.notify_all();
     return made;
@@ -64,7 +65,7 @@ class FakeRuntime final : public Runtime {
   Outcome<NamedImage> image(const ImageEvent& event) override {
     auto state = state_.lock();
     if (!up(*state)) return down();
-    const auto& images = state->spaces[event.space];
+    const auto& images = state->name_spaces[event.name_space];
     const auto found = images.find(event.name);
     if (found == images.end()) return Failure{Fault::not_found, "no such image"};
     return NamedImage{found->first, found->second};
@@ -95,11 +96,11 @@ class FakeRuntime final : public Runtime {
     return digest;
   }
   void name(const std::string& image, const util::Digest& target,
-            const std::string& space = "default") {
-    state_.lock()->spaces[space][image] = target;
+            const std::string& name_space = "default") {
+    state_.lock()->name_spaces[name_space][image] = target;
   }
-  void tell(const std::string& image, const std::string& space = "default") {
-    state_.lock()->events.push_back({space, image});
+  void tell(const std::string& image, const std::string& name_space = "default") {
+    state_.lock()->events.push_back({name_space, image});
     changed_.notify_all();
   }
   void forget_label(const util::Digest& blob) { state_.lock()->unlabelled.insert(blob); }
@@ -117,7 +118,7 @@ class FakeRuntime final : public Runtime {
 
  private:
   struct State {
-    std::map<std::string, std::map<std::string, util::Digest>> spaces;
+    std::map<std::string, std::map<std::string, util::Digest>> name_spaces;
     std::set<util::Digest> unlabelled;
     std::deque<ImageEvent> events;
     bool is_up = true;
@@ -297,7 +298,7 @@ TEST_F(WatcherTest, a_damaged_manifest_is_passed_over) {
 }
 
 TEST_F(WatcherTest, looks_only_into_the_namespaces_that_it_is_told) {
-  options_.spaces = {"k8s.io"};
+  options_.name_spaces = {"k8s.io"};
   const auto layer = runtime_.put("layer");
   runtime_.put("another");
   runtime_.name("docker.io/library/app:no", runtime_.put(manifest_of({"another"})), "moby");
