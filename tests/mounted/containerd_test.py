@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -286,6 +287,7 @@ def without_reflinks(place, registry):
 
 def main():
     need_fuse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a test that is ended takes its disk with it
     folder = images("small", "medium")
     begun, place = time.time(), Place()
     registry = None
