@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <variant>
 
@@ -32,6 +33,9 @@ struct CacheOptions {
   double low_watermark = 0.85;   ///< of the quota: eviction stops
   std::chrono::milliseconds sync_interval{1000};
 };
+
+/// How a file's bytes came into the cache: they were there; share their blocks; were copied.
+enum class Adopted { before, shared, copied };
 
 /// The chunk cache: a Store on disk. Data is durable before its bit is: what was written is synced
 /// every `sync_interval`, then its bits; a crash loses at most that interval and never lies. What a
@@ -62,6 +66,16 @@ class ChunkCache final : public chunk::Store, private Budget {
   std::optional<util::Bytes> load_document(const std::string& name) const override;
   void remove_document(const std::string& name) override;
   std::vector<std::string> documents(const std::string& prefix) const override;
+
+  /// Takes in a whole layer that somebody else has as a file, open for reading, which stays as it
+  /// is and is never linked to. Nothing of it is in the cache before all of it proved to be the
+  /// digest's. Where the file system can (both files on the same XFS or btrfs), the two share their
+  /// blocks from then on; elsewhere all is copied if `may_copy`. Nothing is evicted for it.
+  /// Blocking, for as long as reading the file takes. Fault::corrupt: the file lies; no_space: the
+  /// low watermark would be passed; invalid: it can only be copied; cancelled: `stop`; unavailable:
+  /// the disk refuses. Throws as open().
+  util::Outcome<Adopted> adopt(const util::Digest& digest, uint64_t size, int file, bool may_copy,
+                               const std::stop_token& stop);
 
   /// As in CacheOptions, from now on: what no longer fits is evicted soon.
   void set_limits(uint64_t quota, double high_watermark, double low_watermark);

@@ -188,16 +188,29 @@ std::string trouble_text(const json& cache) {
   if (found == cache.end() || !found->is_string()) return "";
   return "          warning: " + found->get<std::string>() + "\n";
 }
+std::string containerd_text(const json& status) {
+  const auto found = status.find("containerd");
+  if (found == status.end() || !found->is_object()) return "";
+  const auto trouble = found->find("trouble");
+  const bool has_trouble = trouble != found->end() && trouble->is_string();
+  return fmt::format("handed over {} layers of containerd, {}\n{}", number(*found, "layers"),
+                     human_bytes(number(*found, "bytes")),
+                     has_trouble
+                         ? fmt::format("          warning: {} is not watched: {}\n",
+                                       found->value("address", ""), trouble->get<std::string>())
+                         : "");
+}
 std::string status_text(const json& status) {
   const json& cache = status.at("cache");
   return fmt::format(
       "swarmfsd {}, up {:.0f} s, tree at {}\ncache     {} of {} in {} layers, {} evicted\n"
-      "{}{}read from {}\n{}",
+      "{}{}{}read from {}\n{}",
       status.value("version", "?"), status.value("uptime_seconds", 0.0),
       status.value("mount_point", "?"), human_bytes(number(cache, "bytes")),
       human_bytes(number(cache, "quota")), number(cache, "layers"),
       human_bytes(number(cache, "evicted")), trouble_text(cache), cluster_text(status),
-      sources_text(status.at("bytes_by_source")), mounts_text(status.at("mounts")));
+      containerd_text(status), sources_text(status.at("bytes_by_source")),
+      mounts_text(status.at("mounts")));
 }
 
 std::string layers_text(const json& layers) {

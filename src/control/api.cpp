@@ -167,6 +167,13 @@ json to_json(const JobReport& job) {
   return made;
 }
 
+json to_json(const ContainerdReport& report) {
+  return {{"address", report.address},
+          {"trouble", report.trouble.empty() ? json() : json(report.trouble)},
+          {"layers", report.layers},
+          {"bytes", report.bytes}};
+}
+
 json to_json(const StatusReport& status) {
   return {{"version", status.version},
           {"uptime_seconds", status.uptime_seconds},
@@ -179,6 +186,7 @@ json to_json(const StatusReport& status) {
             {"trouble", status.cache_trouble.empty() ? json() : json(status.cache_trouble)}}},
           {"bytes_by_source", status.sources},
           {"cluster", status.cluster ? to_json(*status.cluster) : json()},
+          {"containerd", status.containerd ? to_json(*status.containerd) : json()},
           {"mounts", to_json(status.mounts)}};
 }
 

@@ -154,6 +154,14 @@ struct ClusterReport {
   uint64_t dht_nodes = 0;
 };
 
+/// What containerd's layers have come to here.
+struct ContainerdReport {
+  std::string address;
+  std::string trouble;  ///< why it is not watched now; empty: it is
+  uint64_t layers = 0;  ///< handed over since start
+  uint64_t bytes = 0;
+};
+
 struct StatusReport {
   std::string version;
   double uptime_seconds = 0;
@@ -165,7 +173,8 @@ struct StatusReport {
   uint64_t layers = 0;
   BytesBySource sources;
   std::vector<MountReport> mounts;
-  std::optional<ClusterReport> cluster;  ///< empty: no peers are configured
+  std::optional<ClusterReport> cluster;        ///< empty: no peers are configured
+  std::optional<ContainerdReport> containerd;  ///< empty: nothing is handed over
 };
 
 struct MountOrder {

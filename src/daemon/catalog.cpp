@@ -56,14 +56,27 @@ void Catalog::load() {
 
 void Catalog::resolved(const oci::Reference& reference, const oci::Platform& platform,
                        const image::Resolved& resolved, std::optional<bool> hearsay_public) {
+  static_cast<void>(take_in(reference, platform, resolved, {hearsay_public}));
+}
+
+bool Catalog::found(const oci::Reference& reference, const oci::Platform& platform,
+                    const image::Resolved& resolved, const std::optional<util::Bytes>& config) {
+  return take_in(reference, platform, resolved, {false, reference.registry, config});
+}
+
+bool Catalog::take_in(const oci::Reference& reference, const oci::Platform& platform,
+                      const image::Resolved& resolved, const Told& told) {
   auto manifest = Repository::read(resolved.digest, resolved.manifest);
-  if (!manifest) return;
+  if (!manifest) return false;
+  const auto& hearsay_public = told.hearsay_public;
+  if (told.config && util::Sha256::of(*told.config) == manifest->config.digest)
+    manifest->secret = pull_secret(resolved.manifest, *told.config);
   const std::string name = repository_name(reference);
   const auto here = hearsay_public ? held(manifest->layers) : std::vector<util::Digest>();
   std::vector<std::string> dropped;
   {
     auto entries = entries_.lock();
-    if (would_open(*entries, name, here)) return;
+    if (would_open(*entries, name, told.registry, here)) return false;
     const auto [at, fresh] =
         entries->try_emplace(name, Entry{Repository(name), {}, {}, 0, Word::nobody, false, false});
     auto& entry = at->second;
@@ -83,6 +96,7 @@ void Catalog::resolved(const oci::Reference& reference, const oci::Platform& pla
     for (const auto& old : dropped) store_.remove_document(document_of(old));
     attend(name);
   });
+  return true;
 }
 
 std::vector<util::Digest> Catalog::held(const std::vector<util::Digest>& layers) const {
@@ -93,11 +107,14 @@ std::vector<util::Digest> Catalog::held(const std::vector<util::Digest>& layers)
 }
 
 bool Catalog::would_open(const Entries& entries, const std::string& name,
-                         const std::vector<util::Digest>& held) const {
+                         const std::string& registry, const std::vector<util::Digest>& held) const {
+  const auto is_near = [&](const std::string& repository) {
+    return repository == name || (!registry.empty() && repository.starts_with(registry + "/"));
+  };
   return std::any_of(held.begin(), held.end(), [&](const auto& layer) {
     return std::none_of(entries.begin(), entries.end(), [&](const auto& one) {
       const auto& [repository, entry] = one;
-      return (repository == name || is_public(entry)) && entry.repository.names_layer(layer);
+      return (is_near(repository) || is_public(entry)) && entry.repository.names_layer(layer);
     });
   });
 }

@@ -65,6 +65,12 @@ class Catalog {
   /// its word would open it.
   void resolved(const oci::Reference& reference, const oci::Platform& platform,
                 const image::Resolved& resolved, std::optional<bool> hearsay_public = {});
+  /// A container runtime of this node pulled it, with whatever credentials: whether the repository
+  /// is public its registry is asked. False: the word does not count, where a layer is here only
+  /// from private repositories of other registries; who runs this one may not have it. `config`:
+  /// the image's, where it is known.
+  bool found(const oci::Reference& reference, const oci::Platform& platform,
+             const image::Resolved& resolved, const std::optional<util::Bytes>& config);
 
   /// See swarm::Holdings for these three. manifest() gives what the registry said, not a member.
   [[nodiscard]] bool belongs(const util::Digest& layer, const std::string& repository) const;
@@ -86,10 +92,19 @@ class Catalog {
   };
   using Entries = std::map<std::string, Entry>;
 
+  struct Told {
+    std::optional<bool> hearsay_public;
+    std::string registry{};  ///< whose other repositories may share its layers
+    std::optional<util::Bytes> config{};
+  };
+
   void load();
+  bool take_in(const oci::Reference& reference, const oci::Platform& platform,
+               const image::Resolved& resolved, const Told& told);
   [[nodiscard]] std::vector<std::string> make_room(Entries& entries) const;
   [[nodiscard]] std::vector<util::Digest> held(const std::vector<util::Digest>& layers) const;
   [[nodiscard]] bool would_open(const Entries& entries, const std::string& name,
+                                const std::string& registry,
                                 const std::vector<util::Digest>& held) const;
   [[nodiscard]] bool wants_inquiry(const Entry& entry) const;
   [[nodiscard]] bool is_public(const Entry& entry) const;

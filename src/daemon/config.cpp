@@ -18,6 +18,9 @@ namespace swarmfs::daemon {
 
 namespace {
 
+constexpr size_t kLongestSocket = 107;  // unix(7)
+constexpr size_t kLongestPath = 4095;
+
 Apply log_level(const Reader& reader, util::log::Level& target) {
   return [&reader, &target](const toml::node& node) {
     using util::log::Level;
@@ -75,6 +78,23 @@ Apply registry_host(const Reader& reader, std::string& target) {
                     fmt::format("'{}' is not a registry's host such as \"registry.example.com\" or "
                                 "\"10.0.0.2:5000\" (without scheme and path)",
                                 target));
+  };
+}
+
+/// A path, or empty.
+Apply path_or_none(const Reader& reader, std::filesystem::path& target, size_t longest) {
+  return [&reader, &target, longest](const toml::node& node) {
+    if (node.value_exact<std::string>() != "") reader.path(target)(node);
+    if (target.native().size() > longest)
+      reader.refuse(node.source().begin, "the path is too long");
+  };
+}
+
+Apply namespaces(const Reader& reader, std::vector<std::string>& target) {
+  return [&reader, &target](const toml::node& node) {
+    reader.list(target)(node);
+    for (const auto& name : target)
+      if (name.empty()) reader.refuse(node.source().begin, "a namespace without a name");
   };
 }
 
@@ -163,6 +183,12 @@ Keys top_level(const Reader& reader, Config& config) {
        reader.section("metrics", {{"address", metrics_address(reader, config.metrics_address)}})},
       {"mirror",
        reader.section("mirror", {{"listen", mirror_listen(reader, config.mirror_listen)}})},
+      {"containerd",
+       reader.section("containerd",
+                      {{"address", path_or_none(reader, config.containerd.address, kLongestSocket)},
+                       {"namespaces", namespaces(reader, config.containerd.namespaces)},
+                       {"content", path_or_none(reader, config.containerd.content, kLongestPath)},
+                       {"copy", reader.flag(config.containerd.copy)}})},
       {"log", reader.section("log", {{"level", log_level(reader, config.log_level)}})},
       {"fetch", reader.section("fetch", {{"backfill", reader.flag(config.backfill)},
                                          {"span_cache", reader.bytes(config.span_cache)}})},

@@ -72,6 +72,14 @@ struct ClusterSection {
   [[nodiscard]] bool has_identity() const { return !token_file.empty() || !ca_file.empty(); }
 };
 
+/// [containerd]: whose layers are handed over to the swarm.
+struct ContainerdSection {
+  std::filesystem::path address;        ///< of its socket; empty: none
+  std::vector<std::string> namespaces;  ///< containerd's; empty: all
+  std::filesystem::path content;        ///< of its content store; empty: it says it
+  bool copy = false;                    ///< where file systems cannot share blocks
+};
+
 /// What /etc/swarmfs/swarmfs.toml says. Every key has a default; an unknown key is an error.
 struct Config {
   std::filesystem::path cache_directory = "/var/lib/swarmfs";
@@ -90,6 +98,7 @@ struct Config {
   std::vector<std::filesystem::path> credential_files;
   std::vector<RegistrySection> registries;
   ClusterSection cluster;
+  ContainerdSection containerd;
   std::vector<NamedPath> named;  ///< files to be read and directories to be made or used
 };
 

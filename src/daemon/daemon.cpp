@@ -128,9 +128,15 @@ Daemon::Daemon(const Config& config, HandedSockets sockets)
       registry_manifests_(registry_),
       manifests_(registry_manifests_, catalog_, cache_, node_.get()),
       images_(library_, fetcher_, cache_, manifests_, timers_, {config.backfill}),
+      hand_over_(config.containerd.address.empty()
+                     ? nullptr
+                     : std::make_unique<HandOver>(
+                           config.containerd,
+                           HandOver::Parts{cache_, catalog_, library_, node_.get()}, metrics_)),
       neighbours_(neighbours(node_.get(), config)),
       preheater_(node_.get(), config.cluster),
-      mediator_(images_, cache_, fetcher_, *neighbours_, preheater_, metrics_, config.mount_point),
+      mediator_(images_, cache_, fetcher_, *neighbours_, preheater_, hand_over_.get(), metrics_,
+                config.mount_point),
       api_(mediator_) {
   front_ =
       std::make_unique<fuse::Front>(fuse::FrontOptions{config.mount_point, 2, config.fault_timeout},
@@ -138,6 +144,7 @@ Daemon::Daemon(const Config& config, HandedSockets sockets)
   connect_peers();
   bring_back_mounts();  // whom the socket or READY tells that we are here finds them
   start_servers(config, sockets);
+  if (hand_over_) hand_over_->start();
   trimming_ = timers_.every(kTrimPeriod, [this] {
     workers_.post(util::Workers::Urgency::normal, [] { ::malloc_trim(0); });
   });
@@ -152,6 +159,7 @@ Daemon::~Daemon() {
   static_cast<void>(mediator_.mounts());  // what is off now is not to come back
   images_.stop();
   if (mirror_upstream_) mirror_upstream_->stop();
+  if (hand_over_) hand_over_->stop();
   fetcher_.stop();
   mirror_server_.reset();
   metrics_server_.reset();

@@ -12,6 +12,7 @@
 #include "daemon/catalog.h"
 #include "daemon/cluster_node.h"
 #include "daemon/config.h"
+#include "daemon/hand_over.h"
 #include "daemon/handed_sockets.h"
 #include "daemon/manifests.h"
 #include "daemon/mediator.h"
@@ -72,11 +73,12 @@ class Daemon {
   RegistryManifests registry_manifests_;    // needs registry
   Manifests manifests_;                     // needs registry_manifests, catalog, cache, node
   image::ImageLibrary images_;              // needs library, fetcher, cache, manifests, timers
+  std::unique_ptr<HandOver> hand_over_;     // needs cache, catalog, library, node; null: off
   std::unique_ptr<fuse::Front> front_;      // needs images, reader, fetcher
   std::unique_ptr<Neighbours> neighbours_;  // needs node
   Preheater preheater_;                     // needs node
-  Mediator mediator_;                       // needs images, cache, fetcher, neighbours, preheater
-  control::Api api_;                        // needs mediator
+  Mediator mediator_;  // needs images, cache, fetcher, neighbours, preheater, hand_over
+  control::Api api_;   // needs mediator
   std::unique_ptr<http::Server> control_server_;  // needs api
   std::unique_ptr<http::Server> metrics_server_;  // needs api
   std::unique_ptr<MirrorUpstream>

@@ -69,13 +69,14 @@ const char* to_string(image::Job::State state) {
 }  // namespace
 
 Mediator::Mediator(image::ImageLibrary& images, chunk::Store& store, fetch::Fetcher& fetcher,
-                   const Neighbours& neighbours, Preheater& preheater, util::Metrics& metrics,
-                   std::filesystem::path mount_point)
+                   const Neighbours& neighbours, Preheater& preheater, const HandOver* hand_over,
+                   util::Metrics& metrics, std::filesystem::path mount_point)
     : images_(images),
       store_(store),
       fetcher_(fetcher),
       neighbours_(neighbours),
       preheater_(preheater),
+      hand_over_(hand_over),
       metrics_(metrics),
       open_mounts_(metrics.gauge("swarmfs_open_mounts", "Directories that show an image")),
       mount_point_(std::move(mount_point)) {}
@@ -132,6 +133,7 @@ control::StatusReport Mediator::status() {
   made.sources = fetcher_.bytes_by_source();
   made.mounts = mounts();
   made.cluster = neighbours_.cluster();
+  if (hand_over_) made.containerd = hand_over_->report();
   return made;
 }
 

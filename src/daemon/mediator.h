@@ -7,6 +7,7 @@
 
 #include "chunk/store.h"
 #include "control/mediator.h"
+#include "daemon/hand_over.h"
 #include "daemon/neighbours.h"
 #include "daemon/preheater.h"
 #include "fetch/fetcher.h"
@@ -18,9 +19,10 @@ namespace swarmfs::daemon {
 /// control::Mediator over the daemon's objects.
 class Mediator final : public control::Mediator {
  public:
+  /// `hand_over` may be null: nothing is handed over.
   Mediator(image::ImageLibrary& images, chunk::Store& store, fetch::Fetcher& fetcher,
-           const Neighbours& neighbours, Preheater& preheater, util::Metrics& metrics,
-           std::filesystem::path mount_point);
+           const Neighbours& neighbours, Preheater& preheater, const HandOver* hand_over,
+           util::Metrics& metrics, std::filesystem::path mount_point);
 
   control::StatusReport status() override;
   std::vector<control::MountReport> mounts() override;
@@ -58,6 +60,7 @@ class Mediator final : public control::Mediator {
   fetch::Fetcher& fetcher_;
   const Neighbours& neighbours_;
   Preheater& preheater_;
+  const HandOver* const hand_over_;
   util::Metrics& metrics_;
   util::Metrics::Gauge& open_mounts_;
   const std::filesystem::path mount_point_;

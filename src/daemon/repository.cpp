@@ -71,8 +71,10 @@ bool Repository::put_last(Manifest manifest) {
     return true;
   }
   const bool moves = known + 1 != manifests_.end();
+  const bool learns = manifest.secret && !known->secret;
+  if (learns) known->secret = manifest.secret;
   std::rotate(known, known + 1, manifests_.end());
-  return moves;
+  return moves || learns;
 }
 
 void Repository::trim() {

@@ -298,6 +298,48 @@ TEST_F(CatalogTest, a_member_opens_no_layer_that_is_here_from_elsewhere) {
   EXPECT_TRUE(is_public());
 }
 
+TEST_F(CatalogTest, of_what_a_runtime_pulled_the_registry_is_asked_who_may_have_it) {
+  start();
+  const auto config = bytes_of(config_text("one"));
+  EXPECT_TRUE(catalog_->found(at(kName + ":v1"), kPlatform, image_of("one"), config));
+  settle();
+  EXPECT_EQ(inquiries_.asked_as_nobody, 1) << "though this node has no credentials";
+  EXPECT_EQ(inquiries_.asked_for_config, 0) << "the runtime had it";
+  EXPECT_TRUE(is_public());
+  EXPECT_TRUE(catalog_->belongs(digest_of("one 0"), kName));
+  EXPECT_EQ(catalog_->access(kName).secrets.at(image_of("one").digest), secret_of("one"));
+  EXPECT_FALSE(catalog_->manifest(kName + ":v1", kPlatform.to_string())) << "a name is only a name";
+}
+
+TEST_F(CatalogTest, what_a_runtime_pulled_is_private_where_the_registry_says_so) {
+  for (const auto refusal : {Fault::denied, Fault::not_found, Fault::timed_out}) {
+    inquiries_.refusal = refusal;
+    start();
+    EXPECT_TRUE(catalog_->found(at(kName + ":v1"), kPlatform, image_of("one"),
+                                bytes_of("a config of something else")));
+    settle();
+    EXPECT_FALSE(is_public());
+    clock_.advance(std::chrono::hours(2));
+  }
+  EXPECT_EQ(catalog_->access(kName).secrets.at(image_of("one").digest), secret_of("one"))
+      << "of the config that the registry gave";
+}
+
+TEST_F(CatalogTest, a_runtime_opens_no_layer_of_another_registrys) {
+  inquiries_.refusal = Fault::denied;
+  start();
+  resolve("one", false);
+  store_.layers_ = {digest_of("one 0")};
+  const auto found = [&](const std::string& name, const std::string& image) {
+    return catalog_->found(at(name + ":v1"), kPlatform, image_of(image), {});
+  };
+  EXPECT_TRUE(found("reg.example.com/team/other", "one"))
+      << "the registry has looked after its own";
+  EXPECT_FALSE(found("reg.example.com.evil.org/x", "one"));
+  EXPECT_FALSE(found("reg.example.co/x", "one"));
+  EXPECT_FALSE(catalog_->belongs(digest_of("one 0"), "reg.example.co/x"));
+}
+
 TEST_F(CatalogTest, a_member_that_says_closed_says_nothing_of_us) {
   inquiries_.refusal = Fault::not_found;
   start();

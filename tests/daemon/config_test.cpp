@@ -34,6 +34,11 @@ socket = "/s"
 address = "127.0.0.1:1"
 [mirror]
 listen = "127.0.0.1:9755"
+[containerd]
+address = "/run/containerd/containerd.sock"
+namespaces = ["k8s.io", "moby"]
+content = "/var/lib/containerd/store"
+copy = true
 [log]
 level = "debug"
 [fetch]
@@ -61,6 +66,10 @@ cluster_max_bytes_per_second = 100000000
   EXPECT_EQ(config.log_level, util::log::Level::debug);
   EXPECT_EQ(config.span_cache, 64u << 20);
   EXPECT_EQ(config.mirror_listen, "127.0.0.1:9755");
+  EXPECT_EQ(config.containerd.address, "/run/containerd/containerd.sock");
+  EXPECT_EQ(config.containerd.namespaces, (std::vector<std::string>{"k8s.io", "moby"}));
+  EXPECT_EQ(config.containerd.content, "/var/lib/containerd/store");
+  EXPECT_TRUE(config.containerd.copy);
   EXPECT_FALSE(config.backfill);
   ASSERT_EQ(config.credential_files.size(), 2u);
   ASSERT_EQ(config.registries.size(), 1u);
@@ -73,6 +82,19 @@ cluster_max_bytes_per_second = 100000000
   EXPECT_EQ(config.registries[0].cluster.connections, 32u);
   EXPECT_EQ(config.registries[0].cluster.requests_per_second, 2.5);
   EXPECT_EQ(config.registries[0].cluster.bytes_per_second, 100'000'000);
+}
+
+TEST(Config, containerd_is_left_alone_unless_it_is_named) {
+  for (const char* text : {"", "[containerd]\naddress = \"\"\ncontent = \"\"\nnamespaces = []"}) {
+    const auto section = parse_config(text, "x.toml").containerd;
+    EXPECT_TRUE(section.address.empty() && section.content.empty());
+    EXPECT_TRUE(section.namespaces.empty());
+    EXPECT_FALSE(section.copy);
+  }
+  const std::string longest = "/" + std::string(106, 'x');
+  EXPECT_EQ(parse_config("[containerd]\naddress = \"" + longest + "\"", "x").containerd.address,
+            longest);
+  EXPECT_THROW(parse_config("[containerd]\naddress = \"" + longest + "x\"", "x"), BadConfig);
 }
 
 TEST(Config, the_mirror_is_for_this_machine_alone) {
@@ -162,6 +184,10 @@ TEST(Config, errors_name_the_line_and_the_reason) {
       {"[mount]\npoint = \"relative\"\n", "x.toml:2: 'relative' is not an absolute path"},
       {"[mount]\nfault_timeout = \"30\"\n", "x.toml:2: expected a time"},
       {"[log]\nlevel = \"loud\"\n", "x.toml:2: expected debug"},
+      {"[containerd]\naddress = \"containerd.sock\"\n", "x.toml:2: 'containerd.sock' is not"},
+      {"[containerd]\naddress = 7\n", "x.toml:2: expected a string"},
+      {"[containerd]\n\nnamespaces = [\"a\", \"\"]\n", "x.toml:3: a namespace"},
+      {"[containerd]\ncopy = \"yes\"\n", "x.toml:2: expected true or false"},
       {"[cache\n", "x.toml:1: "},
       {"[[registry]]\nplain_http = true\n", "needs host"},
       {"[[registry]]\nhost=\"a\"\nusername=\"u\"\n", "username and password_file go together"},

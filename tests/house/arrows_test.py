@@ -11,7 +11,8 @@ ROOMS = {
     "content": "fetch layer chunk util", "image": "content fetch layer oci chunk util",
     "fuse": "image content fetch layer chunk util", "control": "util",
     "mirror": "fetch http oci chunk util",
-    "daemon": "control mirror fuse image swarm content fetch registry cache http oci layer chunk cluster util",
+    "containerd": "oci chunk util",
+    "daemon": "control containerd mirror fuse image swarm content fetch registry cache http oci layer chunk cluster util",
     # cli makes and shows tokens without a daemon; doctor pulls as a container runtime does.
     "cli": "cluster http oci util",
 }
@@ -23,6 +24,7 @@ LIBRARIES = {
     # cli: the files of container runtimes (swarmfs configure).
     r"toml\+\+/": "daemon cli",
     r"libtorrent/": "swarm",
+    r"(grpc|grpcpp|google|containerd_api)/": "containerd",
     # daemon: the catalog's documents.
     r"nlohmann/": "cluster oci registry control image swarm mirror daemon cli", r"fmt/": " ".join(ROOMS),
 }

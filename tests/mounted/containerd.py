@@ -9,8 +9,8 @@ class Containerd:
         self.home = os.path.join(work, "containerd")
         self.socket = os.path.join(self.home, "c.sock")
         os.makedirs(self.home)
-        config = os.path.join(self.home, "config.toml")
-        with open(config, "w") as f:
+        self.config = os.path.join(self.home, "config.toml")
+        with open(self.config, "w") as f:
             f.write(f'''version = 2
 root = "{self.home}/root"
 state = "{self.home}/state"
@@ -19,7 +19,10 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 [grpc]
   address = "{self.socket}"
 ''')
-        self.process = subprocess.Popen(["containerd", "-c", config], stdout=subprocess.DEVNULL,
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(["containerd", "-c", self.config], stdout=subprocess.DEVNULL,
                                         stderr=open(os.path.join(self.home, "log"), "ab"))
         for _ in range(200):
             if os.path.exists(self.socket) and self.ctr("version", check=False).returncode == 0:
@@ -41,6 +44,10 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
         os.makedirs(target)
         self.ctr("images", "mount", reference, target)
         return target
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
 
     def stop(self):
         self.process.terminate()

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+// How the file of somebody else becomes a layer of the cache.
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <future>
+
+#include "cache/chunk_cache.h"
+#include "cache/lease.h"
+
+namespace swarmfs::cache {
+
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+
+namespace {
+
+constexpr size_t kAdoptedPiece = 1 << 20;
+static_assert(kAdoptedPiece % chunk::kBlockSize == 0);
+
+/// Reads the file in pieces of whole blocks until `each` is false. False: it was, or the file ended
+/// early or could not be read.
+template <class Each>
+bool read_pieces(int file, uint64_t size, Each each) {
+  util::Bytes piece(kAdoptedPiece);
+  for (uint64_t at = 0; at < size; at += piece.size()) {
+    piece.resize(std::min<uint64_t>(kAdoptedPiece, size - at));
+    for (size_t done = 0; done < piece.size();) {
+      const ssize_t got =
+          ::pread(file, piece.data() + done, piece.size() - done, static_cast<off_t>(at + done));
+      if (got <= 0) return false;
+      done += static_cast<size_t>(got);
+    }
+    if (!each(at, piece)) return false;
+  }
+  return true;
+}
+
+Failure lies(const util::Digest& digest) {
+  return {Fault::corrupt, "the file is not what its digest says: " + digest.to_string()};
+}
+
+Failure cancelled() {
+  return {Fault::cancelled, "the daemon is stopping"};
+}
+
+/// Done: the file is the digest's. `tree`, where there is one, is fed with it.
+Outcome<util::Done> prove(int file, const util::Digest& digest, uint64_t size,
+                          chunk::HashTreeBuilder* tree, const std::stop_token& stop) {
+  util::Sha256 hash;
+  const bool whole = read_pieces(file, size, [&](uint64_t, const util::Bytes& piece) {
+    hash.update(piece);
+    if (tree) tree->feed(piece);
+    return !stop.stop_requested();
+  });
+  if (stop.stop_requested()) return cancelled();
+  if (!whole || hash.finish() != digest) return lies(digest);
+  return util::Done{};
+}
+
+/// A nameless file that shares all blocks of `file` as they are now, whatever happens to that.
+Outcome<util::UniqueFd> snapshot_of(int file, const std::filesystem::path& directory) {
+  util::UniqueFd made(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!made || ::ioctl(made.get(), FICLONE, file))
+    return Failure{Fault::invalid, std::strerror(errno)};
+  return made;
+}
+
+bool matches_all(const chunk::HashTree& tree, uint64_t at, util::ByteView piece) {
+  for (size_t i = 0; i < piece.size(); i += chunk::kBlockSize) {
+    const auto block = piece.subspan(i, std::min<size_t>(chunk::kBlockSize, piece.size() - i));
+    if (!tree.matches(chunk::BlockIndex{(at + i) / chunk::kBlockSize}, block)) return false;
+  }
+  return true;
+}
+
+Outcome<util::Done> write_and_wait(CachedLayer& layer, uint64_t at, const util::Bytes& piece) {
+  std::promise<Outcome<util::Done>> written;
+  layer.write(chunk::BlockIndex{at / chunk::kBlockSize}, util::SharedBytes::of(util::Bytes(piece)),
+              chunk::Class::backfill,
+              [&](Outcome<util::Done> outcome) { written.set_value(std::move(outcome)); });
+  return written.get_future().get();
+}
+
+/// Reads the file twice: nothing is written before all of it proved right, nor what says something
+/// else by then.
+Outcome<util::Done> copy_in(CachedLayer& layer, int file, const std::stop_token& stop) {
+  chunk::HashTreeBuilder builder;
+  if (const auto proven = prove(file, layer.digest(), layer.size(), &builder, stop); !proven)
+    return proven;
+  const chunk::HashTree tree = builder.finish();
+  Outcome<util::Done> outcome = util::Done{};
+  const bool whole = read_pieces(file, layer.size(), [&](uint64_t at, const util::Bytes& piece) {
+    if (stop.stop_requested())
+      outcome = cancelled();
+    else if (!matches_all(tree, at, piece))
+      outcome = lies(layer.digest());
+    else
+      outcome = write_and_wait(layer, at, piece);
+    return bool(outcome);
+  });
+  return whole || !outcome ? outcome : lies(layer.digest());
+}
+
+Outcome<util::Done> share_in(CachedLayer& layer, int snapshot, const std::stop_token& stop) {
+  if (const auto proven = prove(snapshot, layer.digest(), layer.size(), nullptr, stop); !proven)
+    return proven;
+  if (::ftruncate(snapshot, static_cast<off_t>(layer.size_on_disk())))
+    return Failure{Fault::unavailable, std::strerror(errno)};
+  return layer.take(snapshot);
+}
+
+}  // namespace
+
+uint64_t CachedLayer::cost_of_missing() const {
+  uint64_t blocks = 0;
+  for (const auto& gap : missing({0, chunk::block_count(size_)})) blocks += gap.count;
+  return blocks * chunk::kBlockSize;
+}
+
+Outcome<util::Done> CachedLayer::take(int file) {
+  const Lease lease(shared_from_this(), {0, size_});
+  const uint64_t cost = cost_of_missing();
+  if (lease.meets_eviction())
+    return Failure{Fault::unavailable, "parts of it are being evicted at this moment"};
+  if (!budget_.reserve(cost, chunk::Class::backfill))
+    return Failure{Fault::no_space, "the cache quota is full"};
+  const file_clone_range all{file, 0, 0, 0};
+  if (::ioctl(buffered_, FICLONERANGE, &all)) {
+    const util::SysError error("share layer " + digest_.short_hex());
+    for (auto& extent : extents_) extent.spoiled = true;
+    budget_.give_back(cost);
+    budget_.disk_failed(error);
+    return Failure{Fault::unavailable, error.what()};
+  }
+  uint64_t fresh = 0;
+  for (uint64_t i = 0; i < chunk::block_count(size_); ++i) {
+    suspects_.clear(i);
+    fresh += set(i);
+  }
+  present_ += fresh;
+  dirty_ = true;
+  budget_.give_back(cost - fresh * chunk::kBlockSize);
+  lookahead_.clear();
+  if (!sync()) return Failure{Fault::unavailable, "the cache disk fails"};
+  return util::Done{};
+}
+
+Outcome<Adopted> ChunkCache::adopt(const util::Digest& digest, uint64_t size, int file,
+                                   bool may_copy, const std::stop_token& stop) {
+  struct stat facts {};
+  if (::fstat(file, &facts) || static_cast<uint64_t>(facts.st_size) != size) return lies(digest);
+  if (const auto layer = find({digest, chunk::Form::bytes}); layer && layer->size() != size)
+    return lies(digest);
+  const auto held = open(digest, size, chunk::Form::bytes);
+  const auto layer = find({digest, chunk::Form::bytes});
+  const uint64_t cost = layer->cost_of_missing();
+  if (cost == 0) return Adopted::before;
+  if (used_ + cost > allowance_.low())
+    return Failure{Fault::no_space, "the cache has no room for it below its low watermark"};
+  const auto snapshot = snapshot_of(file, options_.directory / "layers");
+  if (!snapshot && !may_copy) return snapshot.failure();
+  const auto outcome =
+      snapshot ? share_in(*layer, snapshot->get(), stop) : copy_in(*layer, file, stop);
+  if (!outcome) return outcome.failure();
+  return snapshot ? Adopted::shared : Adopted::copied;
+}
+
+}  // namespace swarmfs::cache

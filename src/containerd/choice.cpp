@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "containerd/choice.h"
+
+namespace swarmfs::containerd {
+
+namespace {
+
+/// "127.0.0.1" of "127.0.0.1:5000", "::1" of "[::1]:5000".
+std::string without_port(const std::string& registry) {
+  if (registry.starts_with('[')) return registry.substr(1, registry.find(']') - 1);
+  return registry.substr(0, registry.find(':'));
+}
+
+}  // namespace
+
+bool came_from(const Labels& labels, const chunk::Origin& origin) {
+  const auto label =
+      labels.find("containerd.io/distribution.source." + without_port(origin.registry));
+  if (label == labels.end() || origin.repository.empty()) return false;
+  return ("," + label->second + ",").find("," + origin.repository + ",") != std::string::npos;
+}
+
+std::optional<oci::Reference> reference_of(const std::string& name, const util::Digest& manifest) {
+  auto parsed = oci::Reference::parse(name);
+  if (!parsed) return std::nullopt;
+  parsed->tag.clear();
+  parsed->digest = manifest;
+  return std::move(*parsed);
+}
+
+}  // namespace swarmfs::containerd
