@@ -37,9 +37,11 @@ struct Brain : std::enable_shared_from_this<Brain> {
   // Reads (read.cpp)
   void read_missing(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter);
   void read_stored(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter,
-                   util::ByteRange part, unsigned round);
-  void cover(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, uint64_t ahead,
-             Actions& actions);
+                   util::ByteRange part, unsigned looks, unsigned round);
+  /// Finds somebody for each block of `part`: a flight, else the store unless that was looked into
+  /// in vain (`looks`), else a flight of its own.
+  void cover(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, util::ByteRange part,
+             uint64_t ahead, unsigned looks, Actions& actions);
   void fly(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, chunk::BlockRange run,
            Actions& actions);
   void begin_again(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, Actions& actions);
