@@ -44,6 +44,9 @@ class MirrorUpstream final : public mirror::Upstream {
   util::Outcome<http::Response> relay(const mirror::Route& route, const std::string& method,
                                       const std::string& query, const http::Headers& headers,
                                       util::SteadyTime deadline) override;
+  util::Outcome<util::Bytes> bytes_of(const oci::Reference& blob, util::ByteRange range,
+                                      const std::string& authorization,
+                                      util::SteadyTime deadline) override;
   void gave(const oci::Reference& reference, const mirror::Document& document,
             mirror::Word word) override;
   std::shared_ptr<const void> opened(const chunk::LayerRef& blob) override;
@@ -59,6 +62,8 @@ class MirrorUpstream final : public mirror::Upstream {
   using Choices = std::map<std::pair<std::string, util::Digest>, Choice>;
 
   mirror::Permission ask_for_nobody(const oci::Reference& reference, util::SteadyTime deadline);
+  util::Outcome<util::Bytes> bytes_for_nobody(const oci::Reference& blob, util::ByteRange range,
+                                              util::SteadyTime deadline);
   void note_index(const oci::Reference& reference, const mirror::Document& document,
                   const oci::Index& index);
   void finish(const chunk::LayerRef& blob);

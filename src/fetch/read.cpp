@@ -23,7 +23,7 @@ constexpr uint64_t kLeastFault = 64 * 1024;
 /// A fault waits for bulk only when its bytes are about to come.
 constexpr uint64_t kJoinDistance = 256 * 1024;
 /// Bytes that were evicted, or wrong, between a look into the store and the read may be back.
-constexpr unsigned kStoreLooks = 2;
+constexpr unsigned kStoreTries = 2;
 
 }  // namespace
 
@@ -82,7 +82,7 @@ void Brain::read_missing(const std::shared_ptr<Layer>& layer, const WaiterPtr& w
 }
 
 void Brain::cover(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, ByteRange part,
-                  uint64_t ahead, unsigned looks, Actions& actions) {
+                  uint64_t ahead, unsigned tries, Actions& actions) {
   const auto& stored = layer->stored();
   const auto& table = layer->state_->by_block;
   const uint64_t size = layer->ref().size;
@@ -90,7 +90,7 @@ void Brain::cover(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, 
   const auto part_of = [&](uint64_t from, uint64_t to) {
     return overlap(chunk::bytes_of({from, to - from}, size), part);
   };
-  const auto has = [&](uint64_t block) { return looks < kStoreLooks && stored.has({block, 1}); };
+  const auto has = [&](uint64_t block) { return tries < kStoreTries && stored.has({block, 1}); };
   const auto flight_at = [&](uint64_t block) { return joinable(*layer, block, waiter->context); };
   for (uint64_t block = blocks.first, end = 0; block < blocks.end(); block = end) {
     end = block + 1;
@@ -99,11 +99,11 @@ void Brain::cover(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, 
       join(flight, waiter, part_of(block, end), actions);
     } else if (has(block)) {
       while (end < blocks.end() && has(end) && !table.contains(end)) ++end;
-      actions.push_back([this, layer, waiter, run = part_of(block, end), looks,
-                         round = waiter->round] { read_stored(layer, waiter, run, looks, round); });
+      actions.push_back([this, layer, waiter, run = part_of(block, end), tries,
+                         round = waiter->round] { read_stored(layer, waiter, run, tries, round); });
     } else {
       uint64_t wish = blocks.end();
-      if (waiter->context.cls == Class::fault && looks == 0)
+      if (waiter->context.cls == Class::fault && tries == 0)
         wish = std::max(wish + ahead / kBlockSize, block + kLeastFault / kBlockSize);
       wish = std::min(wish, chunk::block_count(size));
       while (end < wish && !has(end) && !flight_at(end)) ++end;
@@ -123,8 +123,8 @@ void Brain::fly(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, Bl
 }
 
 void Brain::read_stored(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter,
-                        ByteRange part, unsigned looks, unsigned round) {
-  layer->stored().read(part, [self = shared_from_this(), layer, waiter, part, looks,
+                        ByteRange part, unsigned tries, unsigned round) {
+  layer->stored().read(part, [self = shared_from_this(), layer, waiter, part, tries,
                               round](Outcome<util::SharedBytes> outcome) {
     Actions actions;
     {
@@ -138,7 +138,7 @@ void Brain::read_stored(const std::shared_ptr<Layer>& layer, const WaiterPtr& wa
       } else {
         // Evicted between the look and the read, perhaps; a bad disk is not asked again.
         const bool absent = outcome.failure().fault == Fault::not_found;
-        self->cover(layer, waiter, part, 0, absent ? looks + 1 : kStoreLooks, actions);
+        self->cover(layer, waiter, part, 0, absent ? tries + 1 : kStoreTries, actions);
       }
     }
     run(actions);

@@ -87,6 +87,7 @@ struct Mirror::Stream {
   util::ByteRange range;
   std::shared_ptr<fetch::Layer> layer;
   std::shared_ptr<const void> known;
+  bool alone = false;  ///< as Proofs::Opened
   Arrivals::Ticket arrival;
   std::map<std::string, uint64_t> before;  ///< bytes by source
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
@@ -105,6 +106,7 @@ Mirror::Mirror(MirrorOptions options, Upstream& upstream, fetch::Fetcher& fetche
       bytes_(metrics.counter("swarmfs_mirror_bytes_total", "Bytes of blobs given to clients")),
       ledger_(store),
       permissions_(upstream, ledger_, clock),
+      proofs_(upstream, fetcher, ledger_, clock),
       arrivals_(fetcher) {}
 
 ServerResponse Mirror::answer(const ServerRequest& request) {
@@ -220,7 +222,10 @@ ServerResponse Mirror::stranger(const Route& route, const ServerRequest& request
     found = NamedBlob{*route.reference.digest, *answer.length, "application/octet-stream"};
     return answer;
   }
-  if (answer.status == 401 || answer.status == 403) return answer;
+  if (answer.status == 401 || answer.status == 403) {
+    answer.length.reset();  // of a body that a HEAD was not given
+    return answer;
+  }
   return problem(404, "BLOB_UNKNOWN", "no manifest that passed here names it");
 }
 
@@ -257,7 +262,7 @@ ServerResponse Mirror::deliver(const Route& route, const ServerRequest& request,
   } else if (blob.size > 0) {
     const auto& reference = route.reference;
     made = stream({blob.digest, blob.size, {{reference.registry, reference.repository}}}, wanted,
-                  blob.media_type, header_of(request, "User-Agent"));
+                  blob.media_type, request);
   }
   if (made.status < 400) {
     add_identity(made, blob.digest);
@@ -272,14 +277,20 @@ size_t Mirror::window() const {
 }
 
 ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wanted,
-                              const std::string& media_type, const std::string& who) {
+                              const std::string& media_type, const ServerRequest& request) {
   auto made = std::make_shared<Stream>();
-  made->who = who;
+  made->who = header_of(request, "User-Agent");
   made->media_type = media_type;
   made->ref = ref;
   made->range = wanted.range;
   try {
-    made->layer = fetcher_.open(ref);
+    auto opened = proofs_.open(ref, header_of(request, "Authorization"),
+                               std::chrono::steady_clock::now() + 2 * options_.patience);
+    if (!opened)
+      return problem(util::may_pass(opened.failure().fault) ? 503 : 404, "BLOB_UNKNOWN",
+                     opened.failure().message);
+    made->layer = std::move(opened->blob);
+    made->alone = opened->alone;
   } catch (const util::Error& error) {
     return problem(404, "BLOB_UNKNOWN", error.what());
   }
@@ -293,8 +304,11 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
   const bool here = stored.has(chunk::blocks_covering({0, ref.size}));
   if (!here || !stored.verified()) made->known = upstream_.opened(ref);
   made->before = made->layer->bytes_by_source();
-  made->delivery = std::make_unique<BlobDelivery>(fetcher_, made->layer, wanted.range, window(),
-                                                  options_.delivery);
+  made->delivery = std::make_unique<BlobDelivery>(
+      fetcher_, made->layer, wanted.range, window(), options_.delivery,
+      [alone = made->alone, layer = made->layer.get(), origin = ref.origins.front()] {
+        return !alone || layer->came_only_for(origin);
+      });
   // After the first read, which is ahead of it in that order. What cannot be kept as a whole would
   // drive itself out.
   if (!here && wanted.to_the_end && ref.size <= store_.usage().most)
@@ -345,6 +359,7 @@ void Mirror::end_stream(Stream& stream, BlobDelivery::End end) {
                  {{"why", end == End::wrong ? "wrong" : "late"}})
         .add();
   const bool all = end == End::whole && stream.range.end() == stream.ref.size;
+  if (all && stream.alone) proofs_.came_whole(*stream.layer, stream.ref.origins.front());
   if ((all && stream.arrival) || (end == End::wrong && stream.layer->sealed()))
     upstream_.complete(stream.ref, stream.media_type);
 }

@@ -14,6 +14,7 @@
 #include "mirror/blob_delivery.h"
 #include "mirror/ledger.h"
 #include "mirror/permissions.h"
+#include "mirror/proofs.h"
 #include "mirror/upstream.h"
 #include "mirror/wanted_range.h"
 #include "util/clock.h"
@@ -56,7 +57,7 @@ class Mirror {
   http::ServerResponse deliver(const Route& route, const http::ServerRequest& request,
                                const NamedBlob& blob);
   http::ServerResponse stream(const chunk::LayerRef& ref, const WantedRange& wanted,
-                              const std::string& media_type, const std::string& who);
+                              const std::string& media_type, const http::ServerRequest& request);
   void end_stream(Stream& stream, BlobDelivery::End end);
   http::ServerResponse relay(const Route& route, const http::ServerRequest& request);
   [[nodiscard]] size_t window() const;
@@ -70,6 +71,7 @@ class Mirror {
   util::Metrics::Counter& bytes_;
   Ledger ledger_;
   Permissions permissions_;
+  Proofs proofs_;
   Arrivals arrivals_;
   std::atomic<size_t> streams_{0};
 };
