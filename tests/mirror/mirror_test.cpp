@@ -67,6 +67,22 @@ TEST_F(MirrorTest, takes_what_members_know_where_the_registry_is_silent) {
   EXPECT_TRUE(get_blob().body == blob_);
 }
 
+TEST_F(MirrorTest, counts_where_the_bytes_that_it_gave_came_from) {
+  const auto given = [&](const char* source) {
+    return metrics_
+        .counter("swarmfs_mirror_source_bytes_total",
+                 "Bytes of blobs given to clients, by where they came from", {{"source", source}})
+        .value();
+  };
+  give_manifest();
+  EXPECT_TRUE(get_blob().body == blob_);
+  EXPECT_EQ(given("registry"), 1'500'000);
+  EXPECT_EQ(given("cache"), 0);
+  EXPECT_EQ(get_blob({{"Range", "bytes=1000-1999"}}).body.size(), 1000u);
+  EXPECT_EQ(given("registry"), 1'500'000);
+  EXPECT_EQ(given("cache"), 1000);
+}
+
 TEST_F(MirrorTest, streams_whole_blobs_and_ranges) {
   give_manifest();
   const auto all = get_blob();
