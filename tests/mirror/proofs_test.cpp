@@ -3,6 +3,8 @@
 
 #include "mirror/proofs.h"
 
+#include <thread>
+
 #include "mirror_fixture.h"
 
 namespace swarmfs::mirror {
@@ -21,8 +23,15 @@ class ProofsTest : public MirrorTest {
     EXPECT_EQ(ask("manifests/v1", good_).status, 200);
     EXPECT_TRUE(get_blob(good_).body == blob_);
   }
-  /// As the daemon does once all of it has passed.
-  void check() { cache_->open(blob_digest_, blob_.size(), chunk::Form::bytes)->mark_verified(); }
+  /// As the daemon does once all of it has passed, and is stored.
+  void check() {
+    const auto stored = cache_->open(blob_digest_, blob_.size(), chunk::Form::bytes);
+    const auto until = std::chrono::steady_clock::now() + 60s;
+    while (!stored->has(chunk::blocks_covering({0, blob_.size()})) &&
+           std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(1ms);
+    stored->mark_verified();
+  }
   Got get_evil(http::Headers headers = {}) {
     return get_blob_of("claims", "evil.example.com", std::move(headers));
   }
