@@ -66,16 +66,16 @@ TEST_F(TrustTest, readers_that_meet_the_same_wrong_block_in_the_cache_are_one_re
   std::fstream(directory_.path() / file, std::ios::in | std::ios::out | std::ios::binary)
       .seekp(kBlock + 5)
       .put('!');
-  std::latch held(2), seen(1);
+  const auto held = std::make_shared<std::latch>(2), seen = std::make_shared<std::latch>(1);
   for (int i = 0; i < 2; ++i)
-    workers_.post(util::Workers::Urgency::urgent, [&] {
-      held.count_down();
-      seen.wait();
+    workers_.post(util::Workers::Urgency::urgent, [held, seen] {
+      held->count_down();
+      seen->wait();
     });
-  held.wait();
+  held->wait();
   // Nothing is checked before both have seen that it is there.
   auto one = read(kBoth, Class::pull), other = read(kBoth, Class::pull);
-  seen.count_down();
+  seen->count_down();
   await([&] { return mismatches("cache") >= 1 && source_.requests() >= 3; });
   while (!one.is_ready() || !other.is_ready()) source_.answer_all();
   expect_bytes(one, kBoth);
