@@ -23,6 +23,8 @@ namespace {
 /// A client waits, and can go to the registry instead.
 constexpr std::chrono::milliseconds kMemberPatience{1'500};
 constexpr size_t kMostChoices = 1024;
+/// Later the registry may think otherwise.
+constexpr std::chrono::minutes kChoiceStands{1};
 /// Of the thread that hashes what passed: clients unpack at the same time.
 constexpr int kFinisherNice = 10;
 
@@ -39,6 +41,11 @@ Permission permission_of(const Outcome<http::Response>& answer) {
   for (const auto& header : answer->headers)
     if (http::find_header({header}, "WWW-Authenticate")) made.challenges.push_back(header.second);
   return made;
+}
+
+/// As Catalog::resolved() has it.
+std::optional<bool> hearsay(mirror::Word word) {
+  return word == mirror::Word::member ? std::optional(true) : std::nullopt;
 }
 
 chunk::Origin origin_of(const oci::Reference& reference) {
@@ -160,42 +167,45 @@ Outcome<util::Bytes> MirrorUpstream::bytes_for_nobody(const oci::Reference& blob
 void MirrorUpstream::note_index(const oci::Reference& reference, const mirror::Document& document,
                                 const oci::Index& index) {
   if (reference.tag.empty()) return;
+  const auto now = std::chrono::steady_clock::now();
   auto choices = choices_.lock();
+  std::erase_if(*choices, [&](const auto& one) { return now - one.second.at > kChoiceStands; });
   if (choices->size() > kMostChoices) choices->clear();
   for (const auto& one : index.manifests)
     if (one.platform)
       (*choices)[{repository_name(reference), one.digest}] = {reference, *one.platform,
-                                                              document.bytes};
+                                                              document.bytes, now};
+}
+
+void MirrorUpstream::learnt(const oci::Reference& reference, const mirror::Document& document,
+                            mirror::Word word) {
+  const auto parsed = oci::parse_manifest(*document.bytes);
+  if (!parsed) return;  // an artifact: its blobs come from the registry alone
+  if (const auto* index = std::get_if<oci::Index>(&*parsed))
+    return word == mirror::Word::registry ? note_index(reference, document, *index) : void();
+  parts_.catalog.resolved(reference, oci::Platform::host(), {document.digest, *document.bytes, {}},
+                          hearsay(word));
+}
+
+std::optional<MirrorUpstream::Choice> MirrorUpstream::take_choice(const std::string& repository,
+                                                                  const util::Digest& manifest) {
+  auto choices = choices_.lock();
+  auto taken = choices->extract({repository, manifest});
+  if (!taken || std::chrono::steady_clock::now() - taken.mapped().at > kChoiceStands)
+    return std::nullopt;
+  return std::move(taken.mapped());
 }
 
 void MirrorUpstream::gave(const oci::Reference& reference, const mirror::Document& document,
                           mirror::Word word) {
   const auto parsed = oci::parse_manifest(*document.bytes);
-  if (!parsed) return;  // an artifact: its blobs come from the registry alone
-  if (const auto* index = std::get_if<oci::Index>(&*parsed))
-    return word == mirror::Word::registry ? note_index(reference, document, *index) : void();
-  const auto& manifest = std::get<oci::Manifest>(*parsed);
-  const std::optional<bool> hearsay =
-      word == mirror::Word::member ? std::optional(true) : std::nullopt;
-  image::Resolved resolved{document.digest, *document.bytes};
-  // What the ledger remembers the catalog was told then: it is nobody's word of today.
-  if (word != mirror::Word::ledger)
-    parts_.catalog.resolved(reference, oci::Platform::host(), resolved, hearsay);
-  std::optional<Choice> choice;
-  {
-    auto choices = choices_.lock();
-    const auto found = choices->find({repository_name(reference), document.digest});
-    if (found != choices->end()) {
-      choice = std::move(found->second);
-      choices->erase(found);
-    }
-  }
-  if (choice) {
-    resolved.indexes.push_back(*choice->index);
-    parts_.catalog.resolved(choice->reference, choice->platform, resolved, hearsay);
-  }
-  auto blobs = manifest.layers;
-  blobs.push_back(manifest.config);
+  const auto* manifest = parsed ? std::get_if<oci::Manifest>(&*parsed) : nullptr;
+  if (!manifest) return;
+  if (const auto choice = take_choice(repository_name(reference), document.digest))
+    parts_.catalog.resolved(choice->reference, choice->platform,
+                            {document.digest, *document.bytes, {*choice->index}}, hearsay(word));
+  auto blobs = manifest->layers;
+  blobs.push_back(manifest->config);
   parts_.manifests.announce(reference, blobs);
 }
 

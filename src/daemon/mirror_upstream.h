@@ -47,6 +47,8 @@ class MirrorUpstream final : public mirror::Upstream {
   util::Outcome<util::Bytes> bytes_of(const oci::Reference& blob, util::ByteRange range,
                                       const std::string& authorization,
                                       util::SteadyTime deadline) override;
+  void learnt(const oci::Reference& reference, const mirror::Document& document,
+              mirror::Word word) override;
   void gave(const oci::Reference& reference, const mirror::Document& document,
             mirror::Word word) override;
   std::shared_ptr<const void> opened(const chunk::LayerRef& blob) override;
@@ -58,12 +60,14 @@ class MirrorUpstream final : public mirror::Upstream {
     oci::Reference reference;
     oci::Platform platform;
     std::shared_ptr<const util::Bytes> index;
+    util::SteadyTime at;
   };
   using Choices = std::map<std::pair<std::string, util::Digest>, Choice>;
 
   mirror::Permission ask_for_nobody(const oci::Reference& reference, util::SteadyTime deadline);
   util::Outcome<util::Bytes> bytes_for_nobody(const oci::Reference& blob, util::ByteRange range,
                                               util::SteadyTime deadline);
+  std::optional<Choice> take_choice(const std::string& repository, const util::Digest& manifest);
   void note_index(const oci::Reference& reference, const mirror::Document& document,
                   const oci::Index& index);
   void finish(const chunk::LayerRef& blob);

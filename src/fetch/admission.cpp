@@ -124,11 +124,7 @@ void Brain::let_overtake(const FlightPtr& flight, const chunk::FetchContext& con
 }
 
 bool Brain::waits_its_turn(const Flight& flight) const {
-  const bool awaited = flight.context.cls == Class::fault ||
-                       std::any_of(flight.parts.begin(), flight.parts.end(), [](const Part& part) {
-                         return part.waiter->context.cls == Class::fault;
-                       });
-  if (awaited) return false;
+  if (flight.awaited_by_reader()) return false;
   const bool told = std::any_of(
       flight.attempts.begin(), flight.attempts.end(),
       [](const auto& attempt) { return attempt->transfer && attempt->transfer->told_to_wait(); });

@@ -65,6 +65,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   FlightPtr make_flight(const std::shared_ptr<Layer>& layer, chunk::BlockRange blocks,
                         chunk::FetchContext context, Actions& actions);
   [[nodiscard]] std::optional<Choice> choose(const Flight& flight) const;
+  [[nodiscard]] std::optional<chunk::Plan> plan_for_reader(const Flight& flight,
+                                                           size_t source) const;
   /// At once, or when there is room in the inflow.
   void begin(const FlightPtr& flight, const Choice& choice, Actions& actions);
   /// The source turned out, by its failure, to give the layer front to back only.
@@ -74,6 +76,9 @@ struct Brain : std::enable_shared_from_this<Brain> {
     return sources[attempt.source]->kind();
   }
   void ask(const FlightPtr& flight, const Choice& choice, Actions& actions);
+  /// It turns to a peer: who waits for a peer's sake goes on without it, where somebody else is
+  /// left to ask.
+  void leave_for_peers(const FlightPtr& flight, Actions& actions);
   void ask_next(const FlightPtr& flight, Actions& actions);
   void launch(const AttemptPtr& attempt);
   void drop(const AttemptPtr& attempt, Actions& actions);
@@ -83,8 +88,12 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void set_hedge(const FlightPtr& flight, util::Duration hedge);
   void look_after(const FlightPtr& flight, util::Duration pause);
   void look_at_hedge(const FlightPtr& flight, unsigned look);
-  /// A fault waits for bulk now: it is hedged as a fault's.
-  void hurry(const FlightPtr& flight, chunk::FetchContext context);
+  /// The next source as well, if one can.
+  void ask_company(const FlightPtr& flight, Actions& actions);
+  /// A fault waits for bulk now: it is asked for, or hedged, as a fault's.
+  void hurry(const FlightPtr& flight, Actions& actions);
+  /// True: its source lets bulk wait, and is asked anew, for the reader.
+  bool ask_for_reader(const FlightPtr& flight, Actions& actions);
   void set_paused(const FlightPtr& flight, bool paused, Actions& actions);
 
   // How much at once (admission.cpp)

@@ -194,10 +194,8 @@ void Brain::hold_back(Actions& actions) {
   for (const auto& flight : flights) {
     // Prefetch is what the next faults will ask for, and little at a time: it goes on.
     const bool yields = flight->context.cls == Class::backfill;
-    const bool awaited =
-        std::any_of(flight->parts.begin(), flight->parts.end(),
-                    [](const Part& part) { return part.waiter->context.cls == Class::fault; });
-    if (yields && !awaited && !flight->paused) set_paused(flight, true, actions);
+    if (yields && !flight->awaited_by_reader() && !flight->paused)
+      set_paused(flight, true, actions);
   }
 }
 

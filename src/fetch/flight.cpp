@@ -137,16 +137,30 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   if (kind_of(*attempt) != SourceKind::peer) flight->layer->front_to_back_ = choice.front_to_back;
   flight->progress = std::chrono::steady_clock::now();
   set_hedge(flight, choice.hedge);
-  for (const auto& part : flight->parts)
-    if (part.waiter->context.cls == Class::fault) hurry(flight, part.waiter->context);
-  if (kind_of(*attempt) == SourceKind::peer) {
-    const auto why = flight->failure.value_or(
-        Failure{Fault::unavailable, "nobody but a peer can supply it now"});
-    for (const auto& part : flight->parts)
-      if (part.waiter->context.for_peer) end_waiter(part.waiter, why, actions);
-  }
+  if (kind_of(*attempt) == SourceKind::peer) leave_for_peers(flight, actions);
+  if (flight->awaited_by_reader()) hurry(flight, actions);
   actions.push_back([self = shared_from_this(), attempt] { self->launch(attempt); });
   if (choice.front_to_back) bring_whole(flight->layer, actions);
+}
+
+void Brain::leave_for_peers(const FlightPtr& flight, Actions& actions) {
+  bool others = false;
+  for (size_t i = 0; i < sources.size(); ++i)
+    others = others || (sources[i]->kind() != SourceKind::peer && !flight->spent[i]);
+  const auto why =
+      flight->failure.value_or(Failure{Fault::unavailable, "nobody but a peer can supply it now"});
+  const auto leaving =
+      std::stable_partition(flight->parts.begin(), flight->parts.end(),
+                            [](const Part& part) { return !part.waiter->context.for_peer; });
+  const std::vector<Part> parts(leaving, flight->parts.end());
+  flight->parts.erase(leaving, flight->parts.end());
+  for (const auto& [waiter, range] : parts) {
+    if (waiter->ended) continue;
+    if (others)
+      fly(flight->layer, waiter, chunk::blocks_covering(overlap(range, flight->rest())), actions);
+    else
+      end_waiter(waiter, why, actions);
+  }
 }
 
 void Brain::ask_next(const FlightPtr& flight, Actions& actions) {
@@ -167,10 +181,12 @@ void Brain::launch(const AttemptPtr& attempt) {
     context = flight.context;
     // Readers that joined bulk are served as what they are.
     for (const auto& part : flight.parts) {
+      if (part.waiter->ended) continue;
       context.cls = std::min(context.cls, part.waiter->context.cls);
       context.deadline = std::max(context.deadline, part.waiter->context.deadline);
     }
     attempt->deadline = context.deadline;
+    attempt->cls = context.cls;
   }
   context.congested = [link = link] { return link->full(std::chrono::steady_clock::now()); };
   const std::weak_ptr<Brain> weak = weak_from_this();
@@ -255,24 +271,52 @@ void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
       set_hedge(flight, flight->hedge);
     else if (flight->rest().empty())
       end_flight(flight, actions);  // it gave all and does not come to an end
-    else if (waits_its_turn(*flight))
-      look_after(flight, std::max<util::Duration>(flight->hedge, kLookAgain));
-    else if (const auto choice = choose(*flight))
-      ask(flight, *choice, actions);
-    else  // who can help may come yet
-      look_after(flight, std::max<util::Duration>(flight->hedge, kLookAgain));
+    else if (!ask_for_reader(flight, actions))
+      ask_company(flight, actions);
   }
   run(actions);
 }
 
-void Brain::hurry(const FlightPtr& flight, chunk::FetchContext context) {
+void Brain::ask_company(const FlightPtr& flight, Actions& actions) {
+  const auto choice = waits_its_turn(*flight) ? std::nullopt : choose(*flight);
+  if (choice) return ask(flight, *choice, actions);
+  // Who can help may come yet.
+  look_after(flight, std::max<util::Duration>(flight->hedge, kLookAgain));
+}
+
+void Brain::hurry(const FlightPtr& flight, Actions& actions) {
   if (flight->context.cls == Class::fault || flight->attempts.empty()) return;
-  context.sealed = flight->layer->sealed();
-  auto& source = *sources[flight->attempts.back()->source];
-  const auto plan = source.plan(flight->layer->with_origins(), flight->rest(), context);
+  if (ask_for_reader(flight, actions)) return;
+  const auto plan = plan_for_reader(*flight, flight->attempts.back()->source);
   // Who supplies nothing to a fault leaves it to the next source.
   const auto hedge = plan ? plan->hedge : util::Duration::zero();
   if (hedge < flight->hedge) set_hedge(flight, hedge);
+}
+
+std::optional<chunk::Plan> Brain::plan_for_reader(const Flight& flight, size_t source) const {
+  auto context = flight.context;
+  context.cls = Class::fault;
+  context.sealed = flight.layer->sealed();
+  return sources[source]->plan(flight.layer->with_origins(), flight.rest(), context);
+}
+
+bool Brain::ask_for_reader(const FlightPtr& flight, Actions& actions) {
+  if (!flight->awaited_by_reader()) return false;
+  const auto held =
+      std::find_if(flight->attempts.begin(), flight->attempts.end(), [](const AttemptPtr& attempt) {
+        return attempt->cls != Class::fault && attempt->transfer &&
+               attempt->transfer->told_to_wait();
+      });
+  if (held == flight->attempts.end()) return false;
+  const AttemptPtr attempt = *held;
+  const auto plan = plan_for_reader(*flight, attempt->source);
+  if (!plan) return false;
+  drop(attempt, actions);
+  ask(flight,
+      {attempt->source, whole_blocks(plan->length, flight->rest().length), plan->hedge,
+       plan->front_to_back},
+      actions);
+  return true;
 }
 
 void Brain::set_paused(const FlightPtr& flight, bool paused, Actions& actions) {

@@ -59,7 +59,8 @@ struct Attempt {
   std::latch launched{1};
   bool ended = false;
   bool front_to_back = false;                           ///< as chunk::Plan
-  util::SteadyTime deadline = util::SteadyTime::max();  ///< that its source was given
+  chunk::Class cls = chunk::Class::fault;               ///< that its source was told
+  util::SteadyTime deadline = util::SteadyTime::max();  ///< likewise
   std::unique_ptr<chunk::Transfer> transfer;
 };
 using AttemptPtr = std::shared_ptr<Attempt>;
@@ -94,6 +95,13 @@ struct Flight {
 
   [[nodiscard]] util::ByteRange rest() const {
     return {range.offset + arrived, range.length - arrived};
+  }
+  /// A fault waits for it.
+  [[nodiscard]] bool awaited_by_reader() const {
+    return context.cls == chunk::Class::fault ||
+           std::any_of(parts.begin(), parts.end(), [](const Part& part) {
+             return !part.waiter->ended && part.waiter->context.cls == chunk::Class::fault;
+           });
   }
   /// Somebody joined whose deadline is later.
   [[nodiscard]] bool wanted_after(util::SteadyTime deadline) const {

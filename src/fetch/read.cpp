@@ -178,7 +178,7 @@ void Brain::join(const FlightPtr& flight, const WaiterPtr& waiter, ByteRange par
   if (flight->queued) let_overtake(flight, waiter->context, actions);
   if (waiter->context.cls != Class::fault) return;
   if (flight->paused) set_paused(flight, false, actions);
-  hurry(flight, waiter->context);
+  hurry(flight, actions);
 }
 
 void Brain::deliver(const WaiterPtr& waiter, ByteRange part, const std::byte* bytes,

@@ -154,6 +154,8 @@ ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request
   if (!document) return unknown_manifest(reference);
   if (word == Word::member) permissions_.grant(reference, authorization);
   ledger_.note(reference, *document);
+  // Clients ask HEAD for the tag and GET for the digest, which the ledger knows by then.
+  if (word != Word::ledger) upstream_.learnt(reference, *document, word);
   if (authorization.empty()) ledger_.set_public(repository_of(reference), true);
   if (!accepts(request.headers, document->media_type)) return unknown_manifest(reference);
   ServerResponse made{200, document->media_type};

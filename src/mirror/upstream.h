@@ -66,6 +66,8 @@ class Upstream {
                                               const std::string& authorization,
                                               util::SteadyTime deadline) = 0;
 
+  /// The registry, or a member, said now what the reference stands for.
+  virtual void learnt(const oci::Reference& reference, const Document& document, Word word) = 0;
   /// A manifest was given out: its blobs will be wanted, here and by peers.
   virtual void gave(const oci::Reference& reference, const Document& document, Word word) = 0;
   /// Bytes of the blob are about to be read: what is known of it counts from now on, as long as the

@@ -101,6 +101,7 @@ void Conversation::step() {
     const auto now = std::chrono::steady_clock::now();
     if (now >= order_.deadline)
       return finish(Failure{Fault::timed_out, endpoint().host + " did not answer in time"});
+    waits_as_bulk_ = is_bulk();
     auto& admission = client_.admission_;
     if (admission.closed_for(endpoint().host, is_bulk(), now).count() > 0) return not_now();
     if (const auto pause = admission.pace(wish(), now); pause.count() > 0)
@@ -175,6 +176,7 @@ http::Request Conversation::make_request() {
 
 void Conversation::request() {
   gate_.run([&] {
+    waits_as_bulk_ = false;
     skip_ = 0;
     whole_came_ = false;
     http::Handlers handlers;
@@ -372,6 +374,7 @@ void Conversation::again(Failure why, std::optional<std::chrono::milliseconds> r
 }
 
 void Conversation::later(util::Duration delay) {
+  waits_as_bulk_ = is_bulk();
   leave();
   const std::weak_ptr<Conversation> weak = weak_from_this();
   client_.timers_.post(delay, [weak] {

@@ -26,6 +26,8 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void resume();
   /// The request that waited for a free connection may go.
   void admitted();
+  /// It is bulk, and waits for its turn or for better times. Any thread, waits for nothing.
+  [[nodiscard]] bool waits_as_bulk() const { return waits_as_bulk_; }
 
  private:
   [[nodiscard]] const Endpoint& endpoint() const { return endpoints_[endpoint_]; }
@@ -73,10 +75,11 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   unsigned redirects_ = 0;
   bool authenticated_again_ = false;
   std::atomic<bool> whole_came_ = false;  ///< the answer at hand ignores the range
-  bool inside_ = false;                   ///< counted among the host's bulk requests
-  std::string used_header_;               ///< Authorization of the last request
-  std::string url_;                       ///< of the request at hand; empty: the endpoint's own
-  bool remembered_ = false;               ///< url_ is a redirect of an earlier request
+  std::atomic<bool> waits_as_bulk_ = false;
+  bool inside_ = false;      ///< counted among the host's bulk requests
+  std::string used_header_;  ///< Authorization of the last request
+  std::string url_;          ///< of the request at hand; empty: the endpoint's own
+  bool remembered_ = false;  ///< url_ is a redirect of an earlier request
   uint64_t received_ = 0;
   uint64_t received_before_ = 0;  ///< when the round at hand began
   uint64_t skip_ = 0;             ///< bytes of a 200 that stand before the range

@@ -34,6 +34,7 @@ class RegistryTransfer final : public chunk::Transfer {
   void pause() override { talk_->pause(); }
   void resume() override { talk_->resume(); }
   std::string supplier() const override { return "registry"; }
+  bool told_to_wait() const override { return talk_->waits_as_bulk(); }
 
  private:
   std::shared_ptr<Conversation> talk_;

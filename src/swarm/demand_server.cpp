@@ -12,8 +12,8 @@
 #include "swarm/peer_answer.h"
 #include "swarm/preheat_door.h"
 #include "swarm/proof.h"
+#include "swarm/serving.h"
 #include "util/log.h"
-#include "util/token_bucket.h"
 
 namespace swarmfs::swarm {
 
@@ -74,15 +74,6 @@ std::optional<Endpoint> asker_endpoint(const PeerRequest& request) {
 }  // namespace
 
 struct DemandServer::State {
-  struct Load {
-    ServeLimits limits;
-    util::TokenBucket bulk;
-    ServeLoad total;
-    std::map<std::string, unsigned> by_peer;
-    std::map<uint64_t, util::Operation> reads;
-    uint64_t next = 0;
-    bool stopping = false;
-  };
   struct Range {
     util::Digest layer;
     util::ByteRange bytes;
@@ -104,7 +95,7 @@ struct DemandServer::State {
         shed(metrics.counter("swarmfs_peer_shed_total", "Requests of peers sent elsewhere")),
         refused(metrics.counter("swarmfs_peer_refused_total",
                                 "Requests of peers for what they may not have")),
-        load(fresh_load(options.limits)) {
+        serving(options.limits) {
     http::PeerServerOptions server_options;
     server_options.addresses = options.listen;
     server = std::make_unique<http::PeerServer>(
@@ -113,31 +104,11 @@ struct DemandServer::State {
         });
   }
   ~State() {
-    std::map<uint64_t, util::Operation> reads;
-    {
-      auto locked = load.lock();
-      locked->stopping = true;
-      reads.swap(locked->reads);
-    }
-    reads.clear();
+    serving.stop();
     server.reset();
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
-
-  static Load fresh_load(const ServeLimits& limits) {
-    return {
-        limits,
-        util::TokenBucket(static_cast<double>(limits.bulk_rate), std::chrono::steady_clock::now()),
-        {},
-        {},
-        {}};
-  }
-  void set_limits(const ServeLimits& limits) {
-    auto locked = load.lock();
-    locked->limits = limits;
-    locked->bulk.set_rate(static_cast<double>(limits.bulk_rate), std::chrono::steady_clock::now());
-  }
 
   void handle(const PeerRequest& request, Respond respond) {
     if (table.banned(request.peer)) return respond(refusal(403, "this node is banned here"));
@@ -276,86 +247,32 @@ struct DemandServer::State {
          respond);
   }
 
-  /// When there is no room for the read, no number; where it is the cap of bulk that says so, how
-  /// long until it opens.
-  struct Entry {
-    std::optional<uint64_t> number;
-    util::Duration wait{};
-  };
-  Entry enter(const Range& range) {
-    auto locked = load.lock();
-    auto& total = locked->total;
-    const bool bulk = range.cls != chunk::Class::fault;
-    total.of_this_peer = locked->by_peer[range.peer];
-    if (locked->stopping || !admits(locked->limits, total, range.cls, range.bytes.length))
-      return {};
-    if (bulk)
-      if (const auto wait = locked->bulk.wait(std::chrono::steady_clock::now());
-          wait > util::Duration())
-        return {{}, wait};
-    ++total.requests;
-    total.bulk_requests += bulk;
-    total.bytes += range.bytes.length;
-    ++locked->by_peer[range.peer];
-    return {locked->next++, {}};
-  }
-
-  /// Before it is read, so that not many at once pass the cap.
-  void spend(const Range& range) {
-    if (range.cls == chunk::Class::fault) return;
-    load.lock()->bulk.take(static_cast<double>(range.bytes.length),
-                           std::chrono::steady_clock::now());
-  }
-  /// It could not be read.
-  void give_back(const Range& range) {
-    if (range.cls == chunk::Class::fault) return;
-    load.lock()->bulk.give_back(static_cast<double>(range.bytes.length),
-                                std::chrono::steady_clock::now());
-  }
-
-  void leave(const Range& range, uint64_t number) {
-    util::Operation ended;
-    auto locked = load.lock();
-    auto& total = locked->total;
-    --total.requests;
-    total.bulk_requests -= range.cls != chunk::Class::fault;
-    total.bytes -= range.bytes.length;
-    if (--locked->by_peer[range.peer] == 0) locked->by_peer.erase(range.peer);
-    if (const auto found = locked->reads.find(number); found != locked->reads.end()) {
-      ended = std::move(found->second);
-      locked->reads.erase(found);
-    }
-    locked.unlock();
-  }
-
   void read(const Range& range, bool here, const Respond& respond) {
-    const auto [number, wait] = enter(range);
+    const Serving::Request request{range.peer, range.cls, range.bytes.length};
+    const auto began = std::chrono::steady_clock::now();
+    const auto [number, wait] = serving.enter(request, began);
     const auto others = range.windows ? std::string() : holders(range);
     const Serve how = how_to_serve(number.has_value(), here, range.fetch && !others.empty());
     if (how == Serve::busy || how == Serve::refer) {
-      if (number) leave(range, *number);
+      if (number) serving.leave(request, *number);
       return respond(send_away(others, wait));
     }
-    spend(range);
-    const auto ended = std::make_shared<std::atomic<bool>>(false);
-    chunk::FetchContext context{range.cls, std::chrono::steady_clock::now() + kPatience,
-                                "peer " + range.peer};
+    serving.spend(request, began);
+    chunk::FetchContext context{range.cls, began + kPatience, "peer " + range.peer};
     context.for_peer = true;
-    auto on_read = [this, range, respond, ended, how, number = *number,
-                    began = std::chrono::steady_clock::now()](const Outcome<SharedBytes>& bytes) {
-      *ended = true;
-      if (how == Serve::relay && bytes) table.fetched(std::chrono::steady_clock::now() - began);
-      if (!bytes) give_back(range);
-      leave(range, number);
+    auto on_read = [this, range, request, respond, how, began,
+                    number = *number](const Outcome<SharedBytes>& bytes) {
+      const auto now = std::chrono::steady_clock::now();
+      if (how == Serve::relay && bytes) table.fetched(now - began);
+      if (!bytes) serving.give_back(request, now);
+      serving.leave(request, number);
       respond(bytes ? partial(range, *bytes) : refusal(bytes.failure()));
     };
     auto operation =
         range.windows
             ? holdings.windows(range.layer, *range.windows, range.bytes, std::move(on_read))
             : holdings.read(range.layer, range.bytes, range.fetch, context, std::move(on_read));
-    auto locked = load.lock();
-    if (!*ended && !locked->stopping) locked->reads.emplace(*number, std::move(operation));
-    locked.unlock();
+    serving.keep(*number, std::move(operation));
   }
 
   PeerResponse partial(const Range& range, const SharedBytes& bytes) {
@@ -401,7 +318,7 @@ struct DemandServer::State {
   util::Metrics::Counter& served;
   util::Metrics::Counter& shed;
   util::Metrics::Counter& refused;
-  util::Sync<Load> load;
+  Serving serving;
   std::unique_ptr<http::PeerServer> server;
 };
 
@@ -413,7 +330,7 @@ DemandServer::DemandServer(DemandServerOptions options, const http::TlsMaterial&
 DemandServer::~DemandServer() = default;
 
 void DemandServer::set_limits(const ServeLimits& limits) {
-  state_->set_limits(limits);
+  state_->serving.set_limits(limits);
 }
 
 void DemandServer::set_tls(const http::TlsMaterial& material) {

@@ -33,7 +33,8 @@ PeerSource::State::State(PeerSourceOptions chosen, DemandClient& its_client, Pee
       views(its_views),
       timers(its_timers),
       cross_zone(util::TokenBucket(static_cast<double>(options.cross_zone_rate),
-                                   std::chrono::steady_clock::now())) {
+                                   std::chrono::steady_clock::now())),
+      download(std::make_shared<BulkAllowance>(options.download_rate)) {
   for (const bool same : {false, true})
     from_zone[same] = &metrics.counter("swarmfs_peer_bytes_total", "Bytes that other nodes gave",
                                        {{"zone", same ? "same" : "other"}});
@@ -152,6 +153,10 @@ void PeerSource::blame(const chunk::LayerRef& layer, const std::string& supplier
 
 void PeerSource::set_cross_zone_rate(uint64_t rate) {
   state_->cross_zone.lock()->set_rate(static_cast<double>(rate), std::chrono::steady_clock::now());
+}
+
+void PeerSource::set_download_rate(uint64_t rate) {
+  state_->download->set_rate(rate);
 }
 
 uint64_t PeerSource::share_length(const chunk::LayerRef& layer, ByteRange range) const {

@@ -25,6 +25,7 @@ struct PeerSourceOptions {
   /// A layer is asked for that nobody was interested in before. On the timer's thread.
   std::function<void(const chunk::LayerRef&)> on_fresh;
   LayerTraffic* traffic = nullptr;  ///< is told what is received; outlives the source. Null: nobody
+  uint64_t download_rate = 0;       ///< of bulk, bytes per second, at first; 0: no limit
 };
 
 /// Layers from other nodes, over the demand lane: from who has the bytes, else by the owner of the
@@ -53,6 +54,7 @@ class PeerSource final : public chunk::Source {
 
   /// Of other zones, bytes per second; 0: no limit.
   void set_cross_zone_rate(uint64_t rate);
+  void set_download_rate(uint64_t rate);
 
   struct State;  // shared with the transfers under way
 

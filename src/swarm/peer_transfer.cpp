@@ -40,10 +40,10 @@ PeerTransfer::PeerTransfer(std::shared_ptr<PeerSource::State> source, Order orde
 
 void PeerTransfer::start() {
   // Not here: no callback may run inside Source::fetch().
-  bool nobody = false;
+  bool nobody = capped() > util::Duration();
   {
     const std::lock_guard hold(mutex_);
-    nobody = route_.steps.empty();
+    nobody = nobody || route_.steps.empty();
   }
   if (nobody || !ask(0))
     source_->later({}, [weak = weak_from_this()] {
@@ -92,10 +92,20 @@ std::string PeerTransfer::supplier() const {
 
 bool PeerTransfer::told_to_wait() const {
   const std::lock_guard hold(mutex_);
-  return !waits_.empty();
+  return capped_ || !waits_.empty();
+}
+
+util::Duration PeerTransfer::capped() {
+  const bool is_bulk = order_.context.cls != chunk::Class::fault;
+  const auto pause =
+      is_bulk ? source_->download->wait(std::chrono::steady_clock::now()) : util::Duration();
+  const std::lock_guard hold(mutex_);
+  capped_ = pause > util::Duration();
+  return pause;
 }
 
 void PeerTransfer::ask_next() {
+  if (const auto pause = capped(); pause > util::Duration()) return wait_out(pause);
   while (const auto step = next_step())
     if (ask(*step)) return;
   run_out_of_steps();
@@ -125,9 +135,17 @@ void PeerTransfer::run_out_of_steps() {
     for (const auto& [peer, time] : waits_) until = std::min(until, time);
   }
   if (!told) return finish(Failure{Fault::unavailable, "no peer gives the bytes"});
-  if (until >= order_.context.deadline)
-    return finish(Failure{Fault::timed_out, "the peers' caps give no more in time"});
-  ask_after(std::max(until - std::chrono::steady_clock::now(), util::Duration()));
+  wait_out(std::max(until - std::chrono::steady_clock::now(), util::Duration()));
+}
+
+void PeerTransfer::wait_out(util::Duration pause) {
+  {
+    const std::lock_guard hold(mutex_);
+    if (ended_ || !live_.empty()) return;
+  }
+  if (std::chrono::steady_clock::now() + pause >= order_.context.deadline)
+    return finish(Failure{Fault::timed_out, "a cap on bulk gives no more in time"});
+  ask_after(pause);
 }
 
 void PeerTransfer::ask_after(util::Duration pause) {
@@ -160,6 +178,8 @@ bool PeerTransfer::ask(size_t index) {
     const std::lock_guard hold(mutex_);
     if (ended_) return true;
     made->began = std::chrono::steady_clock::now();
+    if (order_.context.cls != chunk::Class::fault)
+      made->booking = source_->download->book(made->range.length, made->began);
     live_.push_back(made);
   }
   launch(made);
@@ -282,6 +302,7 @@ void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
     const std::lock_guard hold(mutex_);
     if (ended_ || std::find(live_.begin(), live_.end(), one) == live_.end()) return;
     one->arrived += bytes.size();
+    one->booking.came(bytes.size());
     one->last = std::chrono::steady_clock::now();
     const uint64_t end = one->range.offset - order_.range.offset + one->arrived;
     fresh = bytes.last(std::min(bytes.size(), end - std::min(end, delivered_)));

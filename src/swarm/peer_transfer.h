@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 
+#include "swarm/bulk_allowance.h"
 #include "swarm/peer_source.h"
 #include "util/operation.h"
 #include "util/token_bucket.h"
@@ -48,6 +49,7 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
   util::Timers& timers;
   util::CallbackGate gate;  ///< of what is called later: it uses the references above
   util::Sync<util::TokenBucket> cross_zone;
+  const std::shared_ptr<BulkAllowance> download;
   std::array<util::Metrics::Counter*, 2> from_zone{};  ///< [same]
   /// Who published an index and had not the windows of this name, and since when.
   util::Sync<std::map<std::pair<Endpoint, util::Digest>, util::SteadyTime>> without_windows;
@@ -102,7 +104,8 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
     bool again = false;  ///< the peer told who it is: worth asking again, with a proof
     bool busy = false;   ///< the peer sends us away
     std::optional<util::Duration> wait;  ///< that its cap makes us wait
-    std::vector<Endpoint> others;        ///< who has it, says a peer that sends us away
+    BulkAllowance::Booking booking;
+    std::vector<Endpoint> others;  ///< who has it, says a peer that sends us away
   };
   using TryPtr = std::shared_ptr<Try>;
   using Exchanges = std::vector<std::unique_ptr<http::Exchange>>;
@@ -114,6 +117,10 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void ask_next();
   std::optional<size_t> next_step();
   void run_out_of_steps();
+  /// Until our own cap lets it ask for bulk.
+  [[nodiscard]] util::Duration capped();
+  /// A cap's: nobody is asked before its end.
+  void wait_out(util::Duration pause);
   void ask_after(util::Duration pause);
   void ask_again(const TryPtr& one);
   bool ask(size_t index);
@@ -152,6 +159,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   std::list<TryPtr> ending_;  ///< whose on_done() runs
   TryPtr winner_;             ///< who gave the last byte
   std::string supplier_;      ///< of what came last; empty: of two
+  bool capped_ = false;       ///< by our own cap, now
   bool paused_ = false;
   bool ended_ = false;
 };

@@ -116,8 +116,9 @@ struct ServeLimits {
   unsigned requests = 256;
   unsigned bulk_requests = 64;
   unsigned per_peer = 32;
-  uint64_t bytes = 256ull << 20;  ///< promised and not yet sent
-  uint64_t bulk_rate = 0;         ///< bytes per second of bulk; 0: no limit
+  uint64_t bytes = 256ull << 20;    ///< promised and not yet sent
+  uint64_t bulk_rate = 0;           ///< bytes per second of bulk; 0: no limit
+  uint64_t bulk_rate_per_peer = 0;  ///< likewise
 };
 struct ServeLoad {
   unsigned requests = 0;

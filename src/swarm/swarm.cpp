@@ -44,8 +44,9 @@ std::vector<std::string> texts(const std::vector<Endpoint>& endpoints) {
 }
 
 /// Of each lane.
-uint64_t upload_of(const SwarmCaps& caps, bool both_lanes) {
-  return both_lanes ? (caps.bulk_rates.upload + 1) / 2 : caps.bulk_rates.upload;
+BulkRates lane_rates(const SwarmCaps& caps, bool both_lanes) {
+  const auto& rates = caps.bulk_rates;
+  return both_lanes ? BulkRates{(rates.upload + 1) / 2, (rates.download + 1) / 2} : rates;
 }
 
 ServeLimits limits(const SwarmCaps& caps, bool both_lanes) {
@@ -54,16 +55,13 @@ ServeLimits limits(const SwarmCaps& caps, bool both_lanes) {
   made.requests = requests;
   made.bulk_requests = std::max(1u, requests * 3 / 4);
   made.per_peer = std::max(4u, requests / 4);
-  made.bulk_rate = upload_of(caps, both_lanes);
+  made.bulk_rate = lane_rates(caps, both_lanes).upload;
+  made.bulk_rate_per_peer = caps.upload_per_peer;
   return made;
 }
 
-BulkRates torrent_rates(const SwarmCaps& caps) {
-  return {upload_of(caps, true), caps.bulk_rates.download};
-}
-
 BulkOptions bulk_options(const SwarmOptions& options) {
-  BulkOptions made{options.listen, torrent_rates(options.caps), options.zone,
+  BulkOptions made{options.listen, lane_rates(options.caps, true), options.zone,
                    options.caps.cross_zone_rate > 0};
   for (auto& endpoint : made.listen) endpoint.port = options.bulk_port;
   return made;
@@ -144,7 +142,8 @@ struct Swarm::State {
             options.provisional,
             options.caps.cross_zone_rate,
             [this](const chunk::LayerRef& layer) { look_for(layer); },
-            &traffic};
+            &traffic,
+            lane_rates(options.caps, options.bulk_port != 0).download};
   }
 
   /// Under every secret that somebody may look with: during a rotation not all have the new one.
@@ -327,9 +326,10 @@ Swarm::~Swarm() = default;
 
 void Swarm::set_caps(const SwarmCaps& caps) {
   state_->source->set_cross_zone_rate(caps.cross_zone_rate);
+  state_->source->set_download_rate(lane_rates(caps, state_->bulk != nullptr).download);
   state_->server->set_limits(limits(caps, state_->bulk != nullptr));
   if (!state_->bulk) return;
-  state_->bulk->set_rates(torrent_rates(caps));
+  state_->bulk->set_rates(lane_rates(caps, true));
   state_->bulk->set_same_zone(caps.cross_zone_rate > 0);
 }
 

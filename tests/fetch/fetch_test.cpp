@@ -205,6 +205,43 @@ TEST_F(FetchTest, bulk_that_is_late_is_asked_for_again_while_the_rest_comes) {
   expect_bytes(all, {0, kSize});
 }
 
+TEST_F(FetchTest, a_reader_that_joins_bulk_which_its_source_lets_wait_is_served_as_a_reader) {
+  start();
+  source_.set_told_to_wait(true);
+  const auto operation = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
+  const auto begun = source_.requests();
+  ASSERT_GE(begun, 2u);
+  const auto held = source_.asked(1);
+  auto peers = read_for_peer({held.offset + 1000, 1000});
+  ASSERT_EQ(source_.requests(), begun + 1);
+  EXPECT_EQ(source_.asked(begun), held);
+  EXPECT_EQ(source_.context(1).cls, Class::pull);
+  EXPECT_EQ(source_.context(begun).cls, Class::fault);
+  auto fault = read({held.offset, 1000});
+  EXPECT_EQ(source_.requests(), begun + 1) << "it is asked for as a reader's already";
+  source_.answer(begun, UINT64_MAX);
+  expect_bytes(fault, {held.offset, 1000});
+  expect_bytes(peers, {held.offset + 1000, 1000});
+}
+
+TEST_F(FetchTest, a_reader_does_not_wait_with_bulk_that_is_held_after_it_joined) {
+  start();
+  source_.set_plan(chunk::Plan{UINT64_MAX, milliseconds(20), false});
+  const auto operation = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
+  const auto begun = source_.requests();
+  ASSERT_GE(begun, 2u);
+  const auto held = source_.asked(1);
+  source_.answer(1, 65'536);
+  auto fault = read({held.offset + 70'000, 1000});
+  EXPECT_EQ(source_.requests(), begun);
+  source_.set_told_to_wait(true);
+  await([&] { return source_.requests() == begun + 1; });
+  EXPECT_EQ(source_.asked(begun), (util::ByteRange{held.offset + 65'536, held.length - 65'536}));
+  EXPECT_EQ(source_.context(begun).cls, Class::fault);
+  source_.answer(begun, UINT64_MAX);
+  expect_bytes(fault, {held.offset + 70'000, 1000});
+}
+
 TEST_F(FetchTest, bulk_of_which_nothing_comes_in_time_fails) {
   start();
   std::promise<Outcome<util::Done>> done;

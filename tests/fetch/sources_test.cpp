@@ -458,9 +458,35 @@ TEST_F(SourcesTest, for_a_peer_a_flight_from_the_registry_is_joined_until_it_tur
   EXPECT_EQ(source_.requests(), 1u);
   peer_.set_plan(Plan{UINT64_MAX});
   source_.fail(0, {Fault::unavailable, "down"});
+  ASSERT_EQ(source_.requests(), 2u) << "theirs has more time than ours had";
+  source_.fail(1, {Fault::unavailable, "down"});
   expect_fault(theirs, Fault::unavailable);
   peer_.answer_all();
   expect_bytes(ours, {0, 100});
+}
+
+TEST_F(SourcesTest, for_a_peer_the_registry_goes_on_when_a_flight_turns_to_a_peer) {
+  start_with_peer();
+  auto ours = read({0, 4 * 65'536}, Class::pull);
+  ASSERT_EQ(peer_.requests(), 1u);
+  source_.set_plan(Plan{65'536});
+  peer_.set_plan(std::nullopt);
+  const auto planned = peer_.planned_for().size();
+  peer_.fail(0, {Fault::unavailable, "gone"});
+  ASSERT_EQ(source_.requests(), 1u);
+  // Once at its failure, and once it may be asked again.
+  await([&] { return peer_.planned_for().size() >= planned + 2; });
+  auto theirs = read_for_peer({65'000, 2 * 65'536});
+  ASSERT_EQ(source_.requests(), 1u) << "it joins";
+  peer_.set_plan(Plan{UINT64_MAX});
+  source_.answer(0, UINT64_MAX);
+  ASSERT_EQ(peer_.requests(), 2u);
+  EXPECT_EQ(peer_.asked(1), (util::ByteRange{65'536, 3 * 65'536}));
+  source_.answer_all();
+  expect_bytes(theirs, {65'000, 2 * 65'536});
+  EXPECT_FALSE(ours.is_ready());
+  peer_.answer_all();
+  expect_bytes(ours, {0, 4 * 65'536});
 }
 
 TEST_F(SourcesTest, what_comes_from_the_registry_is_told) {

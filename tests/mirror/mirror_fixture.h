@@ -84,9 +84,12 @@ class FakeUpstream final : public Upstream {
     const auto part = util::as_bytes(found->second).subspan(range.offset, range.length);
     return util::Bytes(part.begin(), part.end());
   }
-  void gave(const oci::Reference&, const Document& document, Word word) override {
+  void learnt(const oci::Reference& reference, const Document&, Word word) override {
     const std::lock_guard hold(mutex);
-    words.push_back(word);
+    learned.emplace_back(reference.target(), word);
+  }
+  void gave(const oci::Reference&, const Document& document, Word) override {
+    const std::lock_guard hold(mutex);
     given.push_back(document.digest);
   }
   std::shared_ptr<const void> opened(const chunk::LayerRef&) override { return nullptr; }
@@ -107,7 +110,7 @@ class FakeUpstream final : public Upstream {
   int fetched = 0;
   std::string relayed;
   std::vector<util::Digest> given, completed;
-  std::vector<Word> words;
+  std::vector<std::pair<std::string, Word>> learned;
   struct Proof {
     std::string repository;
     util::ByteRange range;

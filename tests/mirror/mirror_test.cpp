@@ -38,9 +38,18 @@ TEST_F(MirrorTest, asks_for_a_tag_again_and_for_a_digest_once) {
   const int before = upstream_.fetched;
   EXPECT_EQ(ask("manifests/" + digest_.to_string()).status, 200);
   EXPECT_EQ(upstream_.fetched, before);
-  EXPECT_EQ(upstream_.words.back(), Word::ledger) << "it is not the registry's word of now";
+  EXPECT_EQ(upstream_.learned.size(), 1u) << "the ledger's is not the registry's word of now";
   upstream_.manifests["v1"] = R"({"manifests":[]})";
   EXPECT_EQ(ask("manifests/v1").body, R"({"manifests":[]})");
+}
+
+// So containerd asks: the registry's word comes with HEAD, and what is given out is the ledger's.
+TEST_F(MirrorTest, learns_what_the_registry_says_from_HEAD) {
+  EXPECT_EQ(ask("manifests/v1", {}, "HEAD").status, 200);
+  EXPECT_TRUE(upstream_.given.empty());
+  EXPECT_EQ(ask("manifests/" + digest_.to_string()).body, manifest_);
+  EXPECT_EQ(upstream_.learned, (std::vector<std::pair<std::string, Word>>{{"v1", Word::registry}}));
+  EXPECT_EQ(upstream_.given, std::vector{digest_});
 }
 
 TEST_F(MirrorTest, knows_tags_digests_and_blobs_without_the_registry_also_after_a_restart) {
@@ -63,7 +72,7 @@ TEST_F(MirrorTest, takes_what_members_know_where_the_registry_is_silent) {
   upstream_.down = true;
   upstream_.members["v1"] = manifest_;
   EXPECT_EQ(ask("manifests/v1").body, manifest_);
-  EXPECT_EQ(upstream_.words, std::vector{Word::member});
+  EXPECT_EQ(upstream_.learned, (std::vector<std::pair<std::string, Word>>{{"v1", Word::member}}));
   EXPECT_TRUE(get_blob().body == blob_);
 }
 

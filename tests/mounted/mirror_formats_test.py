@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Every form that an image has, through the mirror, by containerd and skopeo: gzip, zstd, zstd:chunked, Docker's schema 2, an
-index of platforms, an artifact about an image. All blobs are compared by digest with what the registry's documents name."""
+"""Every form that an image has, through the mirror, by containerd, skopeo and podman: gzip, zstd, zstd:chunked, eStargz (by
+ctr-remote), Docker's schema 2, an index of platforms, an artifact about an image. All blobs are compared by digest with what the
+registry's documents name."""
 import json
 import os
 import random
 import subprocess
 import sys
+from functools import partial
 
 from mirrored import OCI, Mirrored, WritableRegistry, digest, get, push_blob, push_image, push_manifest
 from node import Node, need_fuse
+from storage_client import storage_client
 
 DOCKER = "application/vnd.docker"
 FORMS = {  # how buildah pushes, and what a layer is then
@@ -71,6 +74,17 @@ def by_containerd(mirrored, registry, name, reference):
     return stored
 
 
+def by_podman(mirrored, registry, name, target):
+    """It unpacks: what it has is known by the config's digest, which names the digests of what is unpacked."""
+    os.makedirs(target)
+    manifest = get(registry.port, f"/v2/{name}/manifests/v1", TYPES)[2]
+    before = mirrored.registry_bytes()
+    storage_client("podman", target, {"name": f"registry.example.com/{name}", "direct": f"{registry.host}/{name}",
+                                      "mirror": f"127.0.0.1:{mirrored.port}/registry.example.com/{name}"},
+                   [digest(manifest), json.loads(manifest)["config"]["digest"]])
+    assert mirrored.registry_bytes() == before, name
+
+
 def both(mirrored, registry, name, reference, target):
     expected = named(registry, name, reference.lstrip(":@"))
     assert by_containerd(mirrored, registry, name, reference) == expected, name
@@ -89,6 +103,27 @@ def forms(mirrored, registry, work):
         if name == "zstd-chunked":
             assert any("zstd-chunked" in key for key in manifest["layers"][0]["annotations"]), manifest
         assert len(both(mirrored, registry, name, ":v1", f"{work}/{name}-copied")) == 3
+        by_podman(mirrored, registry, name, f"{work}/{name}-podman")
+
+
+def estargz(mirrored, registry, work):
+    """Made of an image of above by ctr-remote, which then pulls it through the mirror, as it does for a lazy snapshotter."""
+    remote = partial(run, "ctr-remote", "-a", mirrored.containerd.socket, "images")
+    plain, lazy = f"{registry.host}/gzip:v1", f"{registry.host}/estargz:v1"
+    mirrored.containerd.ctr("images", "pull", "--plain-http", "--snapshotter", "overlayfs", plain)
+    remote("optimize", "--no-optimize", "--oci", plain, lazy)
+    mirrored.containerd.ctr("images", "push", "--plain-http", lazy)
+    mirrored.forget()
+    manifest = json.loads(get(registry.port, "/v2/estargz/manifests/v1", TYPES)[2])
+    assert "containerd.io/snapshot/stargz/toc.digest" in manifest["layers"][0]["annotations"], manifest
+    remote("rpull", "--snapshotter", "overlayfs", "--hosts-dir", mirrored.hosts, lazy)
+    expected = named(registry, "estargz", "v1")
+    assert mirrored.contents() == expected, mirrored.contents() ^ expected
+    for one in expected:
+        assert digest(mirrored.stored(one)) == one, one
+    assert mirrored.registry_bytes() >= manifest["layers"][0]["size"], "not through the mirror"
+    mirrored.forget()
+    assert len(both(mirrored, registry, "estargz", ":v1", f"{work}/estargz-copied")) == 3
 
 
 def platforms(mirrored, registry, work):
@@ -145,6 +180,7 @@ def main():
         platforms(mirrored, registry, work.work)
         artifact(mirrored, registry, work.work)
         forms(mirrored, registry, work.work)
+        estargz(mirrored, registry, work.work)
     finally:
         mirrored.close()
         registry.stop()

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""[bulk] upload bounds what a node gives to pulls of others, and SIGHUP changes it in the middle of one."""
+"""[bulk] upload, upload_per_peer and download bound what goes from node to node for pulls, and SIGHUP changes them in the middle
+of one."""
 import signal
 import sys
 import threading
@@ -23,39 +24,47 @@ def reloads(node):
     return node.log_text().count("reloaded: ")
 
 
-def set_upload(node, rate):
+def set_cap(node, key, rate):
     before = reloads(node)
-    node.extra = f'[bulk]\nupload = "{rate}B"'
+    node.extra = f'[bulk]\n{key} = "{rate}B"'
     node.configure()
     node.process.send_signal(signal.SIGHUP)
     wait_for(f"{node.name} to reload", lambda: reloads(node) == before + 1, 60)
 
 
-def main():
-    need_bed()
-    bed = Bed(2, registry_mbit=REGISTRY)
-    bed.start()
-    giver, taker = bed.nodes
-    giver.pull(IMAGE)
-    wait_for("n1 to vouch for every layer", lambda: all(layer["verified"] for layer in giver.layers(IMAGE)), 60)
-    total = bed.image_bytes(IMAGE)
-    set_upload(giver, CAP)
+def capped_pull(giver, taker, key, capped, total):
+    """The taker pulls from the giver, slowly, until the cap is lifted. From the registry comes nothing to speak of."""
+    set_cap(capped, key, CAP)
     begun, before = time.time(), served(giver)
     thread = threading.Thread(target=taker.pull, args=[IMAGE])
     thread.start()
     wait_for("n1 to give something", lambda: served(giver) > before, 60)
     time.sleep(4)
     given, seconds = served(giver) - before, time.time() - begun
-    print(f"capped: {given:.0f} of {total} bytes in {seconds:.1f} s", flush=True)
-    assert given <= SLACK * CAP * (1 + seconds) + LARGEST, (given, seconds)
+    print(f"{key}: {given:.0f} of {total} bytes in {seconds:.1f} s", flush=True)
+    assert given <= SLACK * CAP * (1 + seconds) + LARGEST, (key, given, seconds)
     assert thread.is_alive(), "the pull is slower for it"
-    set_upload(giver, 0)
+    set_cap(capped, key, 0)
     thread.join()
     print(f"then: {served(giver) - before:.0f} in {time.time() - begun:.1f} s, {taker.bytes_from('registry'):.0f} from the registry", flush=True)
     assert served(giver) - before > total / 4, (served(giver), total)
     assert taker.bytes_from("registry") < total / 2, "it waits for the cap rather than ask the registry"
     taker.mount(IMAGE)
-    bed.check_blobs(taker, IMAGE)
+    giver.bed.check_blobs(taker, IMAGE)
+
+
+def main():
+    need_bed()
+    bed = Bed(4, registry_mbit=REGISTRY)
+    giver = bed[1]
+    bed.start([giver])
+    giver.pull(IMAGE)
+    wait_for("n1 to vouch for every layer", lambda: all(layer["verified"] for layer in giver.layers(IMAGE)), 60)
+    total = bed.image_bytes(IMAGE)
+    for taker, key in zip(bed.nodes[1:], ("upload", "upload_per_peer", "download")):
+        bed.start([taker])
+        capped_pull(giver, taker, key, taker if key == "download" else giver, total)
+        taker.terminate()
 
 
 if __name__ == "__main__":

@@ -349,8 +349,12 @@ TEST_F(ConversationTest, of_waiting_bulk_pull_goes_before_backfill) {
   std::promise<void> queued;
   timers_.post(milliseconds(1), [&] { queued.set_value(); });
   queued.get_future().wait();
+  EXPECT_FALSE(transfers[0]->told_to_wait());
+  EXPECT_TRUE(transfers[1]->told_to_wait());
+  EXPECT_TRUE(transfers[2]->told_to_wait());
   release.set_value();
   for (auto& each : done) EXPECT_TRUE(each.get_future().get());
+  EXPECT_FALSE(transfers[1]->told_to_wait());
   ASSERT_EQ(registry.asked().size(), 3u);
   EXPECT_EQ(registry.asked()[1].target, "/v2/pull/blobs/x");
 }

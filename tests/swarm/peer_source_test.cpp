@@ -1,94 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
-#include "swarm/peer_source.h"
-
 #include <algorithm>
-#include <atomic>
 #include <future>
 #include <latch>
 #include <mutex>
 #include <thread>
-#include <vector>
 
-#include "swarm/demand_fixture.h"
-#include "swarm/policy.h"
+#include "swarm/peer_source_fixture.h"
 #include "swarm/proof.h"
 
 namespace swarmfs::swarm {
 namespace {
-
-using chunk::Class;
-using util::ByteRange;
-using util::Fault;
-
-class PeerSourceTest : public DemandTest {
- protected:
-  /// A transfer, and what came of it.
-  class Fetch {
-   public:
-    Fetch(chunk::Source& source, const chunk::LayerRef& layer, ByteRange range, Class cls,
-          std::function<void(Fetch&)> on_data = {}, std::function<bool()> congested = {}) {
-      chunk::FetchContext context;
-      context.congested = std::move(congested);
-      context.cls = cls;
-      auto made = source.fetch(
-          layer, range, context,
-          [this, on_data](util::ByteView bytes) {
-            seen_.lock()->bytes += util::as_text(bytes);
-            if (on_data) on_data(*this);
-          },
-          [this](util::Outcome<util::Done> outcome) {
-            seen_.lock()->outcomes.push_back(std::move(outcome));
-            changed_.notify_all();
-          });
-      *transfer_.lock() = std::move(made);
-    }
-    /// How it ended; the failure's fault where it did not end well.
-    std::optional<Fault> fault() {
-      auto seen = seen_.lock();
-      const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-      if (!seen.wait_until(changed_, until, [&] { return !seen->outcomes.empty(); })) {
-        ADD_FAILURE() << "it never ends";
-        return {};
-      }
-      const auto& outcome = seen->outcomes.front();
-      return outcome ? std::nullopt : std::optional(outcome.failure().fault);
-    }
-    void cancel() {
-      auto gone = std::move(*transfer_.lock());
-      gone.reset();
-    }
-    std::string bytes() { return seen_.lock()->bytes; }
-    size_t ends() { return seen_.lock()->outcomes.size(); }
-    std::string supplier() { return (*transfer_.lock())->supplier(); }
-
-   private:
-    struct Seen {
-      std::string bytes;
-      std::vector<util::Outcome<util::Done>> outcomes;
-    };
-    util::Sync<Seen> seen_;
-    std::condition_variable changed_;
-    util::Sync<std::unique_ptr<chunk::Transfer>> transfer_;
-  };
-
-  std::unique_ptr<Fetch> fetch(ByteRange range, Class cls = Class::pull,
-                               std::function<void(Fetch&)> on_data = {}) {
-    return std::make_unique<Fetch>(source_, layer_, range, cls, std::move(on_data));
-  }
-  static std::string name_of(const Peer& peer, const std::string& node) {
-    return at(peer).to_string() + " (node " + node + ")";
-  }
-  PeerSource source_{
-      {"here", [] { return std::string("me"); }, true, 0, [](const chunk::LayerRef&) {}},
-      client_,
-      table_,
-      views_,
-      timers_,
-      metrics_};
-  static constexpr ByteRange kRange{256 * 1024, 128 * 1024};
-};
 
 TEST_F(PeerSourceTest, gives_what_a_holder_has) {
   Peer& holder = peer("a", right);
@@ -466,118 +389,6 @@ TEST_F(PeerSourceTest, may_die_with_transfers_under_way) {
   source.reset();
   got.cancel();
   EXPECT_TRUE(slow.wait_for_departures(1));
-}
-
-TEST_F(PeerSourceTest, goes_where_a_busy_peer_sends_it) {
-  Peer& knows_it = peer("c", right);
-  know(knows_it, "c", false);
-  const auto script = [&](auto&) {
-    return Peer::answer(503, "not by this node, now\n",
-                        "Swarmfs-Others: " + at(knows_it).to_string() + ",,nonsense,1.2.3.4\r\n");
-  };
-  Peer& busy = peer("a", script);
-  know(busy, "a");
-  const auto got = fetch(kRange, Class::fault);
-  EXPECT_FALSE(got->fault());
-  EXPECT_TRUE(got->bytes() == part(kRange));
-  EXPECT_EQ(got->supplier(), name_of(knows_it, "c"));
-  EXPECT_NE(knows_it.asked().front().target.find("&fetch=0&"), std::string::npos);
-}
-
-TEST_F(PeerSourceTest, waits_for_the_cap_of_who_has_it_however_often_that_is_said) {
-  std::atomic<int> asked_so_far{0};
-  const auto script = [&](auto& asked) {
-    if (asked_so_far++ < 25) return Peer::answer(503, "later\n", "Swarmfs-Wait: 50\r\n");
-    return right(asked);
-  };
-  know(peer("a", script), "a");
-  Peer& owner = peer("b", right);
-  know(owner, "b", false);
-  Fetch got(source_, layer_, kRange, Class::pull, {}, [] { return true; });  // nobody overtakes
-  EXPECT_FALSE(got.fault());
-  EXPECT_TRUE(got.bytes() == part(kRange));
-  EXPECT_EQ(asked_so_far, 26);
-  EXPECT_TRUE(owner.asked().empty()) << "it would cost the registry another copy";
-}
-
-TEST_F(PeerSourceTest, asks_another_holder_before_it_waits_for_a_cap) {
-  std::atomic<int> refused{0};
-  std::atomic<bool> one_refused{false};
-  const auto script = [&](auto& asked) {
-    if (one_refused.exchange(true)) return right(asked);
-    ++refused;
-    return Peer::answer(503, "later\n", "Swarmfs-Wait: 5000\r\n");
-  };
-  for (const char* name : {"a", "b"}) know(peer(name, script), name);
-  const auto got = fetch(kRange);
-  EXPECT_FALSE(got->fault());
-  EXPECT_TRUE(got->bytes() == part(kRange));
-  EXPECT_EQ(refused, 1);
-  EXPECT_EQ(peers_.front().asked().size(), 1u);
-  EXPECT_EQ(peers_.back().asked().size(), 1u);
-}
-
-TEST_F(PeerSourceTest, says_that_it_was_told_to_wait_and_waits_no_longer_than_its_deadline) {
-  Peer& capped =
-      peer("a", [](auto&) { return Peer::answer(503, "later\n", "Swarmfs-Wait: 5000\r\n"); });
-  know(capped, "a");
-  chunk::FetchContext context;
-  context.cls = Class::pull;
-  context.deadline = std::chrono::steady_clock::now() + std::chrono::hours(1);
-  std::promise<util::Outcome<util::Done>> ended;
-  const auto transfer = source_.fetch(
-      layer_, kRange, context, [](util::ByteView) {},
-      [&](util::Outcome<util::Done> outcome) { ended.set_value(std::move(outcome)); });
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!transfer->told_to_wait() && std::chrono::steady_clock::now() < until)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  EXPECT_TRUE(transfer->told_to_wait());
-
-  context.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
-  std::promise<util::Outcome<util::Done>> late;
-  const auto other = source_.fetch(
-      layer_, kRange, context, [](util::ByteView) {},
-      [&](util::Outcome<util::Done> outcome) { late.set_value(std::move(outcome)); });
-  const auto outcome = late.get_future().get();
-  ASSERT_FALSE(outcome);
-  EXPECT_EQ(outcome.failure().fault, Fault::timed_out) << "bulk that goes on may try again";
-}
-
-TEST_F(PeerSourceTest, goes_on_without_who_dies_after_it_made_us_wait) {
-  std::atomic<int> asked_so_far{0};
-  know(peer("a",
-            [&](auto&) {
-              if (asked_so_far++ == 0) return Peer::answer(503, "later\n", "Swarmfs-Wait: 50\r\n");
-              return says("", Then::hang_up);
-            }),
-       "a");
-  EXPECT_EQ(fetch(kRange)->fault(), Fault::unavailable);
-  EXPECT_GE(asked_so_far, 2);
-}
-
-TEST_F(PeerSourceTest, believes_no_hearsay_of_strangers) {
-  Peer& stranger = peer("stranger", right);
-  Peer& busy = peer("a", [&](auto&) {
-    return Peer::answer(503, "", "Swarmfs-Others: " + at(stranger).to_string() + "\r\n");
-  });
-  know(busy, "a");
-  EXPECT_EQ(fetch(kRange, Class::fault)->fault(), Fault::unavailable);
-  EXPECT_TRUE(stranger.asked().empty());
-}
-
-TEST_F(PeerSourceTest, ends_with_peers_that_send_it_to_and_fro) {
-  Peer *a = nullptr, *b = nullptr;
-  const auto to = [](Peer*& other) {
-    return [&other](auto&) {
-      return Peer::answer(503, "", "Swarmfs-Others: " + at(*other).to_string() + "\r\n");
-    };
-  };
-  a = &peer("a", to(b));
-  b = &peer("b", to(a));
-  know(*a, "a");
-  know(*b, "b");
-  EXPECT_EQ(fetch(kRange, Class::fault)->fault(), Fault::unavailable);
-  EXPECT_LE(a->asked().size() + b->asked().size(), 2u * (kMostReferrals + 1));
 }
 
 TEST_F(PeerSourceTest, shows_that_it_may_pull_once_it_knows_whom_it_asks) {

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/serving.h"
+
+#include <algorithm>
+
+namespace swarmfs::swarm {
+
+namespace {
+
+constexpr size_t kMostIdlePeers = 4096;
+
+util::TokenBucket bucket(uint64_t rate, util::SteadyTime now) {
+  return {static_cast<double>(rate), now};
+}
+
+bool is_bulk(const Serving::Request& request) {
+  return request.cls != chunk::Class::fault;
+}
+
+}  // namespace
+
+Serving::Serving(const ServeLimits& limits)
+    : load_(Load{limits, bucket(limits.bulk_rate, std::chrono::steady_clock::now()), {}, {}, {}}) {}
+
+Serving::OfPeer& Serving::Load::of(const std::string& peer, util::SteadyTime now) {
+  // A cap is remembered of who is idle, too.
+  if (peers.size() > kMostIdlePeers)
+    std::erase_if(peers, [](const auto& one) { return one.second.requests == 0; });
+  return peers.try_emplace(peer, OfPeer{0, bucket(limits.bulk_rate_per_peer, now)}).first->second;
+}
+
+void Serving::set_limits(const ServeLimits& limits) {
+  const auto now = std::chrono::steady_clock::now();
+  auto load = load_.lock();
+  load->limits = limits;
+  load->bulk.set_rate(static_cast<double>(limits.bulk_rate), now);
+  for (auto& [peer, one] : load->peers)
+    one.bulk.set_rate(static_cast<double>(limits.bulk_rate_per_peer), now);
+}
+
+Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
+  auto load = load_.lock();
+  auto& total = load->total;
+  auto& peer = load->of(request.peer, now);
+  total.of_this_peer = peer.requests;
+  if (load->stopping || !admits(load->limits, total, request.cls, request.bytes)) return {};
+  if (is_bulk(request))
+    if (const auto wait = std::max(load->bulk.wait(now), peer.bulk.wait(now));
+        wait > util::Duration())
+      return {{}, wait};
+  ++total.requests;
+  total.bulk_requests += is_bulk(request);
+  total.bytes += request.bytes;
+  ++peer.requests;
+  load->reads.emplace(load->next, util::Operation());
+  return {load->next++, {}};
+}
+
+void Serving::spend(const Request& request, util::SteadyTime now) {
+  if (!is_bulk(request)) return;
+  auto load = load_.lock();
+  load->bulk.take(static_cast<double>(request.bytes), now);
+  load->of(request.peer, now).bulk.take(static_cast<double>(request.bytes), now);
+}
+
+void Serving::give_back(const Request& request, util::SteadyTime now) {
+  if (!is_bulk(request)) return;
+  auto load = load_.lock();
+  load->bulk.give_back(static_cast<double>(request.bytes), now);
+  load->of(request.peer, now).bulk.give_back(static_cast<double>(request.bytes), now);
+}
+
+void Serving::keep(uint64_t number, util::Operation operation) {
+  auto load = load_.lock();
+  const auto found = load->reads.find(number);
+  if (found != load->reads.end()) std::swap(found->second, operation);
+  load.unlock();  // what was not kept dies without it
+}
+
+void Serving::leave(const Request& request, uint64_t number) {
+  util::Operation ended;
+  auto load = load_.lock();
+  auto& total = load->total;
+  --total.requests;
+  total.bulk_requests -= is_bulk(request);
+  total.bytes -= request.bytes;
+  --load->of(request.peer, std::chrono::steady_clock::now()).requests;
+  if (const auto found = load->reads.find(number); found != load->reads.end()) {
+    ended = std::move(found->second);
+    load->reads.erase(found);
+  }
+  load.unlock();
+}
+
+void Serving::stop() {
+  std::map<uint64_t, util::Operation> reads;
+  auto load = load_.lock();
+  load->stopping = true;
+  reads.swap(load->reads);
+  load.unlock();
+}
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "swarm/policy.h"
+#include "util/operation.h"
+#include "util/sync.h"
+#include "util/token_bucket.h"
+
+namespace swarmfs::swarm {
+
+/// What is being given to other nodes now, and whether one more request of theirs is within the
+/// limits. Any thread.
+class Serving {
+ public:
+  struct Request {
+    std::string peer;  ///< node id
+    chunk::Class cls = chunk::Class::fault;
+    uint64_t bytes = 0;
+  };
+
+  explicit Serving(const ServeLimits& limits);
+  /// For requests to come.
+  void set_limits(const ServeLimits& limits);
+
+  /// When there is no room for the request, no number; where it is a cap of bulk that says so, how
+  /// long until it opens.
+  struct Entry {
+    std::optional<uint64_t> number;
+    util::Duration wait{};
+  };
+  [[nodiscard]] Entry enter(const Request& request, util::SteadyTime now);
+  /// Before it is read, so that not many at once pass a cap; give_back() where it could not be.
+  void spend(const Request& request, util::SteadyTime now);
+  void give_back(const Request& request, util::SteadyTime now);
+  /// What reads it, until leave(), which may have been already.
+  void keep(uint64_t number, util::Operation operation);
+  void leave(const Request& request, uint64_t number);
+  /// Ends all reads, and lets nobody in any more.
+  void stop();
+
+ private:
+  struct OfPeer {
+    unsigned requests = 0;
+    util::TokenBucket bulk;
+  };
+  struct Load {
+    ServeLimits limits;
+    util::TokenBucket bulk;
+    ServeLoad total;
+    std::map<std::string, OfPeer> peers;
+    std::map<uint64_t, util::Operation> reads;  ///< of all that entered
+    uint64_t next = 0;
+    bool stopping = false;
+
+    OfPeer& of(const std::string& peer, util::SteadyTime now);
+  };
+
+  util::Sync<Load> load_;
+};
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""containerd pulls through the mirrors of a cluster. All nodes at once: the registry gives about one copy. With the registry
+down nodes that never spoke to it pull by tag and by digest. A mount and a pull of an image at once: each byte is fetched once."""
+import json
+import os
+import sys
+
+from bed import Bed, need_bed, together
+from mirror_client import FETCH, MIRROR, Client
+from trees import content_hash
+
+IMAGE = "small:v1"
+BAR = 1.25
+
+
+def stored(client):
+    """The sizes of all that containerd has, by digest, the image's manifest first. It is a whole image, each byte of it right."""
+    paths, manifest = client.stored(), None
+    for digest, path in paths.items():
+        assert content_hash(path) == digest.split(":")[1], digest
+        if os.path.getsize(path) < 100_000 and open(path, "rb").read(1) == b"{":
+            document = json.load(open(path))
+            if "layers" in document:
+                manifest, named = digest, [document["config"]["digest"], *(layer["digest"] for layer in document["layers"])]
+    assert paths.keys() == {manifest, *named}, paths.keys()
+    return {digest: os.path.getsize(paths[digest]) for digest in [manifest, *named]}
+
+
+def fetch(node, reference=IMAGE):
+    client = Client(node.bed, node)
+    try:
+        client.seconds(FETCH, node.bed.reference(reference), True)
+        return stored(client)
+    finally:
+        client.close()
+
+
+def all_at_once(bed, nodes):
+    bed.start(nodes)
+    images = together(fetch, nodes)
+    assert all(image == images[0] for image in images), images
+    copies = sum(node.bytes_from("registry") for node in nodes) / sum(images[0].values())
+    print(f"{len(nodes)} at once: {copies:.2f} copies", flush=True)
+    assert 0.99 < copies < BAR, copies
+    return images[0]
+
+
+def registry_down(bed, image, nodes):
+    bed.registry_down()
+    for node, reference in zip(nodes, (IMAGE, f"small@{next(iter(image))}")):
+        bed.start([node])
+        assert fetch(node, reference) == image, node.name
+        assert node.bytes_from("registry") == 0, node.name
+        print(f"registry down: {reference}", flush=True)
+
+
+def mounted_and_pulled():
+    bed = Bed(1, config=MIRROR)
+    node = bed[1]
+    bed.start()
+
+    def mount(_):
+        node.mount(IMAGE)
+        node.wait_complete(IMAGE)
+
+    image = together(lambda job: job(node), [mount, fetch])[1]
+    bed.check_blobs(node, IMAGE)
+    layers = bed.image_bytes(IMAGE)
+    asked = node.bytes_from("registry")
+    print(f"mounted and pulled: {asked / layers:.4f} copies", flush=True)
+    assert layers <= asked <= sum(image.values()), (asked, image)
+    bed.close()
+
+
+def main():
+    need_bed()
+    mounted_and_pulled()
+    bed = Bed(6, config=MIRROR)
+    image = all_at_once(bed, bed.nodes[:4])
+    registry_down(bed, image, bed.nodes[4:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

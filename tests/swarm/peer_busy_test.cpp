@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+// Peers, and caps of our own, that make a request wait.
+
+#include <future>
+#include <thread>
+
+#include "swarm/bulk_allowance.h"
+#include "swarm/peer_source_fixture.h"
+#include "swarm/policy.h"
+
+namespace swarmfs::swarm {
+namespace {
+
+TEST_F(PeerSourceTest, goes_where_a_busy_peer_sends_it) {
+  Peer& knows_it = peer("c", right);
+  know(knows_it, "c", false);
+  const auto script = [&](auto&) {
+    return Peer::answer(503, "not by this node, now\n",
+                        "Swarmfs-Others: " + at(knows_it).to_string() + ",,nonsense,1.2.3.4\r\n");
+  };
+  Peer& busy = peer("a", script);
+  know(busy, "a");
+  const auto got = fetch(kRange, Class::fault);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange));
+  EXPECT_EQ(got->supplier(), name_of(knows_it, "c"));
+  EXPECT_NE(knows_it.asked().front().target.find("&fetch=0&"), std::string::npos);
+}
+
+TEST_F(PeerSourceTest, waits_for_the_cap_of_who_has_it_however_often_that_is_said) {
+  std::atomic<int> asked_so_far{0};
+  const auto script = [&](auto& asked) {
+    if (asked_so_far++ < 25) return Peer::answer(503, "later\n", "Swarmfs-Wait: 50\r\n");
+    return right(asked);
+  };
+  know(peer("a", script), "a");
+  Peer& owner = peer("b", right);
+  know(owner, "b", false);
+  Fetch got(source_, layer_, kRange, Class::pull, {}, [] { return true; });  // nobody overtakes
+  EXPECT_FALSE(got.fault());
+  EXPECT_TRUE(got.bytes() == part(kRange));
+  EXPECT_EQ(asked_so_far, 26);
+  EXPECT_TRUE(owner.asked().empty()) << "it would cost the registry another copy";
+}
+
+TEST_F(PeerSourceTest, asks_another_holder_before_it_waits_for_a_cap) {
+  std::atomic<int> refused{0};
+  std::atomic<bool> one_refused{false};
+  const auto script = [&](auto& asked) {
+    if (one_refused.exchange(true)) return right(asked);
+    ++refused;
+    return Peer::answer(503, "later\n", "Swarmfs-Wait: 5000\r\n");
+  };
+  for (const char* name : {"a", "b"}) know(peer(name, script), name);
+  const auto got = fetch(kRange);
+  EXPECT_FALSE(got->fault());
+  EXPECT_TRUE(got->bytes() == part(kRange));
+  EXPECT_EQ(refused, 1);
+  EXPECT_EQ(peers_.front().asked().size(), 1u);
+  EXPECT_EQ(peers_.back().asked().size(), 1u);
+}
+
+TEST_F(PeerSourceTest, says_that_it_was_told_to_wait_and_waits_no_longer_than_its_deadline) {
+  Peer& capped =
+      peer("a", [](auto&) { return Peer::answer(503, "later\n", "Swarmfs-Wait: 5000\r\n"); });
+  know(capped, "a");
+  chunk::FetchContext context;
+  context.cls = Class::pull;
+  context.deadline = std::chrono::steady_clock::now() + std::chrono::hours(1);
+  std::promise<util::Outcome<util::Done>> ended;
+  const auto transfer = source_.fetch(
+      layer_, kRange, context, [](util::ByteView) {},
+      [&](util::Outcome<util::Done> outcome) { ended.set_value(std::move(outcome)); });
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!transfer->told_to_wait() && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(transfer->told_to_wait());
+
+  context.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  std::promise<util::Outcome<util::Done>> late;
+  const auto other = source_.fetch(
+      layer_, kRange, context, [](util::ByteView) {},
+      [&](util::Outcome<util::Done> outcome) { late.set_value(std::move(outcome)); });
+  const auto outcome = late.get_future().get();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.failure().fault, Fault::timed_out) << "bulk that goes on may try again";
+}
+
+TEST_F(PeerSourceTest, goes_on_without_who_dies_after_it_made_us_wait) {
+  std::atomic<int> asked_so_far{0};
+  know(peer("a",
+            [&](auto&) {
+              if (asked_so_far++ == 0) return Peer::answer(503, "later\n", "Swarmfs-Wait: 50\r\n");
+              return says("", Then::hang_up);
+            }),
+       "a");
+  EXPECT_EQ(fetch(kRange)->fault(), Fault::unavailable);
+  EXPECT_GE(asked_so_far, 2);
+}
+
+TEST_F(PeerSourceTest, believes_no_hearsay_of_strangers) {
+  Peer& stranger = peer("stranger", right);
+  Peer& busy = peer("a", [&](auto&) {
+    return Peer::answer(503, "", "Swarmfs-Others: " + at(stranger).to_string() + "\r\n");
+  });
+  know(busy, "a");
+  EXPECT_EQ(fetch(kRange, Class::fault)->fault(), Fault::unavailable);
+  EXPECT_TRUE(stranger.asked().empty());
+}
+
+TEST_F(PeerSourceTest, ends_with_peers_that_send_it_to_and_fro) {
+  Peer *a = nullptr, *b = nullptr;
+  const auto to = [](Peer*& other) {
+    return [&other](auto&) {
+      return Peer::answer(503, "", "Swarmfs-Others: " + at(*other).to_string() + "\r\n");
+    };
+  };
+  a = &peer("a", to(b));
+  b = &peer("b", to(a));
+  know(*a, "a");
+  know(*b, "b");
+  EXPECT_EQ(fetch(kRange, Class::fault)->fault(), Fault::unavailable);
+  EXPECT_LE(a->asked().size() + b->asked().size(), 2u * (kMostReferrals + 1));
+}
+
+TEST_F(PeerSourceTest, takes_bulk_no_faster_than_its_own_cap_and_faults_at_once) {
+  Peer& holder = peer("a", right);
+  know(holder, "a");
+  source_.set_download_rate(
+      1);  // a byte: what the first request overdraws is paid back in half a day
+  EXPECT_FALSE(fetch(kRange)->fault());
+  chunk::FetchContext context;
+  context.cls = Class::backfill;
+  std::promise<util::Outcome<util::Done>> ended;
+  const auto transfer = source_.fetch(
+      layer_, kRange, context, [](util::ByteView) {},
+      [&](util::Outcome<util::Done> outcome) { ended.set_value(std::move(outcome)); });
+  EXPECT_TRUE(transfer->told_to_wait());
+  EXPECT_FALSE(fetch(kRange, Class::fault)->fault());
+  EXPECT_EQ(holder.asked().size(), 2u) << "bulk waits";
+  context.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  std::promise<util::Outcome<util::Done>> late;
+  const auto other = source_.fetch(
+      layer_, kRange, context, [](util::ByteView) {},
+      [&](util::Outcome<util::Done> outcome) { late.set_value(std::move(outcome)); });
+  const auto outcome = late.get_future().get();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.failure().fault, Fault::timed_out) << "bulk that goes on may try again";
+}
+
+TEST_F(PeerSourceTest, waits_for_its_own_cap) {
+  know(peer("a", right), "a");
+  source_.set_download_rate(kRange.length);
+  for (int i = 0; i < 3; ++i) {
+    const auto got = fetch(kRange);
+    EXPECT_FALSE(got->fault());
+    EXPECT_TRUE(got->bytes() == part(kRange));
+  }
+}
+
+TEST(BulkAllowance, has_back_what_did_not_come) {
+  const auto allowance = std::make_shared<BulkAllowance>(1000);
+  const auto now = std::chrono::steady_clock::now();
+  {
+    auto booking = allowance->book(50'000, now);
+    booking.came(20'000);
+    EXPECT_GT(allowance->wait(now), std::chrono::seconds(40));
+  }
+  EXPECT_LT(allowance->wait(now), std::chrono::seconds(20));
+  EXPECT_GT(allowance->wait(now), std::chrono::seconds(10));
+}
+
+}  // namespace
+}  // namespace swarmfs::swarm
