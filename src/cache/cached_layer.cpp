@@ -122,7 +122,13 @@ void CachedLayer::read(ByteRange range, OnRead on_read) {
   if (range.length < kDirectFrom) return read_from_disk(range, std::move(on_read));
   const auto answer = lookahead_.on_read(range, size_);
   if (answer.hit)
-    answer.hit->wait(std::move(on_read));
+    answer.hit->wait([self = shared_from_this(), range,
+                      on_read = std::move(on_read)](util::Outcome<util::SharedBytes> outcome) {
+      // It was absent then, or there was no buffer to spare for it.
+      if (!outcome && outcome.failure().fault == Fault::not_found)
+        return self->read_from_disk(range, on_read);
+      on_read(std::move(outcome));
+    });
   else
     read_from_disk(range, std::move(on_read));
   for (const auto& entry : answer.wanted) read_ahead(entry);

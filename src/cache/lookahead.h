@@ -41,7 +41,8 @@ class Lookahead {
   using EntryPtr = std::shared_ptr<Entry>;
 
   /// Notes that `range` of a layer of `size` bytes is asked for. `hit`: it was read ahead, and is
-  /// the caller's now. `wanted`: ranges to read next, each to be answered by arrive().
+  /// the caller's now; its Fault::not_found says nothing of what is on the disk by now. `wanted`:
+  /// ranges to read next, each to be answered by arrive().
   struct Answer {
     EntryPtr hit;
     std::vector<EntryPtr> wanted;

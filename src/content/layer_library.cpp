@@ -89,6 +89,11 @@ std::shared_ptr<Content> LayerLibrary::open_known(const chunk::LayerRef& ref) {
   if (auto content = known(ref.digest)) {
     // Also what is known may have to be fetched, from wherever it can be.
     static_cast<void>(fetcher_.open(ref));
+    if (content->windows) {
+      const auto& windows = content->windows->stored()->ref();
+      static_cast<void>(
+          fetcher_.open(chunk::LayerRef::windows_of(ref, windows.digest, windows.size)));
+    }
     return content;
   }
   const auto stored = store_.load_document(index_name(ref.digest));

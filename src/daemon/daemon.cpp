@@ -76,6 +76,7 @@ std::vector<chunk::Source*> sources(ClusterNode* node, chunk::Source& registry) 
 
 /// A thread each, with a small window of the budget that all share.
 constexpr unsigned kMirrorConnections = 768;
+constexpr std::chrono::seconds kMirrorTended{2};
 
 /// What a pull or an indexing pass leaves in malloc's arenas would stay ours for good.
 constexpr std::chrono::seconds kTrimPeriod{20};
@@ -203,6 +204,7 @@ void Daemon::start_mirror(const std::string& address, util::UniqueFd listener) {
   mirror_server_ = std::make_unique<http::Server>(
       server, [this](const http::ServerRequest& request) { return mirror_->answer(request); },
       std::move(listener));
+  mirror_tending_ = timers_.every(kMirrorTended, [this] { mirror_->tend(); });
 }
 
 void Daemon::connect_peers() {

@@ -84,6 +84,7 @@ class Daemon {
   std::unique_ptr<MirrorUpstream>
       mirror_upstream_;  // needs registry, manifests, library, fetcher; null: no mirror
   std::unique_ptr<mirror::Mirror> mirror_;       // needs mirror_upstream, fetcher, cache
+  util::Operation mirror_tending_;               // needs mirror
   std::unique_ptr<http::Server> mirror_server_;  // needs mirror
   util::Operation trimming_;                     // needs timers, workers
 };

@@ -122,6 +122,48 @@ Outcome<http::Response> MirrorUpstream::relay(const mirror::Route& route, const 
                                deadline);
 }
 
+Outcome<util::Bytes> MirrorUpstream::bytes_of(const oci::Reference& blob, util::ByteRange range,
+                                              const std::string& authorization,
+                                              util::SteadyTime deadline) {
+  if (authorization.empty()) return bytes_for_nobody(blob, range, deadline);
+  const auto answer =
+      parts_.registry.relay(origin_of(blob), "GET", "blobs/" + blob.target(),
+                            {{"Authorization", authorization},
+                             {"Range", fmt::format("bytes={}-{}", range.offset, range.end() - 1)}},
+                            deadline);
+  if (!answer) return answer.failure();
+  if (answer->status / 100 == 5 || answer->status == 429)
+    return Failure{Fault::unavailable, fmt::format("it answers {}", answer->status)};
+  const auto body = util::as_bytes(answer->body);
+  if (answer->status != 206 || body.size() != range.length)
+    return Failure{Fault::invalid, fmt::format("it answers {}", answer->status)};
+  return util::Bytes(body.begin(), body.end());
+}
+
+Outcome<util::Bytes> MirrorUpstream::bytes_for_nobody(const oci::Reference& blob,
+                                                      util::ByteRange range,
+                                                      util::SteadyTime deadline) {
+  const std::vector<chunk::Origin> origins{origin_of(blob)};
+  util::Bytes bytes;
+  std::promise<Outcome<http::Response>> answer;
+  registry::GetOrder order;
+  order.origins = origins;
+  order.path = "blobs/" + blob.target();
+  order.range = range;
+  order.cls = chunk::Class::fault;  // a client waits
+  order.deadline = deadline;
+  // What is given to us without a credential is given to anybody.
+  order.anonymous = parts_.registry.has_credentials(blob);
+  order.on_data = [&](util::ByteView more) { bytes.insert(bytes.end(), more.begin(), more.end()); };
+  order.on_done = [&](Outcome<http::Response> outcome) { answer.set_value(std::move(outcome)); };
+  const auto transfer = parts_.registry.get(std::move(order));
+  const auto outcome = answer.get_future().get();
+  if (outcome) return bytes;
+  if (!parts_.registry.serves_ranges(origins))
+    return Failure{Fault::invalid, "it answers no ranges"};
+  return outcome.failure();
+}
+
 void MirrorUpstream::note_index(const oci::Reference& reference, const mirror::Document& document,
                                 const oci::Index& index) {
   if (reference.tag.empty()) return;

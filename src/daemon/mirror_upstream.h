@@ -44,6 +44,9 @@ class MirrorUpstream final : public mirror::Upstream {
   util::Outcome<http::Response> relay(const mirror::Route& route, const std::string& method,
                                       const std::string& query, const http::Headers& headers,
                                       util::SteadyTime deadline) override;
+  util::Outcome<util::Bytes> bytes_of(const oci::Reference& blob, util::ByteRange range,
+                                      const std::string& authorization,
+                                      util::SteadyTime deadline) override;
   void learnt(const oci::Reference& reference, const mirror::Document& document,
               mirror::Word word) override;
   void gave(const oci::Reference& reference, const mirror::Document& document,
@@ -62,6 +65,8 @@ class MirrorUpstream final : public mirror::Upstream {
   using Choices = std::map<std::pair<std::string, util::Digest>, Choice>;
 
   mirror::Permission ask_for_nobody(const oci::Reference& reference, util::SteadyTime deadline);
+  util::Outcome<util::Bytes> bytes_for_nobody(const oci::Reference& blob, util::ByteRange range,
+                                              util::SteadyTime deadline);
   std::optional<Choice> take_choice(const std::string& repository, const util::Digest& manifest);
   void note_index(const oci::Reference& reference, const mirror::Document& document,
                   const oci::Index& index);

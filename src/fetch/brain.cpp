@@ -40,23 +40,60 @@ void Brain::count(Layer& layer, chunk::SourceKind source, Class cls, uint64_t by
 
 std::shared_ptr<Layer> Brain::open(const chunk::LayerRef& ref) {
   const std::lock_guard hold(mutex);
+  return open_locked(ref);
+}
+
+std::shared_ptr<Layer> Brain::open_locked(const chunk::LayerRef& ref) {
   auto& known = layers[{ref.digest, ref.form}];
-  if (auto old = known.lock()) {
-    if (old->ref().size != ref.size)
+  auto layer = known.layer.lock();
+  if (layer) {
+    if (layer->ref().size != ref.size)
       throw util::Error("layer " + ref.digest.to_string() + " has " +
-                        std::to_string(old->ref().size) + " bytes, not " +
+                        std::to_string(layer->ref().size) + " bytes, not " +
                         std::to_string(ref.size) + " as a manifest says");
-    auto origins = old->origins_.lock();
+    auto origins = layer->origins_.lock();
     for (const auto& origin : ref.origins)
       if (std::find(origins->begin(), origins->end(), origin) == origins->end())
         origins->push_back(origin);
-    return old;
+  } else {
+    layer = std::make_shared<Layer>(ref, store.open(ref.digest, ref.size, ref.form),
+                                    std::make_shared<LayerState>(ref.size), weak_from_this());
+    if (layer->stored().bytes_present() > 0)
+      layer->state_->provenance.inherit();
+    else
+      known = {{}, true, {}};
+    known.layer = layer;
   }
-  auto layer = std::make_shared<Layer>(ref, store.open(ref.digest, ref.size, ref.form),
-                                       std::make_shared<LayerState>(ref.size), weak_from_this());
-  if (layer->stored().bytes_present() > 0) layer->state_->provenance.inherit();
-  known = layer;
+  known.origins.insert(ref.origins.begin(), ref.origins.end());
   return layer;
+}
+
+bool Brain::only_for(const Opened& known, const chunk::Origin& origin) {
+  return known.traced && std::all_of(known.origins.begin(), known.origins.end(),
+                                     [&](const auto& one) { return one == origin; });
+}
+
+std::shared_ptr<Layer> Brain::open_alone(const chunk::LayerRef& ref) {
+  for (int look = 0;; ++look) {
+    std::shared_ptr<chunk::StoredLayer> stored;
+    {
+      const std::lock_guard hold(mutex);
+      const auto& known = layers[{ref.digest, ref.form}];
+      const bool in_use = !known.layer.expired();
+      stored = store.open(ref.digest, ref.size, ref.form);
+      const bool empty = !in_use && stored->bytes_present() == 0;
+      if (empty || only_for(known, ref.origins.front())) return open_locked(ref);
+      const bool whole = stored->has({0, chunk::block_count(ref.size)});
+      if (in_use || whole || look > 0) return nullptr;
+    }
+    stored->discard();
+  }
+}
+
+bool Brain::came_only_for(const chunk::LayerRef& ref, const chunk::Origin& origin) {
+  const std::lock_guard hold(mutex);
+  const auto found = layers.find({ref.digest, ref.form});
+  return found != layers.end() && only_for(found->second, origin);
 }
 
 }  // namespace swarmfs::fetch

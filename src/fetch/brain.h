@@ -25,6 +25,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
         util::Timers& timers, util::Metrics& metrics);
 
   std::shared_ptr<Layer> open(const chunk::LayerRef& ref);
+  std::shared_ptr<Layer> open_alone(const chunk::LayerRef& ref);
+  bool came_only_for(const chunk::LayerRef& ref, const chunk::Origin& origin);
   util::Operation read(std::shared_ptr<Layer> layer, util::ByteRange range,
                        chunk::FetchContext context, Fetcher::OnRead on_read);
   util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls, Fetcher::OnDone on_done);
@@ -37,9 +39,11 @@ struct Brain : std::enable_shared_from_this<Brain> {
   // Reads (read.cpp)
   void read_missing(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter);
   void read_stored(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter,
-                   util::ByteRange part, unsigned round);
-  void cover(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, uint64_t ahead,
-             Actions& actions);
+                   util::ByteRange part, unsigned tries, unsigned round);
+  /// Finds somebody for each block of `part`: a flight, else the store unless that was looked into
+  /// in vain (`tries`), else a flight of its own.
+  void cover(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, util::ByteRange part,
+             uint64_t ahead, unsigned tries, Actions& actions);
   void fly(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, chunk::BlockRange run,
            Actions& actions);
   void begin_again(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, Actions& actions);
@@ -168,7 +172,15 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::condition_variable written;  ///< a flight's write in the store has ended
   util::CallbackGate looks;         ///< around what the hedge timers do; closed by stop()
   bool stopping = false;
-  std::map<std::pair<util::Digest, chunk::Form>, std::weak_ptr<Layer>> layers;
+  /// A layer that was opened since start, and in whose names since nothing of it was here.
+  struct Opened {
+    std::weak_ptr<Layer> layer;
+    bool traced = false;  ///< else there are bytes of an earlier run
+    std::set<chunk::Origin> origins;
+  };
+  [[nodiscard]] std::shared_ptr<Layer> open_locked(const chunk::LayerRef& ref);
+  static bool only_for(const Opened& known, const chunk::Origin& origin);
+  std::map<std::pair<util::Digest, chunk::Form>, Opened> layers;
   std::list<FlightPtr> flights;
   std::list<FlightPtr> queue;  ///< of `flights`: they wait for room in the inflow
   bool queue_watched = false;

@@ -23,6 +23,11 @@ chunk::LayerRef Layer::with_origins() const {
   return made;
 }
 
+bool Layer::came_only_for(const chunk::Origin& origin) const {
+  const auto brain = brain_.lock();
+  return brain && brain->came_only_for(ref_, origin);
+}
+
 void Layer::seal(std::shared_ptr<const chunk::HashTree> tree) {
   if (const auto brain = brain_.lock()) brain->seal(*this, std::move(tree));
 }
@@ -56,6 +61,10 @@ void Fetcher::stop() {
 
 std::shared_ptr<Layer> Fetcher::open(const chunk::LayerRef& ref) {
   return brain_->open(ref);
+}
+
+std::shared_ptr<Layer> Fetcher::open_alone(const chunk::LayerRef& ref) {
+  return brain_->open_alone(ref);
 }
 
 void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {

@@ -22,6 +22,8 @@ namespace {
 constexpr uint64_t kLeastFault = 64 * 1024;
 /// A fault waits for bulk only when its bytes are about to come.
 constexpr uint64_t kJoinDistance = 256 * 1024;
+/// Bytes that were evicted, or wrong, between a look into the store and the read may be back.
+constexpr unsigned kStoreTries = 2;
 
 }  // namespace
 
@@ -71,38 +73,40 @@ void Brain::read_missing(const std::shared_ptr<Layer>& layer, const WaiterPtr& w
     if (stopping) {
       end_waiter(waiter, Failure{Fault::cancelled, "the daemon stops"}, actions);
     } else {
-      cover(layer, waiter, fault ? layer->state_->read_ahead.on_access(waiter->range) : 0, actions);
+      const uint64_t ahead = fault ? layer->state_->read_ahead.on_access(waiter->range) : 0;
+      cover(layer, waiter, waiter->range, ahead, 0, actions);
       if (!waiter->ended) set_deadline(waiter);
     }
   }
   run(actions);
 }
 
-void Brain::cover(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, uint64_t ahead,
-                  Actions& actions) {
+void Brain::cover(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, ByteRange part,
+                  uint64_t ahead, unsigned tries, Actions& actions) {
   const auto& stored = layer->stored();
   const auto& table = layer->state_->by_block;
   const uint64_t size = layer->ref().size;
-  const BlockRange blocks = chunk::blocks_covering(waiter->range);
+  const BlockRange blocks = chunk::blocks_covering(part);
+  const auto part_of = [&](uint64_t from, uint64_t to) {
+    return overlap(chunk::bytes_of({from, to - from}, size), part);
+  };
+  const auto has = [&](uint64_t block) { return tries < kStoreTries && stored.has({block, 1}); };
   const auto flight_at = [&](uint64_t block) { return joinable(*layer, block, waiter->context); };
   for (uint64_t block = blocks.first, end = 0; block < blocks.end(); block = end) {
     end = block + 1;
     if (const FlightPtr flight = flight_at(block)) {
       while (end < blocks.end() && flight_at(end) == flight) ++end;
-      join(flight, waiter, overlap(chunk::bytes_of({block, end - block}, size), waiter->range),
-           actions);
-    } else if (stored.has({block, 1})) {
-      while (end < blocks.end() && stored.has({end, 1}) && !table.contains(end)) ++end;
-      const auto part = overlap(chunk::bytes_of({block, end - block}, size), waiter->range);
-      actions.push_back([this, layer, waiter, part, round = waiter->round] {
-        read_stored(layer, waiter, part, round);
-      });
+      join(flight, waiter, part_of(block, end), actions);
+    } else if (has(block)) {
+      while (end < blocks.end() && has(end) && !table.contains(end)) ++end;
+      actions.push_back([this, layer, waiter, run = part_of(block, end), tries,
+                         round = waiter->round] { read_stored(layer, waiter, run, tries, round); });
     } else {
       uint64_t wish = blocks.end();
-      if (waiter->context.cls == Class::fault)
+      if (waiter->context.cls == Class::fault && tries == 0)
         wish = std::max(wish + ahead / kBlockSize, block + kLeastFault / kBlockSize);
       wish = std::min(wish, chunk::block_count(size));
-      while (end < wish && !stored.has({end, 1}) && !flight_at(end)) ++end;
+      while (end < wish && !has(end) && !flight_at(end)) ++end;
       fly(layer, waiter, {block, end - block}, actions);
     }
   }
@@ -119,8 +123,8 @@ void Brain::fly(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter, Bl
 }
 
 void Brain::read_stored(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter,
-                        ByteRange part, unsigned round) {
-  layer->stored().read(part, [self = shared_from_this(), layer, waiter, part,
+                        ByteRange part, unsigned tries, unsigned round) {
+  layer->stored().read(part, [self = shared_from_this(), layer, waiter, part, tries,
                               round](Outcome<util::SharedBytes> outcome) {
     Actions actions;
     {
@@ -129,9 +133,12 @@ void Brain::read_stored(const std::shared_ptr<Layer>& layer, const WaiterPtr& wa
       if (outcome) {
         self->count(*layer, chunk::SourceKind::cache, waiter->context.cls, part.length);
         self->deliver(waiter, part, outcome->data(), actions);
+      } else if (self->stopping) {
+        self->end_waiter(waiter, Failure{Fault::cancelled, "the daemon stops"}, actions);
       } else {
-        // Evicted between the look and the read: flights for just this part.
-        self->fly(layer, waiter, chunk::blocks_covering(part), actions);
+        // Evicted between the look and the read, perhaps; a bad disk is not asked again.
+        const bool absent = outcome.failure().fault == Fault::not_found;
+        self->cover(layer, waiter, part, 0, absent ? tries + 1 : kStoreTries, actions);
       }
     }
     run(actions);
@@ -145,7 +152,7 @@ void Brain::begin_again(const std::shared_ptr<Layer>& layer, const WaiterPtr& wa
     std::erase_if(flight->parts, [&](const Part& part) { return part.waiter == waiter; });
   ++waiter->round;
   waiter->lacking = waiter->range.length;
-  cover(layer, waiter, 0, actions);
+  cover(layer, waiter, waiter->range, 0, 0, actions);
 }
 
 FlightPtr Brain::joinable(const Layer& layer, uint64_t block,

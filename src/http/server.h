@@ -23,6 +23,7 @@ struct ServerRequest {
   std::map<std::string, std::string> query;
   std::string body;
   Headers headers{};
+  std::string client{};  ///< "127.0.0.1:40312", "[::1]:40312"; empty on a unix socket
 };
 
 /// Where a streamed body goes.

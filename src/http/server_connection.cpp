@@ -3,7 +3,12 @@
 
 #include "http/server_connection.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <array>
 
 #include "http/url.h"
 #include "util/log.h"
@@ -27,6 +32,22 @@ constexpr size_t kLongestValue = 32 * 1024;
 bool is_one_line(std::string_view value) {
   return value.size() <= kLongestValue &&
          value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
+
+std::string client_of(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size)) return "";
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
+    return std::string(text.data()) + ":" + std::to_string(ntohs(v4.sin_port));
+  }
+  if (address.ss_family != AF_INET6) return "";
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+  ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
+  return "[" + std::string(text.data()) + "]:" + std::to_string(ntohs(v6.sin6_port));
 }
 
 std::optional<ServerRequest> decode_request(
@@ -67,6 +88,14 @@ bool has_no_body(int status) {
 }
 
 }  // namespace
+
+ServerConnection::ServerConnection(const ServerOptions& options, const Server::Handler& handler,
+                                   asio::io_context& context, Socket socket)
+    : options_(options),
+      handler_(handler),
+      context_(context),
+      stream_(std::move(socket)),
+      client_(client_of(stream_.socket().native_handle())) {}
 
 void ServerConnection::serve() {
   while (serve_one()) {
@@ -128,8 +157,11 @@ bool ServerConnection::serve_one() {
 
 ServerResponse ServerConnection::answer(const Message& message) {
   try {
-    const auto request = decode_request(message);
-    if (request) return handler_(*request);
+    auto request = decode_request(message);
+    if (request) {
+      request->client = client_;
+      return handler_(*request);
+    }
     return {400, "text/plain", "not a path\n"};
   } catch (const std::exception& error) {
     util::log::error("http: {} {} fails: {}", std::string(message.method_string()),

@@ -20,8 +20,7 @@ class ServerConnection final : public BodyWriter {
   using Socket = Protocol::socket;
 
   ServerConnection(const ServerOptions& options, const Server::Handler& handler,
-                   boost::asio::io_context& context, Socket socket)
-      : options_(options), handler_(handler), context_(context), stream_(std::move(socket)) {}
+                   boost::asio::io_context& context, Socket socket);
 
   /// Until the client goes, or is to go.
   void serve();
@@ -49,7 +48,8 @@ class ServerConnection final : public BodyWriter {
   boost::asio::io_context& context_;
   boost::beast::basic_stream<Protocol> stream_;
   boost::beast::flat_buffer buffer_;
-  uint64_t left_ = 0;  ///< of the stream at hand
+  std::string client_;  ///< as ServerRequest::client
+  uint64_t left_ = 0;   ///< of the stream at hand
 };
 
 }  // namespace swarmfs::http

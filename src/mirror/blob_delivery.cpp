@@ -8,12 +8,14 @@
 namespace swarmfs::mirror {
 
 BlobDelivery::BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob,
-                           util::ByteRange range, size_t window, DeliveryOptions options)
+                           util::ByteRange range, size_t window, DeliveryOptions options,
+                           std::function<bool()> may_have)
     : fetcher_(fetcher),
       blob_(std::move(blob)),
       range_(range),
       window_(window),
       options_(options),
+      may_have_(std::move(may_have)),
       stream_(fetcher, blob_, range, window) {
   if (range.offset == 0 && range.length == blob_->ref().size && !blob_->stored().verified())
     hash_.emplace();
@@ -37,7 +39,7 @@ BlobDelivery::End BlobDelivery::send(http::BodyWriter& client) {
   while (sent_ < range_.length) {
     auto piece = first_.size() > 0 ? util::Outcome(std::exchange(first_, {}))
                                    : stream_.next(options_.silence);
-    if (!piece) return End::broken;
+    if (!piece || !may_have_()) return End::broken;
     auto bytes = piece->view();
     if (hash_) hash_->update(bytes);
     if (range_.offset + sent_ + bytes.size() == size) {

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -29,13 +30,14 @@ class BlobDelivery {
  public:
   enum class End {
     whole,   ///< all of the range was sent
-    broken,  ///< bytes did not come in time
+    broken,  ///< bytes did not come in time, or are not for this client any more
     wrong,  ///< the bytes do not match the digest; they were dropped unless a hash tree covers them
     left,   ///< the client went away
   };
 
+  /// `may_have`: whether the client may have what has come by now.
   BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob, util::ByteRange range,
-               size_t window, DeliveryOptions options);
+               size_t window, DeliveryOptions options, std::function<bool()> may_have);
   /// Waits for the first piece.
   util::Outcome<util::Done> begin();
   End send(http::BodyWriter& client);
@@ -53,6 +55,7 @@ class BlobDelivery {
   const util::ByteRange range_;
   const size_t window_;
   const DeliveryOptions options_;
+  const std::function<bool()> may_have_;
   BlobStream stream_;
   util::SharedBytes first_;
   std::optional<util::Sha256> hash_;  ///< of all that was read, where that begins at 0

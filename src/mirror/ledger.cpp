@@ -31,6 +31,14 @@ uint64_t next_touch(const Records& records) {
   return made;
 }
 
+/// None in what an older version wrote.
+std::set<util::Digest> parse_blobs(const json& use) {
+  std::set<util::Digest> made;
+  for (const auto& hex : use.value("blobs", json::array()))
+    if (const auto digest = util::Digest::parse_hex(hex.get<std::string>())) made.insert(*digest);
+  return made;
+}
+
 }  // namespace
 
 std::string repository_of(const oci::Reference& reference) {
@@ -66,6 +74,7 @@ void Ledger::note(const oci::Reference& reference, const Document& document) {
     record.touched = touch;
     const auto [use, another] = record.uses.try_emplace(repository_of(reference));
     changed = fresh || another;
+    if (another) inherit_blobs(*records, use->first, use->second, record);
     if (!reference.digest) {
       // Asked for again and again, a tag is not written to the disk each time.
       const auto latest = find_tag(*records, reference);
@@ -84,6 +93,16 @@ void Ledger::note(const oci::Reference& reference, const Document& document) {
   }
   if (dropped) save_later(*dropped);
   if (changed) save_later(document.digest);
+}
+
+void Ledger::inherit_blobs(const Records& records, const std::string& repository, Use& use,
+                           const Record& record) {
+  std::set<util::Digest> known;
+  for (const auto& [digest, other] : records)
+    if (const auto found = other.uses.find(repository); found != other.uses.end())
+      known.insert(found->second.blobs.begin(), found->second.blobs.end());
+  for (const auto& blob : record.blobs)
+    if (known.contains(blob.digest)) use.blobs.insert(blob.digest);
 }
 
 Ledger::Tagged Ledger::find_tag(const Records& records, const oci::Reference& reference) {
@@ -122,6 +141,40 @@ std::optional<Ledger::Blob> Ledger::blob(const std::string& repository,
     }
   }
   return found;
+}
+
+bool Ledger::set_belongs(const std::string& repository, const util::Digest& blob) {
+  std::vector<util::Digest> changed;
+  bool named = false;
+  {
+    auto records = records_.lock();
+    for (auto& [digest, record] : *records) {
+      const auto use = record.uses.find(repository);
+      if (use == record.uses.end() ||
+          std::none_of(record.blobs.begin(), record.blobs.end(),
+                       [&](const auto& one) { return one.digest == blob; }))
+        continue;
+      named = true;
+      if (use->second.blobs.insert(blob).second) changed.push_back(digest);
+    }
+  }
+  for (const auto& digest : changed) save_later(digest);
+  return named;
+}
+
+bool Ledger::belongs(const std::string& repository, const util::Digest& blob) const {
+  auto records = records_.lock();
+  std::set<std::string> holders;
+  for (const auto& [digest, record] : *records)
+    for (const auto& [name, use] : record.uses)
+      if (use.blobs.contains(blob)) holders.insert(name);
+  if (holders.contains(repository)) return true;
+  return std::any_of(records->begin(), records->end(), [&](const auto& one) {
+    const auto& uses = one.second.uses;
+    return std::any_of(uses.begin(), uses.end(), [&](const auto& use) {
+      return use.second.open && holders.contains(use.first);
+    });
+  });
 }
 
 void Ledger::set_public(const std::string& repository, bool open) {
@@ -171,8 +224,12 @@ std::string Ledger::to_json(const Record& record) {
                {"manifest", util::as_text(*record.document.bytes)},
                {"touched", record.touched},
                {"repositories", json::object()}};
-  for (const auto& [repository, use] : record.uses)
-    made["repositories"][repository] = {{"tags", use.tags}, {"public", use.open}};
+  for (const auto& [repository, use] : record.uses) {
+    json blobs = json::array();
+    for (const auto& blob : use.blobs) blobs.push_back(blob.hex());
+    made["repositories"][repository] = {
+        {"tags", use.tags}, {"public", use.open}, {"blobs", std::move(blobs)}};
+  }
   return made.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -187,7 +244,7 @@ std::optional<Ledger::Record> Ledger::parse(std::string_view text) {
     made.touched = saved.at("touched").get<uint64_t>();
     for (const auto& [repository, use] : saved.at("repositories").items())
       made.uses[repository] = {use.at("tags").get<std::map<std::string, uint64_t>>(),
-                               use.at("public").get<bool>()};
+                               use.at("public").get<bool>(), parse_blobs(use)};
     return made;
   } catch (const json::exception&) {
     return std::nullopt;

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,12 @@ class Ledger {
   [[nodiscard]] std::optional<Blob> blob(const std::string& repository,
                                          const util::Digest& digest) const;
 
+  /// The repository showed that it holds the blob: said of every manifest of it that names the
+  /// blob, and of those to come. False: none does.
+  bool set_belongs(const std::string& repository, const util::Digest& blob);
+  /// What it showed, or what a repository did that is public: then anybody may have it.
+  [[nodiscard]] bool belongs(const std::string& repository, const util::Digest& blob) const;
+
   /// Whether the registry gave something of the repository to nobody in particular when it was
   /// last asked.
   void set_public(const std::string& repository, bool open);
@@ -53,6 +60,7 @@ class Ledger {
   struct Use {
     std::map<std::string, uint64_t> tags;  ///< by when they were seen, in milliseconds of the epoch
     bool open = false;
+    std::set<util::Digest> blobs;  ///< that it showed to hold
   };
   struct Record {
     Document document;
@@ -66,6 +74,8 @@ class Ledger {
     std::optional<util::Digest> digest;
     uint64_t seen = 0;
   };
+  static void inherit_blobs(const Records& records, const std::string& repository, Use& use,
+                            const Record& record);
   static Tagged find_tag(const Records& records, const oci::Reference& reference);
   static std::optional<Record> parse(std::string_view text);
   static std::string to_json(const Record& record);

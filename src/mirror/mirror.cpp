@@ -5,10 +5,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
-
-#include "util/error.h"
+#include "mirror/problem.h"
 #include "util/log.h"
 
 namespace swarmfs::mirror {
@@ -19,12 +16,6 @@ using util::Fault;
 using Kind = Permission::Kind;
 
 namespace {
-
-ServerResponse problem(int status, const std::string& code, const std::string& message) {
-  const nlohmann::json body = {{"errors", {{{"code", code}, {"message", message}}}}};
-  return {status, "application/json",
-          body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"};
-}
 
 ServerResponse unknown_manifest(const oci::Reference& reference) {
   return problem(404, "MANIFEST_UNKNOWN",
@@ -37,10 +28,6 @@ ServerResponse refused(const Permission& permission, const oci::Reference& refer
   for (const auto& challenge : permission.challenges)
     made.headers.emplace_back("WWW-Authenticate", challenge);
   return made;
-}
-
-std::string header_of(const ServerRequest& request, const char* name) {
-  return http::find_header(request.headers, name).value_or("");
 }
 
 std::string etag_of(const util::Digest& digest) {
@@ -70,29 +57,7 @@ std::string query_of(const ServerRequest& request) {
   return made;
 }
 
-std::string in_words(const std::map<std::string, uint64_t>& by_source) {
-  std::string made;
-  for (const auto& [source, bytes] : by_source)
-    if (bytes > 0) made += (made.empty() ? "" : ", ") + source + " " + util::human_bytes(bytes);
-  return made.empty() ? "nothing" : made;
-}
-
 }  // namespace
-
-/// What one connection streams, until it has ended.
-struct Mirror::Stream {
-  std::string who;  ///< the client's name for itself
-  std::string media_type;
-  chunk::LayerRef ref;
-  util::ByteRange range;
-  std::shared_ptr<fetch::Layer> layer;
-  std::shared_ptr<const void> known;
-  Arrivals::Ticket arrival;
-  std::map<std::string, uint64_t> before;  ///< bytes by source
-  std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
-  std::shared_ptr<const void> counted;  ///< among the streams
-  std::unique_ptr<BlobDelivery> delivery;
-};
 
 Mirror::Mirror(MirrorOptions options, Upstream& upstream, fetch::Fetcher& fetcher,
                chunk::Store& store, const util::Clock& clock, util::Metrics& metrics)
@@ -100,12 +65,26 @@ Mirror::Mirror(MirrorOptions options, Upstream& upstream, fetch::Fetcher& fetche
       upstream_(upstream),
       fetcher_(fetcher),
       store_(store),
+      clock_(clock),
       metrics_(metrics),
       streams_now_(metrics.gauge("swarmfs_mirror_streams", "Blobs on their way to clients now")),
       bytes_(metrics.counter("swarmfs_mirror_bytes_total", "Bytes of blobs given to clients")),
+      pull_seconds_(metrics.latency("swarmfs_mirror_pull_seconds",
+                                    "Time from a pull's first request to its last answer's end")),
       ledger_(store),
       permissions_(upstream, ledger_, clock),
+      proofs_(upstream, fetcher, ledger_, clock),
       arrivals_(fetcher) {}
+
+Mirror::~Mirror() {
+  const auto ended = pulls_.lock()->end_all();
+  tell(ended);
+}
+
+void Mirror::tend() {
+  const auto ended = pulls_.lock()->tend(clock_.now());
+  tell(ended);
+}
 
 ServerResponse Mirror::answer(const ServerRequest& request) {
   ServerResponse made;
@@ -131,9 +110,11 @@ ServerResponse Mirror::dispatch(const Route& route, const ServerRequest& request
   if (route.kind == Route::Kind::version) return {200, "application/json", "{}"};
   if (route.reference.registry == options_.address)
     return problem(404, "NAME_UNKNOWN", "that is this mirror, which is no registry");
-  auto made = route.kind == Route::Kind::manifest ? manifest(route, request)
+  std::optional<Document> given;
+  auto made = route.kind == Route::Kind::manifest ? manifest(route, request, given)
               : route.kind == Route::Kind::blob   ? blob(route, request)
                                                   : relay(route, request);
+  note_answer(route, request, made, given);
   made.headers.emplace_back("OCI-Namespace", route.reference.registry);
   return made;
 }
@@ -160,7 +141,8 @@ std::optional<Document> Mirror::find_manifest(const oci::Reference& reference,
   return upstream_.from_members(reference);
 }
 
-ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request) {
+ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request,
+                                std::optional<Document>& given) {
   const auto& reference = route.reference;
   const auto authorization = header_of(request, "Authorization");
   auto permission = permissions_.check(reference, authorization,
@@ -184,9 +166,10 @@ ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request
   } else if (request.method == "GET") {
     made.body = util::as_text(*document->bytes);
     upstream_.gave(reference, *document, word);
-    util::log::info("mirror: {} gets {} ({})", header_of(request, "User-Agent"),
-                    reference.to_string(), document->digest.short_hex());
+    util::log::debug("mirror: {} gets {} ({})", header_of(request, "User-Agent"),
+                     reference.to_string(), document->digest.short_hex());
   }
+  given = document;
   return made;
 }
 
@@ -222,7 +205,10 @@ ServerResponse Mirror::stranger(const Route& route, const ServerRequest& request
     found = NamedBlob{*route.reference.digest, *answer.length, "application/octet-stream"};
     return answer;
   }
-  if (answer.status == 401 || answer.status == 403) return answer;
+  if (answer.status == 401 || answer.status == 403) {
+    answer.length.reset();  // of a body that a HEAD was not given
+    return answer;
+  }
   return problem(404, "BLOB_UNKNOWN", "no manifest that passed here names it");
 }
 
@@ -259,96 +245,13 @@ ServerResponse Mirror::deliver(const Route& route, const ServerRequest& request,
   } else if (blob.size > 0) {
     const auto& reference = route.reference;
     made = stream({blob.digest, blob.size, {{reference.registry, reference.repository}}}, wanted,
-                  blob.media_type, header_of(request, "User-Agent"));
+                  blob.media_type, request);
   }
   if (made.status < 400) {
     add_identity(made, blob.digest);
     made.headers.emplace_back("Accept-Ranges", "bytes");
   }
   return made;
-}
-
-size_t Mirror::window() const {
-  const size_t share = options_.window_budget / BlobStream::kPiece / std::max<size_t>(1, streams_);
-  return std::clamp<size_t>(share, 2, 16);
-}
-
-ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wanted,
-                              const std::string& media_type, const std::string& who) {
-  auto made = std::make_shared<Stream>();
-  made->who = who;
-  made->media_type = media_type;
-  made->ref = ref;
-  made->range = wanted.range;
-  try {
-    made->layer = fetcher_.open(ref);
-  } catch (const util::Error& error) {
-    return problem(404, "BLOB_UNKNOWN", error.what());
-  }
-  ++streams_;
-  streams_now_.add(1);
-  made->counted = {this, [this](const void*) {
-                     --streams_;
-                     streams_now_.add(-1);
-                   }};
-  auto& stored = made->layer->stored();
-  const bool here = stored.has(chunk::blocks_covering({0, ref.size}));
-  if (!here || !stored.verified()) made->known = upstream_.opened(ref);
-  made->before = made->layer->bytes_by_source();
-  made->delivery = std::make_unique<BlobDelivery>(fetcher_, made->layer, wanted.range, window(),
-                                                  options_.delivery);
-  // After the first read, which is ahead of it in that order. What cannot be kept as a whole would
-  // drive itself out.
-  if (!here && wanted.to_the_end && ref.size <= store_.usage().most)
-    made->arrival = arrivals_.bring_in(made->layer);
-  if (const auto begun = made->delivery->begin(); !begun) {
-    util::log::warning("mirror: blob {}: {}", ref.digest.short_hex(), begun.failure().message);
-    const auto fault = begun.failure().fault;
-    const bool never = fault == Fault::not_found || fault == Fault::denied;
-    return problem(never ? 404 : 503, "BLOB_UNKNOWN", begun.failure().message);
-  }
-  ServerResponse response{200, "application/octet-stream"};
-  response.length = wanted.range.length;
-  if (wanted.kind == WantedRange::Kind::part) {
-    response.status = 206;
-    response.headers.emplace_back(
-        "Content-Range",
-        fmt::format("bytes {}-{}/{}", wanted.range.offset, wanted.range.end() - 1, ref.size));
-  }
-  response.stream = [this, made](http::BodyWriter& client) {
-    const auto end = made->delivery->send(client);
-    end_stream(*made, end);
-    return end == BlobDelivery::End::whole;
-  };
-  return response;
-}
-
-void Mirror::end_stream(Stream& stream, BlobDelivery::End end) {
-  using End = BlobDelivery::End;
-  const uint64_t sent = stream.delivery->sent();
-  auto sources = stream.layer->bytes_by_source();
-  uint64_t brought = 0;
-  for (auto& [source, bytes] : sources) {
-    bytes -= std::min(bytes, stream.before[source]);
-    if (source != "cache") brought += bytes;
-  }
-  sources["cache"] = sent - std::min(sent, brought);
-  const auto took = std::chrono::duration<double>(std::chrono::steady_clock::now() - stream.began);
-  constexpr const char* kEnds[] = {"", ", cut short: the bytes did not come",
-                                   ", cut short: the bytes are wrong", ", the client left"};
-  util::log::info("mirror: {} got {} of {} of {} in {:.1f} s ({}){}", stream.who,
-                  util::human_bytes(sent), stream.ref.digest.short_hex(),
-                  stream.ref.origins[0].registry + "/" + stream.ref.origins[0].repository,
-                  took.count(), in_words(sources), kEnds[static_cast<size_t>(end)]);
-  bytes_.add(static_cast<double>(sent));
-  if (end == End::broken || end == End::wrong)
-    metrics_
-        .counter("swarmfs_mirror_cut_short_total", "Blobs that could not be given to their end",
-                 {{"why", end == End::wrong ? "wrong" : "late"}})
-        .add();
-  const bool all = end == End::whole && stream.range.end() == stream.ref.size;
-  if ((all && stream.arrival) || (end == End::wrong && stream.layer->sealed()))
-    upstream_.complete(stream.ref, stream.media_type);
 }
 
 }  // namespace swarmfs::mirror

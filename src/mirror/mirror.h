@@ -14,6 +14,8 @@
 #include "mirror/blob_delivery.h"
 #include "mirror/ledger.h"
 #include "mirror/permissions.h"
+#include "mirror/proofs.h"
+#include "mirror/pulls.h"
 #include "mirror/upstream.h"
 #include "mirror/wanted_range.h"
 #include "util/clock.h"
@@ -39,13 +41,19 @@ class Mirror {
  public:
   Mirror(MirrorOptions options, Upstream& upstream, fetch::Fetcher& fetcher, chunk::Store& store,
          const util::Clock& clock, util::Metrics& metrics);
+  /// Tells of the pulls under way; no answer() runs any more.
+  ~Mirror();
 
   http::ServerResponse answer(const http::ServerRequest& request);
+  /// Tells of pulls that ended because nothing more was asked. Now and then; never waits.
+  void tend();
 
  private:
   struct Stream;
   http::ServerResponse dispatch(const Route& route, const http::ServerRequest& request);
-  http::ServerResponse manifest(const Route& route, const http::ServerRequest& request);
+  /// `given`: also where the client has it already.
+  http::ServerResponse manifest(const Route& route, const http::ServerRequest& request,
+                                std::optional<Document>& given);
   /// Asks registry, ledger and members, as far as the permission goes.
   std::optional<Document> find_manifest(const oci::Reference& reference, Permission permission,
                                         Word& word);
@@ -56,8 +64,13 @@ class Mirror {
   http::ServerResponse deliver(const Route& route, const http::ServerRequest& request,
                                const NamedBlob& blob);
   http::ServerResponse stream(const chunk::LayerRef& ref, const WantedRange& wanted,
-                              const std::string& media_type, const std::string& who);
-  void end_stream(Stream& stream, BlobDelivery::End end);
+                              const std::string& media_type, const http::ServerRequest& request);
+  void end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end);
+  /// A line for each of them: the log of who got what.
+  void tell(const Pulls::Ended& ended);
+  /// What was answered other than by a stream.
+  void note_answer(const Route& route, const http::ServerRequest& request,
+                   const http::ServerResponse& made, const std::optional<Document>& document);
   http::ServerResponse relay(const Route& route, const http::ServerRequest& request);
   [[nodiscard]] size_t window() const;
 
@@ -65,12 +78,16 @@ class Mirror {
   Upstream& upstream_;
   fetch::Fetcher& fetcher_;
   chunk::Store& store_;
+  const util::Clock& clock_;
   util::Metrics& metrics_;
   util::Metrics::Gauge& streams_now_;
   util::Metrics::Counter& bytes_;
+  util::Metrics::Histogram& pull_seconds_;
   Ledger ledger_;
   Permissions permissions_;
+  Proofs proofs_;
   Arrivals arrivals_;
+  util::Sync<Pulls> pulls_;  ///< leaf
   std::atomic<size_t> streams_{0};
 };
 

@@ -59,6 +59,13 @@ class Upstream {
                                               const http::Headers& headers,
                                               util::SteadyTime deadline) = 0;
 
+  /// Some bytes of a blob, and no more, as the registry gives them to who sends this header (as in
+  /// ask()). Fault::not_found, denied, invalid: it does not, or knows no ranges; unavailable or
+  /// timed_out: it did not say.
+  virtual util::Outcome<util::Bytes> bytes_of(const oci::Reference& blob, util::ByteRange range,
+                                              const std::string& authorization,
+                                              util::SteadyTime deadline) = 0;
+
   /// The registry, or a member, said now what the reference stands for.
   virtual void learnt(const oci::Reference& reference, const Document& document, Word word) = 0;
   /// A manifest was given out: its blobs will be wanted, here and by peers.

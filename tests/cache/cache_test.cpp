@@ -319,6 +319,50 @@ TEST_F(CacheTest, a_sequential_reader_gets_right_bytes_also_after_the_layer_was_
   }
 }
 
+TEST_F(CacheTest, a_sequential_reader_gets_what_came_after_it_was_to_be_read_ahead) {
+  constexpr uint64_t kStep = 256 * 1024;
+  open();
+  const auto all = some_bytes(3 * kStep, 4);
+  const auto layer = cache_->open(kOne, all.size(), Form::bytes);
+  const auto part = [&](uint64_t from, uint64_t to) {
+    return util::Bytes(all.begin() + static_cast<long>(from), all.begin() + static_cast<long>(to));
+  };
+  ASSERT_TRUE(write(*layer, 0, part(0, 2 * kStep)));
+  EXPECT_TRUE(read(*layer, {0, kStep}));
+  EXPECT_TRUE(read(*layer, {kStep, kStep}));  // the next is not here to be read ahead
+  ASSERT_TRUE(write(*layer, 2 * kStep / kBlockSize, part(2 * kStep, 3 * kStep)));
+  const auto got = read(*layer, {2 * kStep, kStep});
+  ASSERT_TRUE(got) << got.failure().message;
+  EXPECT_EQ(*got, part(2 * kStep, 3 * kStep));
+}
+
+class NoLimits final : public Budget {
+ public:
+  bool reserve(uint64_t, chunk::Class) override { return true; }
+  void give_back(uint64_t) override {}
+  void disk_failed(const util::SysError&) override {}
+  bool make_room(uint64_t, chunk::Class, std::function<void(bool)>) override { return false; }
+  void check(std::function<void()> job) override { job(); }
+  void count_wrong(uint64_t) override {}
+};
+
+TEST_F(CacheTest, a_sequential_reader_gets_its_bytes_where_buffers_are_too_scarce_to_read_ahead) {
+  constexpr uint64_t kStep = 256 * 1024;
+  NoLimits budget;
+  io::Queue queue(16, 1);
+  const auto taken = queue.buffers().take(1);
+  ASSERT_TRUE(queue.buffers().scarce());
+  const auto all = some_bytes(4 * kStep, 4);
+  const auto layer = std::make_shared<CachedLayer>(
+      LayerFiles(directory_.path(), kOne, Form::bytes, all.size()), queue, budget);
+  ASSERT_TRUE(write(*layer, 0, all));
+  for (uint64_t at = 0; at < all.size(); at += kStep) {
+    const auto got = read(*layer, {at, kStep});
+    ASSERT_TRUE(got) << at << ": " << got.failure().message;
+    EXPECT_TRUE(std::equal(got->begin(), got->end(), all.begin() + static_cast<long>(at))) << at;
+  }
+}
+
 TEST_F(CacheTest, a_layer_that_holds_nothing_and_that_nobody_wants_loses_its_files) {
   open();
   const auto files = [&] {

@@ -34,6 +34,56 @@ TEST_F(FetchTest, a_layer_has_one_size_whatever_another_manifest_says) {
   expect_bytes(one, {0, 100});
 }
 
+TEST_F(FetchTest, a_layer_is_opened_alone_while_all_that_is_here_came_in_one_name) {
+  start();
+  const auto digest = layer_->ref().digest;
+  layer_.reset();
+  const auto in_name_of = [&](const std::string& registry) {
+    return chunk::LayerRef{digest, kSize, {{registry, "app"}}};
+  };
+  const auto bring = [&](const std::shared_ptr<Layer>& of) {
+    layer_ = of;
+    auto one = read({0, 100}, chunk::Class::pull);
+    source_.answer_all();
+    expect_bytes(one, {0, 100});
+    await_cached({0, 100});
+  };
+  bring(fetcher_->open_alone(in_name_of("a")));
+  EXPECT_TRUE(layer_->came_only_for({"a", "app"}));
+  EXPECT_FALSE(layer_->came_only_for({"b", "app"}));
+  EXPECT_FALSE(fetcher_->open_alone(in_name_of("b"))) << "it is in use in another name";
+  layer_.reset();
+  layer_ = fetcher_->open_alone(in_name_of("a"));
+  ASSERT_TRUE(layer_);
+  EXPECT_EQ(layer_->stored().bytes_present(), chunk::kBlockSize) << "its own bytes are kept";
+  (void)fetcher_->open(in_name_of("b"));
+  EXPECT_FALSE(layer_->came_only_for({"a", "app"}));
+  EXPECT_FALSE(fetcher_->open_alone(in_name_of("a"))) << "what comes may be the other's";
+  layer_.reset();
+  layer_ = fetcher_->open_alone(in_name_of("a"));
+  ASSERT_TRUE(layer_) << "nobody uses it";
+  EXPECT_EQ(layer_->stored().bytes_present(), 0u) << "but what came is nobody's";
+  EXPECT_TRUE(layer_->came_only_for({"a", "app"}));
+}
+
+TEST_F(FetchTest, what_an_earlier_run_left_is_of_no_name_and_all_of_it_is_kept) {
+  start();
+  const chunk::LayerRef ref{layer_->ref().digest, kSize, {{"a", "app"}}};
+  auto all = read({0, kSize}, chunk::Class::pull);
+  source_.answer_all();
+  expect_bytes(all, {0, kSize});
+  await_cached({0, kSize});
+  layer_.reset();
+  fetcher_->stop();
+  fetcher_.reset();
+  fetcher_.emplace(*cache_, std::vector<chunk::Source*>{&source_}, FetchOptions{}, timers_,
+                   metrics_);
+  EXPECT_FALSE(fetcher_->open_alone(ref));
+  layer_ = fetcher_->open(ref);
+  EXPECT_FALSE(layer_->came_only_for(ref.origins.front()));
+  EXPECT_EQ(layer_->stored().bytes_present(), kSize);
+}
+
 TEST_F(FetchTest, a_reader_has_its_bytes_before_the_request_ends) {
   start();
   auto first = read({0, 16'384});

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
+#include <fstream>
+#include <latch>
+
 #include "fetch_fixture.h"
 
 namespace swarmfs::fetch {
@@ -48,6 +51,38 @@ TEST_F(TrustTest, a_reader_of_a_sealed_layer_gets_no_byte_of_a_block_that_is_not
   EXPECT_FALSE(one.is_ready());
   peer_.answer(0, 1);
   expect_bytes(one, {0, 100});
+}
+
+TEST_F(TrustTest, readers_that_meet_the_same_wrong_block_in_the_cache_are_one_request) {
+  constexpr uint64_t kBlock = chunk::kBlockSize;
+  constexpr ByteRange kBoth{0, 2 * kBlock};
+  start();
+  auto second = read({kBlock, kBlock}, Class::pull);
+  source_.answer_all();
+  expect_bytes(second, {kBlock, kBlock});
+  await_cached({kBlock, kBlock});
+  layer_->seal(tree());
+  const auto file = "layers/" + layer_->ref().digest.hex() + ".bytes";
+  std::fstream(directory_.path() / file, std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(kBlock + 5)
+      .put('!');
+  const auto held = std::make_shared<std::latch>(2), seen = std::make_shared<std::latch>(1);
+  for (int i = 0; i < 2; ++i)
+    workers_.post(util::Workers::Urgency::urgent, [held, seen] {
+      held->count_down();
+      seen->wait();
+    });
+  held->wait();
+  // Nothing is checked before both have seen that it is there.
+  auto one = read(kBoth, Class::pull), other = read(kBoth, Class::pull);
+  seen->count_down();
+  await([&] { return mismatches("cache") >= 1 && source_.requests() >= 3; });
+  while (!one.is_ready() || !other.is_ready()) source_.answer_all();
+  expect_bytes(one, kBoth);
+  expect_bytes(other, kBoth);
+  uint64_t asked = 0;
+  for (size_t id = 0; id < source_.requests(); ++id) asked += source_.asked(id).length;
+  EXPECT_EQ(asked, 3 * kBlock) << "what came first, and both blocks once";
 }
 
 TEST_F(TrustTest, the_short_last_block_is_checked_too) {

@@ -37,6 +37,13 @@ class RawClient {
     if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&to), sizeof to))
       throw util::SysError("connect");
   }
+  /// Its own.
+  [[nodiscard]] std::string address() const {
+    sockaddr_in own{};
+    socklen_t size = sizeof own;
+    if (::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&own), &size)) return "";
+    return "127.0.0.1:" + std::to_string(ntohs(own.sin_port));
+  }
   bool say(const std::string& text) {
     return ::send(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL) ==
            static_cast<ssize_t>(text.size());
@@ -101,6 +108,14 @@ TEST_F(ServerTest, gives_all_headers_and_answers_with_more) {
   EXPECT_NE(heard.find("\r\n\r\na/b, c/d"), heard.npos) << heard;
   EXPECT_NE(heard.find("WWW-Authenticate: a\r\nWWW-Authenticate: b"), heard.npos) << heard;
   EXPECT_EQ(client.ended, "FIN");
+}
+
+TEST_F(ServerTest, knows_who_asks) {
+  serve([](const ServerRequest& request) { return ServerResponse{200, "x", request.client}; });
+  RawClient client(address_);
+  ASSERT_TRUE(client.say("GET / HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n"));
+  const auto heard = client.hear();
+  EXPECT_EQ(heard.substr(heard.find("\r\n\r\n") + 4), client.address());
 }
 
 TEST_F(ServerTest, leaves_out_headers_that_would_end_early_or_are_too_long) {

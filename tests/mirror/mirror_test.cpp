@@ -1,195 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
-#include "mirror/mirror.h"
-
-#include <gtest/gtest.h>
-
-#include <future>
-#include <mutex>
 #include <set>
 #include <thread>
 
-#include "cache/chunk_cache.h"
-#include "support/fake_source.h"
-#include "support/temporary_directory.h"
+#include "mirror_fixture.h"
 
 namespace swarmfs::mirror {
 namespace {
-
-using http::ServerRequest;
-using http::ServerResponse;
-using util::Failure;
-using util::Fault;
-using namespace std::chrono_literals;
-
-constexpr const char* kRepository = "r.example.com/app";
-
-std::string pattern(size_t size) {
-  std::string made(size, '\0');
-  for (size_t i = 0; i < size; ++i) made[i] = static_cast<char>((i * 2654435761u) >> 13);
-  return made;
-}
-
-class HandClock final : public util::Clock {
- public:
-  [[nodiscard]] util::SteadyTime now() const override { return *now_.lock(); }
-  void advance(util::Duration by) { *now_.lock() += by; }
-
- private:
-  util::Sync<util::SteadyTime> now_{std::chrono::steady_clock::now()};
-};
-
-/// A registry, and the rest of a daemon, as the test wants them.
-class FakeUpstream final : public Upstream {
- public:
-  Permission ask(const oci::Reference&, const std::string& authorization,
-                 util::SteadyTime) override {
-    const std::lock_guard hold(mutex);
-    asked.push_back(authorization);
-    if (down) return {Permission::Kind::unknown};
-    if (open || authorization == "Basic good") return {Permission::Kind::allowed};
-    return {Permission::Kind::denied, 401, {"Bearer realm=\"x\"", "Basic realm=\"y\""}};
-  }
-  bool known_public(const oci::Reference&) override { return false; }
-  util::Outcome<Document> manifest(const oci::Reference& reference, util::SteadyTime) override {
-    const std::lock_guard hold(mutex);
-    ++fetched;
-    if (down) return Failure{Fault::unavailable, "down"};
-    const auto found = manifests.find(reference.target());
-    if (found == manifests.end()) return Failure{Fault::not_found, "no such thing"};
-    return document(found->second);
-  }
-  std::optional<Document> from_members(const oci::Reference& reference) override {
-    const std::lock_guard hold(mutex);
-    const auto found = members.find(reference.target());
-    return found == members.end() ? std::nullopt : std::optional(document(found->second));
-  }
-  util::Outcome<http::Response> relay(const Route& route, const std::string& method,
-                                      const std::string& query, const http::Headers& headers,
-                                      util::SteadyTime) override {
-    const std::lock_guard hold(mutex);
-    relayed = method + " " + route.path() + query;
-    for (const auto& [name, value] : headers) relayed += " " + name + "=" + value;
-    return relay_answer;
-  }
-  void learnt(const oci::Reference& reference, const Document&, Word word) override {
-    const std::lock_guard hold(mutex);
-    learned.emplace_back(reference.target(), word);
-  }
-  void gave(const oci::Reference&, const Document& document, Word) override {
-    const std::lock_guard hold(mutex);
-    given.push_back(document.digest);
-  }
-  std::shared_ptr<const void> opened(const chunk::LayerRef&) override { return nullptr; }
-  void complete(const chunk::LayerRef& blob, const std::string&) override {
-    const std::lock_guard hold(mutex);
-    completed.push_back(blob.digest);
-  }
-  static Document document(const std::string& text) {
-    const auto bytes = util::as_bytes(text);
-    return Document::of({bytes.begin(), bytes.end()});
-  }
-
-  std::mutex mutex;
-  bool down = false, open = true;
-  std::map<std::string, std::string> manifests, members;
-  util::Outcome<http::Response> relay_answer = http::Response{404, {}, ""};
-  std::vector<std::string> asked;
-  int fetched = 0;
-  std::string relayed;
-  std::vector<util::Digest> given, completed;
-  std::vector<std::pair<std::string, Word>> learned;
-};
-
-class Collector final : public http::BodyWriter {
- public:
-  bool write(util::ByteView bytes) override {
-    body += util::as_text(bytes);
-    return body.size() < most;
-  }
-  std::string body;
-  size_t most = SIZE_MAX;  ///< then the client goes
-};
-
-class MirrorTest : public testing::Test {
- protected:
-  MirrorTest() { start(); }
-  ~MirrorTest() override { stop(); }
-
-  void start() {
-    cache_.emplace(cache::CacheOptions{directory_.path()}, timers_, workers_, metrics_);
-    fetcher_.emplace(*cache_, std::vector<chunk::Source*>{&source_}, fetch::FetchOptions{}, timers_,
-                     metrics_);
-    mirror_.emplace(MirrorOptions{.address = "127.0.0.1:9755", .delivery = delivery_}, upstream_,
-                    *fetcher_, *cache_, clock_, metrics_);
-    upstream_.manifests["v1"] = upstream_.manifests[digest_.to_string()] = manifest_;
-  }
-  void stop() {
-    if (fetcher_) fetcher_->stop();
-    mirror_.reset();
-    fetcher_.reset();
-    cache_.reset();
-  }
-  void restart() {
-    stop();
-    start();
-  }
-
-  ServerResponse ask(const std::string& path, http::Headers headers = {},
-                     const std::string& method = "GET") {
-    return mirror_->answer({method, "/v2/app/" + path, {{"ns", "r.example.com"}}, "", headers});
-  }
-  /// Runs `call` on another thread while the source answers.
-  template <class Call>
-  auto served(Call call) {
-    auto future = std::async(std::launch::async, call);
-    while (future.wait_for(1ms) != std::future_status::ready) source_.answer_all();
-    return future.get();
-  }
-  struct Got {
-    int status = 0;
-    std::string body;
-    bool whole = false;
-    http::Headers headers;
-  };
-  Got get_blob(http::Headers headers = {}, size_t most = SIZE_MAX) {
-    return served([&] {
-      const auto answer = ask("blobs/" + blob_digest_.to_string(), headers);
-      Got made{answer.status, answer.body, true, answer.headers};
-      if (!answer.stream) return made;
-      Collector client;
-      client.most = most;
-      made.whole = answer.stream(client) && client.body.size() == answer.length;
-      made.body = std::move(client.body);
-      return made;
-    });
-  }
-  void give_manifest() { EXPECT_EQ(ask("manifests/v1").status, 200); }
-
-  DeliveryOptions delivery_{20s, 25s};
-  const std::string blob_ = pattern(1'500'000);
-  const util::Digest blob_digest_ = util::Sha256::of(util::as_bytes(blob_));
-  const std::string manifest_ = R"({"schemaVersion":2,"config":{"digest":"sha256:)" +
-                                std::string(64, '0') + R"(","size":2},"layers":[{"digest":")" +
-                                blob_digest_.to_string() +
-                                R"(","size":1500000,"mediaType":"x.layer"}]})";
-  const util::Digest digest_ = util::Sha256::of(util::as_bytes(manifest_));
-  support::TemporaryDirectory directory_;
-  util::Metrics metrics_;
-  util::Timers timers_;
-  util::Workers workers_{2};
-  HandClock clock_;
-  FakeUpstream upstream_;
-  support::FakeSource source_{blob_};
-  std::optional<cache::ChunkCache> cache_;
-  std::optional<fetch::Fetcher> fetcher_;
-  std::optional<Mirror> mirror_;
-};
-
-std::string header(const http::Headers& headers, const char* name) {
-  return http::joined_header(headers, name);
-}
 
 TEST_F(MirrorTest, gives_a_manifest_byte_for_byte_with_what_clients_look_for) {
   for (const auto& target : {std::string("v1"), digest_.to_string()}) {
@@ -256,6 +74,22 @@ TEST_F(MirrorTest, takes_what_members_know_where_the_registry_is_silent) {
   EXPECT_EQ(ask("manifests/v1").body, manifest_);
   EXPECT_EQ(upstream_.learned, (std::vector<std::pair<std::string, Word>>{{"v1", Word::member}}));
   EXPECT_TRUE(get_blob().body == blob_);
+}
+
+TEST_F(MirrorTest, counts_where_the_bytes_that_it_gave_came_from) {
+  const auto given = [&](const char* source) {
+    return metrics_
+        .counter("swarmfs_mirror_source_bytes_total",
+                 "Bytes of blobs given to clients, by where they came from", {{"source", source}})
+        .value();
+  };
+  give_manifest();
+  EXPECT_TRUE(get_blob().body == blob_);
+  EXPECT_EQ(given("registry"), 1'500'000);
+  EXPECT_EQ(given("cache"), 0);
+  EXPECT_EQ(get_blob({{"Range", "bytes=1000-1999"}}).body.size(), 1000u);
+  EXPECT_EQ(given("registry"), 1'500'000);
+  EXPECT_EQ(given("cache"), 1000);
 }
 
 TEST_F(MirrorTest, streams_whole_blobs_and_ranges) {
@@ -403,7 +237,9 @@ TEST_F(MirrorTest, asks_a_blob_that_no_manifest_named_in_the_callers_name) {
   EXPECT_TRUE(get_blob({{"Authorization", "Basic good"}}).body == blob_);
   EXPECT_EQ(upstream_.relayed,
             "HEAD blobs/" + blob_digest_.to_string() + " Authorization=Basic good");
-  upstream_.relay_answer = http::Response{401, {{"WWW-Authenticate", "Basic realm=\"z\""}}, ""};
+  upstream_.relay_answer = http::Response{
+      401, {{"WWW-Authenticate", "Basic realm=\"z\""}, {"Content-Length", "148"}}, ""};
+  EXPECT_FALSE(ask("blobs/" + blob_digest_.to_string()).length) << "there is no such body";
   const auto refused = get_blob();
   EXPECT_EQ(refused.status, 401);
   EXPECT_EQ(header(refused.headers, "WWW-Authenticate"), "Basic realm=\"z\"");

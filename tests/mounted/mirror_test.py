@@ -4,6 +4,7 @@ the daemon is killed. What they got is compared by digest."""
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,10 +13,19 @@ import time
 from mirrored import Mirrored, WritableRegistry, digest, get, push_blob, push_manifest
 from node import Node, Registry, images, need_fuse, wait_for
 
+def told(mirrored, reference):
+    """What the log says of pulls of it: blobs, bytes, sources."""
+    pattern = rf" info mirror: pulled {re.escape(reference)} for containerd/\S+ at 127\.0\.0\.1:\d+: (.*), (.*) \((.*)\) in [\d.]+ s$"
+    return re.findall(pattern, open(mirrored.node.log, errors="replace").read(), re.M)
+
+
 def all_formats(mirrored, registry):
     for name in ("small:v1", "small:v1-zstd", "small:v1-docker"):
         reference = f"{registry.host}/{name}"
         mirrored.pull(reference)
+        wait_for("the pull is told", lambda: told(mirrored, reference), 60)
+        (blobs, size, sources), = told(mirrored, reference)
+        assert blobs == "4 blobs" and (name != "small:v1" or sources == f"registry {size}"), (blobs, size, sources)
         through = mirrored.contents()
         mirrored.forget()
         mirrored.containerd.ctr("images", "pull", "--plain-http", "--snapshotter", "overlayfs", reference)
@@ -176,6 +186,9 @@ def clients(mirrored, registry, pushed):
     assert before > 50_000_000, before
     mirrored.pull(f"{registry.host}/small:v1")
     assert mirrored.registry_bytes() == before, "a second pull costs the registry nothing"
+    wait_for("the second pull is told", lambda: len(told(mirrored, f"{registry.host}/small:v1")) == 2, 60)
+    first, second = told(mirrored, f"{registry.host}/small:v1")
+    assert second[:2] == first[:2] and second[2] == f"cache {first[1]}", (first, second)
     mirrored.forget()
     skopeo(mirrored, registry)
     ranges(mirrored, registry)
@@ -183,7 +196,6 @@ def clients(mirrored, registry, pushed):
     registry_down(mirrored, registry)
     mirrored.add_host(pushed.host)
     index_of_two(mirrored, pushed.host)
-    assert "mirror: containerd/" in open(mirrored.node.log, errors="replace").read()
 
 
 def main():

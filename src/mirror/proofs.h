@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "chunk/block.h"
+#include "fetch/fetcher.h"
+#include "mirror/document.h"
+#include "mirror/ledger.h"
+#include "mirror/upstream.h"
+#include "util/clock.h"
+#include "util/sync.h"
+
+namespace swarmfs::mirror {
+
+/// Opens blobs in the name of a repository that a caller may read. Anybody can run a registry that
+/// names a private layer of others by digest and size; so what is here of a blob is given only in
+/// the name of a repository that it belongs to:
+/// * all of it came in that name alone, and was right (came_whole);
+/// * or it proved so: it gave to a caller a block that is here and was checked;
+/// * or that is true of a repository that is public: anybody may have the blob then.
+/// This is kept in the ledger; of a blob that no manifest names, for as long as a permission. A
+/// blob of which nothing is here comes from the repository itself, for it alone. Who asks for what
+/// does not belong to the repository is sent there.
+///
+/// Which block is asked for depends on the blob and a secret of this process: who knows some of a
+/// layer cannot ask again until it is a block that he knows. Any thread; blocking.
+class Proofs {
+ public:
+  static constexpr size_t kRemembered = 4096;
+  /// A blob that nothing else vouches for is hashed on the spot up to this size.
+  static constexpr uint64_t kHashedAtOnce = 1 << 20;
+
+  Proofs(Upstream& upstream, fetch::Fetcher& fetcher, Ledger& ledger, const util::Clock& clock);
+
+  struct Opened {
+    std::shared_ptr<fetch::Layer> blob;
+    bool alone = false;  ///< only while blob->came_only_for() the repository may it be given
+  };
+  /// `blob`: with the repository as its only origin. Fault::unavailable: the registry did not say;
+  /// any other: the caller has to ask it itself. Throws what Fetcher::open throws.
+  util::Outcome<Opened> open(const chunk::LayerRef& blob, const std::string& authorization,
+                             util::SteadyTime deadline);
+  /// All of a blob that was opened alone was given, and matched its digest.
+  void came_whole(const fetch::Layer& blob, const chunk::Origin& origin);
+
+ private:
+  using Key = std::pair<std::string, util::Digest>;  ///< repository, blob
+  using Question = std::pair<Key, util::Digest>;     ///< and the hash of the header
+  using Proof = util::Outcome<util::Done>;
+  struct Held {
+    util::ByteRange range;
+    util::SharedBytes bytes;
+  };
+
+  [[nodiscard]] bool belongs(const Key& key) const;
+  void remember(const Key& key);
+  /// The block to be asked for; empty: nothing of the blob is here that was checked.
+  std::optional<Held> held_block(const chunk::LayerRef& blob);
+  Proof prove(const chunk::LayerRef& blob, const Held& held, const std::string& authorization,
+              util::SteadyTime deadline);
+  /// One question for all who ask it at once.
+  Proof prove_once(const Question& question, const std::function<Proof()>& ask);
+  void tell(const Key& key, const util::Failure& failure);
+
+  Upstream& upstream_;
+  fetch::Fetcher& fetcher_;
+  Ledger& ledger_;
+  const util::Clock& clock_;
+  const util::Bytes secret_;
+  util::Sync<std::map<Key, util::SteadyTime>> proven_;  ///< of blobs that no manifest names
+  util::Sync<std::map<Question, std::shared_future<Proof>>> asking_;
+  util::Sync<std::set<Key>> told_;
+};
+
+/// The first block from `start` on, and round, of `count` that is in none of the runs (ascending).
+std::optional<uint64_t> present_from(uint64_t start, uint64_t count,
+                                     const std::vector<chunk::BlockRange>& missing);
+
+}  // namespace swarmfs::mirror

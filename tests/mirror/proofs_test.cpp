@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "mirror/proofs.h"
+
+#include <thread>
+
+#include "mirror_fixture.h"
+
+namespace swarmfs::mirror {
+namespace {
+
+const std::string kEvil = "evil.example.com/claims";
+
+/// A private blob of r.example.com/app, and another registry that names it.
+class ProofsTest : public MirrorTest {
+ protected:
+  ProofsTest() {
+    upstream_.open = false;
+    upstream_.relay_answer = http::Response{200, {{"Content-Length", "1500000"}}, ""};
+  }
+  void pull() {
+    EXPECT_EQ(ask("manifests/v1", good_).status, 200);
+    EXPECT_TRUE(get_blob(good_).body == blob_);
+  }
+  /// As the daemon does once all of it has passed, and is stored.
+  void check() {
+    const auto stored = cache_->open(blob_digest_, blob_.size(), chunk::Form::bytes);
+    const auto until = std::chrono::steady_clock::now() + 60s;
+    while (!stored->has(chunk::blocks_covering({0, blob_.size()})) &&
+           std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(1ms);
+    stored->mark_verified();
+  }
+  Got get_evil(http::Headers headers = {}) {
+    return get_blob_of("claims", "evil.example.com", std::move(headers));
+  }
+
+  const http::Headers good_{{"Authorization", "Basic good"}};
+};
+
+TEST_F(ProofsTest, no_byte_is_given_in_the_name_of_a_repository_that_does_not_hold_it) {
+  pull();
+  check();
+  const auto fetched = source_.requests();
+  auto lies = blob_;
+  for (auto& byte : lies) byte = static_cast<char>(byte ^ 1);
+  const struct {
+    std::optional<std::string> holds;
+    bool down;
+    int status;
+  } table[] = {{{}, false, 404}, {lies, false, 404}, {lies, true, 503}};
+  for (const auto& row : table) {
+    upstream_.holds.clear();
+    if (row.holds) upstream_.holds[kEvil] = *row.holds;
+    upstream_.down = row.down;
+    for (const auto& headers : {http::Headers{}, good_, http::Headers{{"Range", "bytes=5-9"}}}) {
+      const auto got = get_evil(headers);
+      EXPECT_EQ(got.status, row.status);
+      EXPECT_EQ(got.body.find(blob_.substr(0, 5)), std::string::npos);
+    }
+  }
+  EXPECT_EQ(source_.requests(), fetched);
+  upstream_.down = false;
+  EXPECT_TRUE(get_blob(good_).body == blob_) << "whom it belongs to is served as before";
+}
+
+TEST_F(ProofsTest, whoever_asks_again_is_asked_for_the_same_block) {
+  pull();
+  check();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(get_evil().status, 404);
+  ASSERT_EQ(upstream_.proofs.size(), 20u);
+  const auto range = upstream_.proofs[0].range;
+  EXPECT_EQ(range.offset % chunk::kBlockSize, 0u);
+  EXPECT_EQ(range.length, std::min<uint64_t>(chunk::kBlockSize, blob_.size() - range.offset));
+  for (const auto& proof : upstream_.proofs) EXPECT_EQ(proof.range, range);
+  EXPECT_EQ(get_blob_of("another", "evil.example.com").status, 404);
+  EXPECT_EQ(upstream_.proofs.back().range, range) << "nor is it another under another name";
+}
+
+TEST_F(ProofsTest, a_repository_that_holds_it_shows_so_once_with_the_callers_credential) {
+  pull();
+  check();
+  upstream_.holds[kEvil] = blob_;
+  const auto fetched = source_.requests();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(get_evil({{"Authorization", "Basic x"}}).body == blob_);
+  ASSERT_EQ(upstream_.proofs.size(), 1u);
+  EXPECT_EQ(upstream_.proofs[0].repository, kEvil);
+  EXPECT_EQ(upstream_.proofs[0].authorization, "Basic x");
+  EXPECT_EQ(source_.requests(), fetched) << "all comes from the cache";
+  clock_.advance(Permissions::kBelieved);
+  EXPECT_TRUE(get_evil().body == blob_);
+  EXPECT_EQ(upstream_.proofs.size(), 2u)
+      << "no manifest names it: believed as long as a permission";
+}
+
+TEST_F(ProofsTest, what_a_manifest_names_is_shown_once_for_good) {
+  pull();
+  check();
+  const std::string other = "r.example.com/other";
+  upstream_.holds[other] = blob_;
+  const auto manifest_of_other = [&] {
+    return mirror_->answer({"GET", "/v2/other/manifests/v1", {{"ns", "r.example.com"}}, "", good_})
+        .status;
+  };
+  EXPECT_EQ(manifest_of_other(), 200);
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_TRUE(get_blob_of("other", "r.example.com", good_).body == blob_);
+    EXPECT_EQ(upstream_.proofs.size(), 1u);
+    clock_.advance(1h);
+    restart();
+  }
+}
+
+TEST_F(ProofsTest, what_came_in_a_repositorys_name_needs_no_proof_also_after_a_restart) {
+  pull();
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_TRUE(get_blob(good_).body == blob_);
+    restart();
+  }
+  EXPECT_TRUE(upstream_.proofs.empty());
+}
+
+TEST_F(ProofsTest, what_belongs_to_a_public_repository_anybody_may_have) {
+  upstream_.open = true;
+  give_manifest();
+  EXPECT_TRUE(get_blob().body == blob_);
+  check();
+  EXPECT_TRUE(get_evil().body == blob_);
+  EXPECT_TRUE(upstream_.proofs.empty());
+  // Not any more once the registry is found to ask who it is.
+  upstream_.open = false;
+  clock_.advance(Permissions::kBelieved);
+  EXPECT_EQ(ask("manifests/v1").status, 401);
+  EXPECT_EQ(get_evil().status, 404);
+}
+
+TEST_F(ProofsTest, a_public_repository_that_only_names_it_opens_nothing) {
+  pull();
+  check();
+  upstream_.open = true;
+  EXPECT_EQ(
+      mirror_->answer({"GET", "/v2/claims/manifests/v1", {{"ns", "evil.example.com"}}, ""}).status,
+      200);
+  EXPECT_EQ(get_evil().status, 404);
+  EXPECT_EQ(get_evil().status, 404);
+}
+
+TEST_F(ProofsTest, what_is_not_checked_proves_nothing) {
+  pull();
+  upstream_.holds[kEvil] = blob_;
+  EXPECT_EQ(get_evil().status, 404);
+  EXPECT_TRUE(upstream_.proofs.empty());
+}
+
+TEST_F(ProofsTest, a_small_blob_is_checked_on_the_spot) {
+  stop();
+  const std::string small = R"({"architecture":"amd64"})";
+  const auto digest = util::Sha256::of(util::as_bytes(small));
+  util::Timers timers;
+  cache_.emplace(cache::CacheOptions{directory_.path()}, timers_, workers_, metrics_);
+  Ledger ledger(*cache_);
+  support::FakeSource source(small);
+  fetch::Fetcher fetcher(*cache_, {&source}, {}, timers, metrics_);
+  const auto stored = cache_->open(digest, small.size(), chunk::Form::bytes);
+  const auto bytes = util::as_bytes(small);
+  std::promise<bool> written;
+  stored->write(chunk::BlockIndex{0}, util::SharedBytes::of({bytes.begin(), bytes.end()}),
+                chunk::Class::pull,
+                [&](const auto& outcome) { written.set_value(static_cast<bool>(outcome)); });
+  ASSERT_TRUE(written.get_future().get());
+  Proofs proofs(upstream_, fetcher, ledger, clock_);
+  const chunk::LayerRef ref{digest, small.size(), {{"evil.example.com", "claims"}}};
+  EXPECT_FALSE(proofs.open(ref, "", util::SteadyTime::max()));
+  upstream_.holds[kEvil] = small;
+  const auto opened = proofs.open(ref, "", util::SteadyTime::max());
+  ASSERT_TRUE(opened) << opened.failure().message;
+  EXPECT_FALSE(opened->alone);
+  ASSERT_EQ(upstream_.proofs.size(), 2u);
+  EXPECT_EQ(upstream_.proofs[1].range, (util::ByteRange{0, small.size()}));
+  fetcher.stop();
+}
+
+TEST_F(ProofsTest, a_blob_of_which_nothing_is_here_comes_from_the_repository_until_another_joins) {
+  upstream_.open = true;
+  give_manifest();
+  std::promise<void> read, joined;
+  struct Slow final : http::BodyWriter {
+    explicit Slow(std::function<void()> first) : on_first(std::move(first)) {}
+    bool write(util::ByteView bytes) override {
+      body += util::as_text(bytes);
+      if (const auto call = std::exchange(on_first, nullptr)) call();
+      return true;
+    }
+    std::function<void()> on_first;
+    std::string body;
+  } client([&] {
+    read.set_value();
+    joined.get_future().wait();
+  });
+  auto sent = std::async(std::launch::async, [&] {
+    const auto answer = ask("blobs/" + blob_digest_.to_string());
+    return answer.stream && answer.stream(client);
+  });
+  auto other = std::async(std::launch::async, [&] {
+    read.get_future().wait();
+    auto layer = fetcher_->open({blob_digest_, blob_.size(), {{"private.example.com", "app"}}});
+    joined.set_value();
+    return layer;
+  });
+  while (sent.wait_for(1ms) != std::future_status::ready) source_.answer_all();
+  EXPECT_FALSE(sent.get());
+  EXPECT_LE(client.body.size(), BlobStream::kPiece) << "but what it had, no more";
+  EXPECT_EQ(get_blob().status, 404) << "and it does not belong to it";
+  other.get();
+}
+
+TEST(Proofs, the_block_is_the_next_that_is_here) {
+  using Runs = std::vector<chunk::BlockRange>;
+  const struct {
+    uint64_t start, count;
+    Runs missing;
+    std::optional<uint64_t> expected;
+  } table[] = {
+      {0, 1, {}, 0},
+      {0, 1, {{0, 1}}, {}},
+      {5, 10, {}, 5},
+      {5, 10, {{5, 2}}, 7},
+      {5, 10, {{5, 5}}, 0},
+      {5, 10, {{0, 2}, {5, 5}}, 2},
+      {9, 10, {{9, 1}}, 0},
+      {3, 10, {{0, 10}}, {}},
+      {4, 10, {{0, 4}}, 4},
+      {2, 10, {{0, 4}, {5, 5}}, 4},
+      {6, 10, {{4, 6}}, 0},
+      {4, 10, {{3, 1}, {5, 1}}, 4},
+      {8, 10, {{0, 1}, {2, 8}}, 1},
+  };
+  for (const auto& row : table)
+    EXPECT_EQ(present_from(row.start, row.count, row.missing), row.expected) << row.start;
+}
+
+}  // namespace
+}  // namespace swarmfs::mirror
