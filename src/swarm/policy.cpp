@@ -61,43 +61,12 @@ Duration slowness(std::span<const Candidate> peers, Duration registry) {
   return std::max<Duration>(milliseconds(500), 8 * median_owner(peers));
 }
 
-/// Members that may own a share: of us and the peers that are known by id and keep up, those who
-/// are shareholders. Indices into question.peers, its size for us.
-std::vector<size_t> able_owners(const Question& question, size_t count) {
-  if (count == 0) return {};
-  std::vector<size_t> able{question.peers.size()};
-  std::vector<uint64_t> weights{shareholder_weight(question.layer, question.self)};
-  const Duration slow = slowness(question.peers, question.registry);
-  for (size_t i = 0; i < question.peers.size(); ++i) {
-    const Candidate& peer = question.peers[i];
-    if (peer.node_id.empty() || as_owner(peer) > slow) continue;
-    if (!question.cross_zone && peer.zone != question.zone) continue;
-    able.push_back(i);
-    weights.push_back(shareholder_weight(question.layer, peer.node_id));
-  }
-  const auto chosen = shareholders(weights);
-  std::vector<std::string> members;
-  for (const size_t i : chosen)
-    members.push_back(i == 0 ? question.self : question.peers[able[i]].node_id);
-  std::vector<size_t> result;
-  for (const size_t member : owners(question.layer, question.chunk, members, count))
-    result.push_back(able[chosen[member]]);
-  return result;
-}
-
-}  // namespace
-
-uint64_t rendezvous_weight(const util::Digest& layer, uint64_t chunk, std::string_view member) {
-  return mix(mix(hash(layer) + chunk) ^ hash(member));
-}
-
-std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
-                           std::span<const std::string> members, size_t count) {
-  const uint64_t of_chunk = mix(hash(layer) + chunk);
+std::vector<size_t> heaviest(const util::Digest& layer, uint64_t chunk, const auto& members,
+                             size_t count) {
+  const Rendezvous weigh(layer, chunk);
   std::vector<std::tuple<uint64_t, std::string_view, size_t>> order;
   order.reserve(members.size());
-  for (size_t i = 0; i < members.size(); ++i)
-    order.emplace_back(~mix(of_chunk ^ hash(members[i])), members[i], i);
+  for (size_t i = 0; i < members.size(); ++i) order.emplace_back(~weigh(members[i]), members[i], i);
   const size_t wanted = std::min(count, order.size());
   std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(wanted), order.end());
   std::vector<size_t> result;
@@ -105,16 +74,29 @@ std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
   return result;
 }
 
-std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_view zone) {
-  std::vector<size_t> order(candidates.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto rank = [&](size_t i) {
+/// As choose(), of those in `among` alone, and no more than `most`.
+std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_view zone,
+                            const std::vector<size_t>& among, size_t most) {
+  using Ranked = std::tuple<bool, Duration, size_t>;
+  std::vector<Ranked> order;
+  order.reserve(among.size());
+  for (const size_t i : among) {
     const Candidate& it = candidates[i];
-    return std::make_tuple(it.zone != zone, it.expected * (1 + it.in_flight), it.endpoint);
+    order.emplace_back(it.zone != zone, it.expected * (1 + it.in_flight), i);
+  }
+  const auto worse = [&](const Ranked& a, const Ranked& b) {
+    const auto& [a_other, a_time, a_index] = a;
+    const auto& [b_other, b_time, b_index] = b;
+    if (a_other != b_other || a_time != b_time)
+      return std::tie(b_other, b_time) < std::tie(a_other, a_time);
+    return candidates[b_index].endpoint < candidates[a_index].endpoint;
   };
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });
+  std::make_heap(order.begin(), order.end(), worse);
   std::vector<size_t> result;
-  for (const size_t i : order) {
+  while (!order.empty() && result.size() < most) {
+    std::pop_heap(order.begin(), order.end(), worse);
+    const size_t i = std::get<2>(order.back());
+    order.pop_back();
     const std::string& id = candidates[i].node_id;
     const bool seen = !id.empty() && std::any_of(result.begin(), result.end(), [&](size_t other) {
       return candidates[other].node_id == id;
@@ -122,6 +104,55 @@ std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_vi
     if (!seen) result.push_back(i);
   }
   return result;
+}
+
+/// Members that may own a share: of us and the peers that are known by id and keep up, those who
+/// are shareholders. Indices into question.peers, its size for us.
+std::vector<size_t> able_owners(const Question& question, size_t count) {
+  if (count == 0) return {};
+  std::vector<size_t> able{question.peers.size()};
+  const ShareholderWeights weigh(question.layer);
+  std::vector<uint64_t> weights{weigh(question.self)};
+  const Duration slow = slowness(question.peers, question.registry);
+  for (size_t i = 0; i < question.peers.size(); ++i) {
+    const Candidate& peer = question.peers[i];
+    if (peer.node_id.empty() || as_owner(peer) > slow) continue;
+    if (!question.cross_zone && peer.zone != question.zone) continue;
+    able.push_back(i);
+    weights.push_back(weigh(peer.node_id));
+  }
+  const auto chosen = shareholders(weights);
+  std::vector<std::string_view> members;
+  for (const size_t i : chosen)
+    members.push_back(i == 0 ? question.self : question.peers[able[i]].node_id);
+  std::vector<size_t> result;
+  for (const size_t member : heaviest(question.layer, question.chunk, members, count))
+    result.push_back(able[chosen[member]]);
+  return result;
+}
+
+}  // namespace
+
+Rendezvous::Rendezvous(const util::Digest& layer, uint64_t chunk)
+    : of_chunk_(mix(hash(layer) + chunk)) {}
+
+uint64_t Rendezvous::operator()(std::string_view member) const {
+  return mix(of_chunk_ ^ hash(member));
+}
+
+uint64_t rendezvous_weight(const util::Digest& layer, uint64_t chunk, std::string_view member) {
+  return Rendezvous(layer, chunk)(member);
+}
+
+std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
+                           std::span<const std::string> members, size_t count) {
+  return heaviest(layer, chunk, members, count);
+}
+
+std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_view zone) {
+  std::vector<size_t> order(candidates.size());
+  std::iota(order.begin(), order.end(), 0);
+  return best_of(candidates, zone, order, order.size());
 }
 
 Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it, Duration registry) {
@@ -145,15 +176,12 @@ std::vector<Step> steps(const Question& question) {
     result.push_back(
         {peer, hedge_delay(question.cls, question.peers[peer], has_it, question.registry)});
   };
-  std::vector<Candidate> holding;
-  std::vector<size_t> index;
-  for (const size_t holder : question.holders) {
-    if (!question.cross_zone && question.peers[holder].zone != question.zone) continue;
-    holding.push_back(question.peers[holder]);
-    index.push_back(holder);
-  }
-  for (const size_t i : choose(holding, question.zone))
-    if (result.size() < kHolders) ask(index[i], true);
+  auto holders = question.holders;
+  std::erase_if(holders, [&](size_t holder) {
+    return !question.cross_zone && question.peers[holder].zone != question.zone;
+  });
+  for (const size_t holder : best_of(question.peers, question.zone, holders, kHolders))
+    ask(holder, true);
   // A reader does not wait for a chain of peers; bulk does, to spare the registry.
   const bool fault = is_fault(question.cls);
   const size_t most_owners = !fault ? 2 : result.empty() ? 1 : 0;

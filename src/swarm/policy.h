@@ -34,6 +34,15 @@ struct Candidate {
 /// Who of `members` owns chunk `chunk` of a layer is who weighs most (rendezvous hashing): all
 /// nodes with the same view agree, and a node that leaves moves only its own share.
 uint64_t rendezvous_weight(const util::Digest& layer, uint64_t chunk, std::string_view member);
+/// The same for many members of one chunk.
+class Rendezvous {
+ public:
+  Rendezvous(const util::Digest& layer, uint64_t chunk);
+  uint64_t operator()(std::string_view member) const;
+
+ private:
+  uint64_t of_chunk_;
+};
 /// Indices into `members`, heaviest first, at most `count`.
 std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
                            std::span<const std::string> members, size_t count);

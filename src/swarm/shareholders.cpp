@@ -8,8 +8,6 @@
 #include <functional>
 #include <numeric>
 
-#include "swarm/policy.h"
-
 namespace swarmfs::swarm {
 namespace {
 
@@ -26,8 +24,13 @@ void take_by_turns(const std::vector<size_t>& from, uint64_t turn, size_t seats,
 }  // namespace
 
 uint64_t shareholder_weight(const util::Digest& layer, std::string_view node_id) {
-  if (node_id.empty()) return 0;
-  return std::max<uint64_t>(1, rendezvous_weight(layer, kNoChunk, node_id));
+  return ShareholderWeights(layer)(node_id);
+}
+
+ShareholderWeights::ShareholderWeights(const util::Digest& layer) : weigh_(layer, kNoChunk) {}
+
+uint64_t ShareholderWeights::operator()(std::string_view node_id) const {
+  return node_id.empty() ? 0 : std::max<uint64_t>(1, weigh_(node_id));
 }
 
 std::vector<size_t> shareholders(std::span<const uint64_t> weights, size_t most) {
@@ -61,6 +64,12 @@ std::vector<size_t> whom_to_ask(std::span<const NewsPeer> peers, uint64_t turn, 
   take_by_turns(owners, turn, std::min(owners.size(), seats), result);
   take_by_turns(all, turn, std::min(all.size(), most - result.size()), result);
   return result;
+}
+
+util::Duration news_patience(size_t known, bool some_yet_to_answer) {
+  using std::chrono::milliseconds;
+  if (known > kMostAsked) return milliseconds(1'500);
+  return some_yet_to_answer ? milliseconds(1'000) : milliseconds(300);
 }
 
 bool outweighs(std::span<const uint64_t> weights, uint64_t weight) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "swarm/policy.h"
 #include "util/clock.h"
 #include "util/digest.h"
 
@@ -24,6 +25,15 @@ inline constexpr size_t kMostAsked = 32;
 /// What a node weighs among the shareholders of a layer; 0 where its id is not known (empty).
 /// Rendezvous hashing: who joins or leaves moves nobody else.
 uint64_t shareholder_weight(const util::Digest& layer, std::string_view node_id);
+/// The same for many nodes of one layer.
+class ShareholderWeights {
+ public:
+  explicit ShareholderWeights(const util::Digest& layer);
+  uint64_t operator()(std::string_view node_id) const;
+
+ private:
+  Rendezvous weigh_;
+};
 
 /// Indices into `weights` of the heaviest, heaviest first, at most `most`; never those of weight 0.
 std::vector<size_t> shareholders(std::span<const uint64_t> weights,
@@ -39,6 +49,11 @@ struct NewsPeer {
 /// a few rounds, everybody is heard again, and shareholders are not asked by a whole crowd at once.
 std::vector<size_t> whom_to_ask(std::span<const NewsPeer> peers, uint64_t turn,
                                 size_t most = kMostAsked);
+
+/// How long who begins with a layer that nobody is known to have whole waits for news of it: until
+/// views are one, where `known` peers are a crowd. Whoever has heard from a few of them only takes
+/// itself for a shareholder, and all would bring the same from the registry.
+util::Duration news_patience(size_t known, bool some_yet_to_answer);
 
 /// Whether one of weight `weight` would be a shareholder among those of `weights`.
 bool outweighs(std::span<const uint64_t> weights, uint64_t weight);

@@ -15,6 +15,7 @@
 #include "swarm/discovery.h"
 #include "swarm/news_rounds.h"
 #include "swarm/peer_source.h"
+#include "swarm/shareholders.h"
 #include "util/log.h"
 
 namespace swarmfs::swarm {
@@ -24,9 +25,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kLookUp = 100ms;        ///< in the DHT
-constexpr auto kNewsPatience = 300ms;  ///< for who has a layer
-constexpr auto kBusyPatience = 1s;     ///< while some have yet to answer
+constexpr auto kLookUp = 100ms;  ///< in the DHT
 constexpr auto kDocument = 10s;
 constexpr std::chrono::milliseconds kSurvey = 1s;
 constexpr std::chrono::milliseconds kManifest = 2s;
@@ -354,7 +353,8 @@ std::optional<ClaimedLayer> Swarm::find_claim(const chunk::LayerRef& layer) {
   state_->rounds.soon();
   const auto begun = std::chrono::steady_clock::now();
   const auto patience = [&] {
-    return begun + (state_->rounds.asking() ? kBusyPatience : kNewsPatience);
+    return begun +
+           news_patience(state_->views.to_ask(layer.digest).size(), state_->rounds.asking());
   };
   while (state_->sealed_members(layer.digest).empty() &&
          std::chrono::steady_clock::now() < patience() &&

@@ -3,32 +3,54 @@
 
 #pragma once
 
-#include <chrono>
 #include <cstdint>
+#include <vector>
+
+#include "util/clock.h"
 
 namespace swarmfs::swarm {
 
-/// A crowd whose nodes want the same layer and tell each other news of it, on a virtual clock. Whom
-/// they ask, name and remember is decided by the product's own functions (shareholders.h), with the
-/// bounds of LayerViews. No bytes flow: that is herd.h.
+/// A crowd that pulls the same layer over the demand lane, on a virtual clock. Who is asked for
+/// news, who owns shares, in what order and how much at once a node wants, whom it asks for a chunk
+/// and how it answers are the product's own functions (shareholders.h, policy.h, bulk_order.h,
+/// inflow.h, link_gauge.h, budget.h); a node knows only what a node could know. Chunks flow as
+/// fluid over links (wires.h), and whoever is asked has a chunk to give once all of it came.
 struct CrowdOptions {
   size_t nodes = 1000;
+  size_t zones = 2;
+  uint32_t chunks = 1000;                 ///< of 1 MiB; 0: news alone, for `lasts`
   std::chrono::milliseconds joins{1000};  ///< all of them within
   size_t known_at_first = 64;             ///< other nodes, as the DHT tells
-  double losses_per_minute = 0;           ///< of the nodes; a fresh one joins for each
+  double losses_per_minute = 0;           ///< part of the nodes; a fresh one joins for each
+  double stragglers = 0;                  ///< part of the nodes whose link is 20 times narrower
+  double registry_rate = 125e6;           ///< bytes per second, for all
+  double node_rate = 125e6;               ///< in each direction
+  util::Duration registry_delay = std::chrono::milliseconds(30);
+  util::Duration hop = std::chrono::microseconds(250);
+  util::Duration zone_hop = std::chrono::milliseconds(2);
+  unsigned sends = 0;  ///< chunks that a node sends at once, more are told "busy"; 0: the daemon's
   std::chrono::milliseconds news_every{250};
-  std::chrono::seconds lasts{5};
+  std::chrono::seconds lasts{600};  ///< at most, of virtual time
   uint64_t seed = 1;
 };
 
 struct CrowdResult {
-  /// Seconds until nine of ten nodes took at least 62 of the 64 true shareholders for such; less
-  /// than 0: never.
-  double agrees_after = -1;
+  double copies = 0;           ///< of the layer, from the registry
+  double optimum = 0;          ///< seconds: the layer over the narrower of both links
+  double slow_optimum = 0;     ///< a straggler's
+  std::vector<double> took{};  ///< seconds from joining to having all, sorted; stragglers left out
+  std::vector<double> stragglers_took{};  ///< likewise
+  size_t unfinished = 0;                  ///< nodes that are there and have not all of it
+  double other_zone = 0;                  ///< part of what peers gave
+  double news_per_second = 0;             ///< that a node answers, on average
+  double busiest_per_second = 0;          ///< and at most
   /// At the end, mean and least of what part of the true shareholders a node takes for such.
   double agreement = 0, least_agreement = 0;
-  /// News that a node answers, on average and the busiest.
-  double news_per_second = 0, busiest_per_second = 0;
+  /// News alone: seconds until nine of ten nodes took at least 62 of the 64 true shareholders for
+  /// such; less than 0: never.
+  double agrees_after = -1;
+  /// Seconds that `part` of the nodes stayed below; 0: nobody has it all.
+  [[nodiscard]] double at(double part) const;
 };
 
 CrowdResult run_crowd(const CrowdOptions& options);

@@ -12,31 +12,70 @@
 namespace swarmfs::swarm {
 namespace {
 
-CrowdResult run(const char* what, const CrowdOptions& options) {
+using std::chrono::seconds;
+
+CrowdResult tell_news(const char* what, CrowdOptions options) {
+  options.chunks = 0;
   const CrowdResult made = run_crowd(options);
   std::printf("%s: %zu nodes agree after %.1f s; %.0f news/s answered, %.0f by the busiest\n", what,
               options.nodes, made.agrees_after, made.news_per_second, made.busiest_per_second);
   return made;
 }
 
+CrowdResult pull(const char* what, const CrowdOptions& options) {
+  const CrowdResult made = run_crowd(options);
+  std::printf("%s: %zu nodes, %.3f copies, p50 %.2f, p99 %.2f, last %.2f of the optimum\n", what,
+              options.nodes, made.copies, made.at(0.5) / made.optimum, made.at(0.99) / made.optimum,
+              made.at(1) / made.optimum);
+  EXPECT_EQ(made.unfinished, 0u) << what;
+  EXPECT_GE(made.copies, 1) << what;
+  EXPECT_GE(made.took.front(), made.optimum) << what << ": faster than its link";
+  return made;
+}
+
 TEST(Crowd, agrees_on_its_shareholders_within_seconds) {
   for (const size_t nodes : {80, 400}) {
-    const auto made = run("at once", {.nodes = nodes});
+    const auto made = tell_news("at once", {.nodes = nodes, .lasts = seconds(5)});
     EXPECT_GT(made.agrees_after, 0) << nodes;
     EXPECT_GE(made.agreement, 0.98) << nodes;
   }
 }
 
 TEST(Crowd, asks_few_of_its_own_however_many_there_are) {
-  const auto made = run("load", {.nodes = 400});
+  const auto made = tell_news("load", {.nodes = 400, .lasts = seconds(5)});
   EXPECT_LE(made.news_per_second, 4 * kMostAsked);
   EXPECT_LE(made.busiest_per_second, 8 * 4 * kMostAsked) << "a shareholder";
 }
 
 TEST(Crowd, agrees_although_a_node_in_two_goes_within_a_minute) {
   const auto made =
-      run("losses", {.nodes = 300, .losses_per_minute = 0.5, .lasts = std::chrono::seconds(8)});
+      tell_news("losses", {.nodes = 300, .losses_per_minute = 0.5, .lasts = seconds(8)});
   EXPECT_GE(made.agreement, 0.95);
+}
+
+TEST(Crowd, of_one_node_pulls_all_from_the_registry) {
+  const auto made = pull("alone", {.nodes = 1, .chunks = 200});
+  EXPECT_DOUBLE_EQ(made.copies, 1);
+}
+
+TEST(Crowd, that_starts_at_once_takes_little_more_than_one_copy) {
+  for (const size_t nodes : {10, 64}) {
+    const auto made = pull("at once", {.nodes = nodes, .chunks = 300});
+    EXPECT_LE(made.copies, 1.1) << nodes;
+    EXPECT_LE(made.at(0.99), 3.5 * made.optimum) << nodes;
+  }
+}
+
+TEST(Crowd, that_loses_one_in_ten_a_minute_takes_little_more_than_one_copy) {
+  const auto made = pull("losses", {.nodes = 64, .chunks = 300, .losses_per_minute = 0.1});
+  EXPECT_LE(made.copies, 1.1);
+  EXPECT_LE(made.at(0.99), 3.5 * made.optimum);
+}
+
+TEST(Crowd, is_no_slower_where_there_are_more_of_it_if_each_sends_few_chunks_at_once) {
+  const auto small = pull("64", {.nodes = 64, .chunks = 300, .sends = 12});
+  const auto large = pull("120", {.nodes = 120, .chunks = 300, .sends = 12});
+  EXPECT_LE(large.at(0.99), 1.5 * small.at(0.99));
 }
 
 }  // namespace

@@ -220,5 +220,27 @@ TEST_F(CrowdOfViews, asks_whom_it_is_told_of_only_where_it_would_be_a_shareholde
   EXPECT_EQ(views_.named(layer_.digest, id(light), at(light)), outweighs(known, weights[light]));
 }
 
+TEST(NewsPatience, is_for_views_to_become_one_where_peers_are_a_crowd) {
+  using std::chrono::milliseconds;
+  struct Case {
+    size_t known;
+    bool some_yet_to_answer;
+    milliseconds patience;
+  };
+  for (const Case& one :
+       {Case{0, false, milliseconds(300)}, Case{7, false, milliseconds(300)},
+        Case{7, true, milliseconds(1'000)}, Case{kMostAsked, false, milliseconds(300)},
+        Case{kMostAsked + 1, false, milliseconds(1'500)}, Case{256, true, milliseconds(1'500)}})
+    EXPECT_EQ(news_patience(one.known, one.some_yet_to_answer), one.patience)
+        << one.known << " known, " << one.some_yet_to_answer;
+}
+
+TEST(ShareholderWeights, are_those_of_each_node) {
+  const auto layer = util::Sha256::of(util::as_bytes("layer"));
+  const ShareholderWeights weigh(layer);
+  for (const char* node : {"", "a", "another"})
+    EXPECT_EQ(weigh(node), shareholder_weight(layer, node)) << node;
+}
+
 }  // namespace
 }  // namespace swarmfs::swarm

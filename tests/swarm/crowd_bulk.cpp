@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include <algorithm>
+
+#include "crowd_node.h"
+#include "fetch/bulk_order.h"
+#include "fetch/fetcher.h"
+#include "registry/budget.h"
+
+namespace swarmfs::swarm {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr uint64_t kBlocks = kCrowdChunk / chunk::kBlockSize;
+// As fetch's brain.
+constexpr unsigned kMostLooks = 32;
+constexpr util::Duration kQueueWatch = milliseconds(500);
+constexpr util::Duration kSilent = std::chrono::seconds(3);
+
+/// What a pull has under way.
+uint64_t pull_limit() {
+  const fetch::FetchOptions options;
+  return options.request_size * options.pull_transfers;
+}
+
+}  // namespace
+
+bool Node::lacks(uint32_t chunk) const {
+  return !has[chunk] && !asks.contains(chunk) && !coming.contains(chunk);
+}
+
+std::optional<uint32_t> Node::next_run(uint64_t& at) const {
+  const uint64_t count = has.size();
+  for (; at < count; ++at) {
+    const auto blocks = fetch::blocks_at(at * kBlocks, count * kBlocks, turn);
+    const auto chunk = static_cast<uint32_t>(blocks.first / kBlocks);
+    if (lacks(chunk)) return chunk;
+  }
+  return {};
+}
+
+AskPtr Node::next_of_share() {
+  for (unsigned look = 0; look < kMostLooks; ++look) {
+    const auto chunk = next_run(share_cursor);
+    if (!chunk) break;
+    ++share_cursor;
+    const auto ask = std::make_shared<Ask>(Ask{.chunk = *chunk});
+    plan(*ask);
+    if (!ask->steps.front().second.peer) return ask;
+  }
+  return nullptr;
+}
+
+void Node::pump() {
+  if (gone) return;
+  admit();
+  while (asks.size() * kCrowdChunk < pull_limit()) {
+    AskPtr ask = ours * kCrowdChunk < pull_limit() / 2 ? next_of_share() : nullptr;
+    if (!ask) {
+      const auto chunk = next_run(cursor);
+      if (!chunk) break;
+      ++cursor;
+      ask = std::make_shared<Ask>(Ask{.chunk = *chunk});
+      plan(*ask);
+    }
+    enqueue(ask);
+  }
+  admit();
+}
+
+void Node::enqueue(const AskPtr& ask) {
+  ask->ours = !ask->steps.front().second.peer;
+  ours += ask->ours;
+  ask->progress = world.wires.now();
+  asks.emplace(ask->chunk, ask);
+  queue.push_back(ask);
+}
+
+void Node::admit() {
+  if (queue.empty()) return;
+  const auto limit = fetch::inflow_limit(gauge.best(world.wires.now()), false);
+  for (;;) {
+    std::vector<fetch::WaitingRequest> waiting;
+    for (const auto& ask : queue)
+      waiting.push_back({chunk::Class::pull, ask->ours, false, inflow.bytes});
+    const auto next = fetch::next_in(waiting, inflow, limit);
+    if (!next) return;
+    const auto place = std::next(queue.begin(), static_cast<ptrdiff_t>(*next));
+    const AskPtr ask = *place;
+    queue.erase(place);
+    let_in(ask);
+  }
+}
+
+void Node::let_in(const AskPtr& ask) {
+  ask->admitted = true;
+  inflow.bytes += kCrowdChunk;
+  if (ask->ours) inflow.ours += kCrowdChunk;
+  ++inflow.requests;
+  ask->progress = world.wires.now();
+  // A later event: who lets it in may be in the middle of something.
+  world.wires.after({}, [this, ask] {
+    if (ask->done || gone) return;
+    plan(*ask);
+    next_step(ask);
+  });
+}
+
+void Node::give_inflow(Ask& ask) {
+  if (!std::exchange(ask.admitted, false)) return;
+  inflow.bytes -= kCrowdChunk;
+  if (ask.ours) inflow.ours -= kCrowdChunk;
+  --inflow.requests;
+}
+
+/// Bulk that got nothing for so long keeps other bulk waiting no longer.
+void Node::watch_queue() {
+  if (gone || missing == 0) return;
+  const auto since = world.wires.now() - kSilent;
+  for (const auto& [chunk, ask] : asks)
+    if (ask->progress < since) give_inflow(*ask);
+  if (!queue.empty() && queue.front()->progress < since) {
+    const AskPtr eldest = queue.front();
+    queue.pop_front();
+    let_in(eldest);
+  }
+  admit();
+  world.wires.after(kQueueWatch, [this] { watch_queue(); });
+}
+
+void Node::got(const AskPtr& ask) {
+  if (ask->done || gone) return;
+  ask->done = true;
+  for (const auto& one : ask->tries) end(one);
+  ask->tries.clear();
+  give_inflow(*ask);
+  queue.remove(ask);
+  ours -= ask->ours;
+  asks.erase(ask->chunk);
+  have(ask->chunk);
+  pump();
+}
+
+void Node::have(uint32_t chunk) {
+  if (has[chunk]) return;
+  has[chunk] = true;
+  gauge.arrived(kCrowdChunk, world.wires.now());
+  if (--missing > 0) return;
+  took = std::chrono::duration<double>(world.wires.now() - started).count();
+  --world.running;
+}
+
+void Node::from_registry(uint32_t chunk, std::function<void()> then) {
+  if (has[chunk]) return then();
+  auto& waiters = coming[chunk];
+  waiters.push_back(std::move(then));
+  if (waiters.size() > 1) return;
+  to_ask.push_back(chunk);
+  if (!std::exchange(at_registry, true)) ++world.at_registry;
+  ask_registry();
+}
+
+void Node::ask_registry() {
+  const auto part = registry::stricter(
+      registry::kNodeLimits,
+      registry::part_of(registry::kClusterLimits, std::max(1u, world.at_registry) - 1));
+  while (!to_ask.empty() && connections < part.connections) {
+    ++connections;
+    transfer(to_ask.front());
+    to_ask.pop_front();
+  }
+  if (connections == 0 && std::exchange(at_registry, false)) --world.at_registry;
+}
+
+void Node::transfer(uint32_t chunk) {
+  world.wires.after(world.options.registry_delay, [this, chunk] {
+    if (gone) return;
+    transfers[chunk] =
+        world.wires.start(world.registry, down, kCrowdChunk, [this, chunk] { transferred(chunk); });
+  });
+}
+
+void Node::transferred(uint32_t chunk) {
+  transfers.erase(chunk);
+  world.registry_bytes += kCrowdChunk;
+  const auto waiters = std::move(coming[chunk]);
+  coming.erase(chunk);
+  have(chunk);
+  --connections;
+  ask_registry();
+  for (const auto& waiter : waiters) waiter();
+  if (const auto ask = asks.find(chunk); ask != asks.end()) got(AskPtr(ask->second));
+}
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "crowd_node.h"
+
+#include <algorithm>
+#include <string>
+
+namespace swarmfs::swarm {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr auto kBulk = chunk::Class::pull;
+/// Of a node that is gone nobody hears.
+constexpr util::Duration kConnectTimeout = milliseconds(1000);
+constexpr util::Duration kLagCheck = milliseconds(500);
+/// As the daemon serves.
+constexpr ServeLimits kServe{.requests = 256, .bulk_requests = 192, .per_peer = 64};
+
+Self make_self(const CrowdWorld& world, uint32_t index) {
+  const auto name = "node " + std::to_string(index);
+  const std::string id = util::Sha256::of(util::as_bytes(name)).hex().substr(0, 8);
+  return {index, id, "zone " + std::to_string(index % world.options.zones),
+          shareholder_weight(world.layer, id)};
+}
+
+}  // namespace
+
+Node::Node(CrowdWorld& its_world, uint32_t its_index)
+    : world(its_world),
+      index(its_index),
+      self(make_self(world, index)),
+      straggler(std::bernoulli_distribution(world.options.stragglers)(world.random)),
+      up(world.wires.add_wire(world.options.node_rate / (straggler ? 20 : 1))),
+      down(world.wires.add_wire(world.options.node_rate / (straggler ? 20 : 1))),
+      views(self, world.options.chunks),
+      news_turn(world.random()),
+      has(world.options.chunks),
+      missing(world.options.chunks),
+      turn(std::uniform_real_distribution(0.0, 1.0)(world.random)) {}
+
+void Node::join() {
+  joined = true;
+  started = world.wires.now();
+  std::uniform_int_distribution<size_t> any(0, world.nodes.size() - 1);
+  for (size_t i = 0; i < world.options.known_at_first; ++i)
+    views.know(static_cast<uint32_t>(any(world.random)));
+  tell();
+  if (missing == 0) return;
+  watch_queue();
+  begin();
+}
+
+/// As Swarm::find_claim() has the first requests wait for news.
+void Node::begin() {
+  if (gone) return;
+  const auto until = started + news_patience(views.known(), false);
+  if (world.wires.now() >= until) return pump();
+  world.wires.after(milliseconds(50), [this] { begin(); });
+}
+
+void Node::vanish() {
+  gone = true;
+  if (missing > 0) --world.running;
+  if (std::exchange(at_registry, false)) --world.at_registry;
+  world.wires.set_rate(up, 1);
+  for (const auto& [chunk, flow] : transfers) {
+    world.registry_bytes += world.wires.sent(flow);
+    world.wires.stop(flow);
+  }
+  for (const auto& [chunk, ask] : asks)
+    for (const auto& one : ask->tries) end(one);
+}
+
+/// A round of news: both sides hear of each other.
+void Node::tell() {
+  if (gone) return;
+  for (const uint32_t peer : views.whom_to_ask(news_turn++)) {
+    Node& other = *world.nodes[peer];
+    if (!other.joined || other.gone) {
+      views.forget(peer);
+      continue;
+    }
+    ++other.answers;
+    const auto now = world.wires.now();
+    other.views.wanted_by(self, now);
+    std::vector<bool> bits = other.has;
+    for (const auto& [chunk, waiters] : other.coming) bits[chunk] = true;
+    views.heard(other.self, std::move(bits), other.views.owners(), now);
+  }
+  world.wires.after(world.options.news_every, [this] { tell(); });
+}
+
+util::Duration Node::way_to(uint32_t peer) const {
+  const bool same = world.nodes[peer]->self.zone == self.zone;
+  return 2 * (same ? world.options.hop : world.options.zone_hop);
+}
+
+void Node::plan(Ask& ask) const {
+  Question question;
+  question.layer = world.layer;
+  question.chunk = ask.chunk;
+  question.cls = kBulk;
+  question.self = self.id;
+  question.zone = self.zone;
+  question.peers = views.candidates();
+  question.holders = views.holders(ask.chunk);
+  question.registry = registry_time.mean();
+  ask.steps.clear();
+  for (const Step& step : steps(question))
+    ask.steps.emplace_back(step.peer ? views.node(*step.peer) : 0, step);
+  ask.next = ask.relayed ? ask.steps.size() - 1 : 0;
+}
+
+void Node::next_step(const AskPtr& ask) {
+  if (ask->done || gone || ask->next >= ask->steps.size()) return;
+  const auto [peer, step] = ask->steps[ask->next++];
+  if (step.peer) return ask_peer(ask, peer, step.hedge);
+  from_registry(ask->chunk, [this, ask] { got(ask); });
+}
+
+void Node::ask_peer(const AskPtr& ask, uint32_t peer, util::Duration hedge) {
+  const auto one = std::make_shared<Try>(Try{.peer = peer});
+  one->has_it = views.holds(peer, ask->chunk);
+  one->began = world.wires.now();
+  one->expected = views.expected(peer, one->has_it);
+  views.begins(peer);
+  ask->tries.push_back(one);
+  world.wires.after(way_to(peer), [this, ask, one] { request(ask, one); });
+  set_hedge(ask, one, ask->next, hedge);
+}
+
+void Node::set_hedge(const AskPtr& ask, const TryPtr& one, size_t following, util::Duration hedge) {
+  if (hedge == util::Duration::max()) return;
+  world.wires.after(hedge, [this, ask, one, following, hedge] {
+    if (ask->done || gone || !one->open || one->flow || ask->next != following) return;
+    if (!may_overtake(kBulk, congested())) return set_hedge(ask, one, following, hedge);
+    next_step(ask);
+  });
+}
+
+void Node::request(const AskPtr& ask, const TryPtr& one) {
+  if (ask->done || gone) return;
+  Node& peer = *world.nodes[one->peer];
+  if (peer.gone)
+    return world.wires.after(kConnectTimeout, [this, ask, one] {
+      if (!one->open || ask->done) return;
+      end(one);
+      views.forget(one->peer);
+      next_step(ask);
+    });
+  one->slot = peer.serve(index, ask->chunk, !one->has_it, [this, ask, one] {
+    if (!ask->done && one->open && !one->flow && !gone) receive(ask, one);
+  });
+  if (!one->slot) sent_away(ask, one, peer.views.holders_but(ask->chunk, index));
+}
+
+void Node::sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uint32_t>& others) {
+  end(one);
+  for (const uint32_t holder : others) views.named_holder(holder, ask->chunk);
+  std::optional<util::Duration> pause = util::Duration();
+  if (others.empty() || ask->referred++ >= kMostReferrals)
+    pause = pause_when_busy(kBulk, ask->busy++);
+  if (!pause) return next_step(ask);
+  world.wires.after(*pause, [this, ask] {
+    if (ask->done || gone) return;
+    plan(*ask);
+    next_step(ask);
+  });
+}
+
+void Node::receive(const AskPtr& ask, const TryPtr& one) {
+  Node& peer = *world.nodes[one->peer];
+  ++peer.sending;
+  one->slot.reset();  // the demand server counts until the bytes are read
+  one->moved = ask->progress = world.wires.now();
+  views.first_byte(one->peer, one->has_it, one->moved - one->began);
+  const auto came = one->moved;
+  one->flow = world.wires.start(peer.up, down, kCrowdChunk, [this, ask, one, came, &peer] {
+    one->flow.reset();
+    --peer.sending;
+    world.given[peer.self.zone != self.zone] += kCrowdChunk;
+    views.took(one->peer, world.wires.now() - came);
+    got(ask);
+  });
+  check_lag(ask, one);
+}
+
+void Node::check_lag(const AskPtr& ask, const TryPtr& one) {
+  world.wires.after(kLagCheck, [this, ask, one] {
+    if (ask->done || gone || !one->open || !one->flow) return;
+    const double sent = world.wires.sent(*one->flow);
+    const auto now = world.wires.now();
+    if (sent > one->told + 1000) one->moved = ask->progress = now;
+    one->told = sent;
+    const Progress progress{kCrowdChunk, static_cast<uint64_t>(sent), now - one->began,
+                            one->expected, now - one->moved};
+    if (lags(kBulk, progress) && may_overtake(kBulk, congested())) return next_step(ask);
+    check_lag(ask, one);
+  });
+}
+
+void Node::end(const TryPtr& one) {
+  if (!std::exchange(one->open, false)) return;
+  if (one->moved == util::SteadyTime() && one->slot)
+    views.gave_up(one->peer, one->has_it, world.wires.now() - one->began);
+  if (one->flow) {
+    world.wires.stop(*one->flow);
+    --world.nodes[one->peer]->sending;
+  }
+  one->flow.reset();
+  one->slot.reset();
+  views.ends(one->peer);
+}
+
+std::shared_ptr<void> Node::serve(uint32_t asker, uint32_t chunk, bool fetch,
+                                  std::function<void()> ready) {
+  const unsigned most = world.options.sends;
+  if (has[chunk] && most > 0 && sending >= most) return nullptr;
+  const ServeLoad load{serving, serving, serving_to[asker], serving * kCrowdChunk};
+  const bool here = has[chunk] || coming.contains(chunk);
+  const Serve how = how_to_serve(admits(kServe, load, kBulk, kCrowdChunk), here,
+                                 fetch && !views.holders_but(chunk, asker).empty());
+  if (how == Serve::busy || how == Serve::refer || (!fetch && !here)) return nullptr;
+  ++serving;
+  ++serving_to[asker];
+  const auto began = world.wires.now();
+  // A later event: the asker has the slot by then.
+  world.wires.after({}, [this, chunk, how, began, ready = std::move(ready)]() mutable {
+    if (gone) return;
+    if (const auto ask = asks.find(chunk); ask != asks.end()) ask->second->relayed = true;
+    from_registry(chunk, [this, how, began, ready = std::move(ready)] {
+      if (how == Serve::relay) registry_time.add(world.wires.now() - began);
+      ready();
+    });
+  });
+  return {this, [asker](void* server) {
+            auto& node = *static_cast<Node*>(server);
+            --node.serving;
+            --node.serving_to[asker];
+          }};
+}
+
+}  // namespace swarmfs::swarm

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "crowd.h"
+#include "crowd_views.h"
+#include "fetch/inflow.h"
+#include "fetch/link_gauge.h"
+#include "swarm/latency.h"
+#include "wires.h"
+
+namespace swarmfs::swarm {
+
+inline constexpr uint64_t kCrowdChunk = 1 << 20;
+
+struct Node;
+
+/// What the nodes of a crowd share.
+struct CrowdWorld {
+  explicit CrowdWorld(const CrowdOptions& o)
+      : options(o), registry(wires.add_wire(o.registry_rate)), random(o.seed) {}
+
+  const CrowdOptions options;
+  const util::Digest layer = util::Sha256::of(util::as_bytes("layer"));
+  std::vector<std::unique_ptr<Node>> nodes;  ///< outlive what is due
+  Wires wires;
+  const Wires::Wire registry;
+  std::mt19937_64 random;
+  double registry_bytes = 0;
+  double given[2] = {};      ///< by peers: of the same zone, of another
+  size_t running = 0;        ///< nodes that are there and have not all of it
+  unsigned at_registry = 0;  ///< nodes that ask it
+};
+
+/// One request to one peer.
+struct Try {
+  uint32_t peer = 0;
+  bool has_it = false;
+  bool open = true;
+  std::optional<Wires::Flow> flow{};
+  util::SteadyTime began{}, moved{};
+  util::Duration expected{};
+  double told = 0;
+  std::shared_ptr<void> slot{};  ///< at the server, while it is busy with us
+};
+using TryPtr = std::shared_ptr<Try>;
+
+/// One chunk that a node wants: a flight of its bulk, and all who were asked for it.
+struct Ask {
+  uint32_t chunk = 0;
+  bool ours = false;
+  bool admitted = false;  ///< counts in the inflow
+  bool relayed = false;   ///< let go for a peer's sake: not to peers
+  bool done = false;
+  util::SteadyTime progress{};
+  std::vector<std::pair<uint32_t, Step>> steps{};  ///< and the node, where it is no registry
+  size_t next = 0;
+  unsigned busy = 0, referred = 0;
+  std::vector<TryPtr> tries{};
+};
+using AskPtr = std::shared_ptr<Ask>;
+
+/// A node: what fetch's brain does with one layer, the two halves of the demand lane, the news.
+struct Node {
+  Node(CrowdWorld& its_world, uint32_t its_index);
+  void join();
+  /// Without a word: what it was sending stands still.
+  void vanish();
+
+  // Bulk, as fetch does it (crowd_bulk.cpp).
+  void pump();
+  [[nodiscard]] bool lacks(uint32_t chunk) const;
+  std::optional<uint32_t> next_run(uint64_t& cursor) const;
+  AskPtr next_of_share();
+  void enqueue(const AskPtr& ask);
+  void admit();
+  void let_in(const AskPtr& ask);
+  void give_inflow(Ask& ask);
+  void watch_queue();
+  void got(const AskPtr& ask);
+  void have(uint32_t chunk);
+
+  // The registry (crowd_bulk.cpp).
+  void from_registry(uint32_t chunk, std::function<void()> then);
+  void ask_registry();
+  void transfer(uint32_t chunk);
+  void transferred(uint32_t chunk);
+
+  // Peers (crowd_node.cpp).
+  void begin();
+  void tell();
+  void plan(Ask& ask) const;
+  void next_step(const AskPtr& ask);
+  void ask_peer(const AskPtr& ask, uint32_t peer, util::Duration hedge);
+  void set_hedge(const AskPtr& ask, const TryPtr& one, size_t following, util::Duration hedge);
+  void request(const AskPtr& ask, const TryPtr& one);
+  void sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uint32_t>& others);
+  void receive(const AskPtr& ask, const TryPtr& one);
+  void check_lag(const AskPtr& ask, const TryPtr& one);
+  void end(const TryPtr& one);
+  /// As the demand server does. Empty: it sends the asker away; else for as long as it is busy.
+  std::shared_ptr<void> serve(uint32_t asker, uint32_t chunk, bool fetch,
+                              std::function<void()> ready);
+  [[nodiscard]] util::Duration way_to(uint32_t peer) const;
+  [[nodiscard]] bool congested() const { return gauge.full(world.wires.now()); }
+
+  CrowdWorld& world;
+  const uint32_t index;
+  const Self self;
+  const bool straggler;
+  const Wires::Wire up, down;
+  CrowdViews views;
+  bool joined = false, gone = false;
+  util::SteadyTime started{};
+  double took = 0;
+  uint64_t news_turn;
+  uint64_t answers = 0;  ///< news that it told
+  std::vector<bool> has;
+  uint32_t missing;
+
+  const double turn;  ///< see blocks_at()
+  uint64_t cursor = 0, share_cursor = 0;
+  std::map<uint32_t, AskPtr> asks;  ///< by chunk
+  size_t ours = 0;                  ///< of these
+  std::list<AskPtr> queue;          ///< for room in the inflow
+  fetch::Inflow inflow;
+  fetch::LinkGauge gauge;
+
+  std::map<uint32_t, std::vector<std::function<void()>>> coming;  ///< from the registry, for whom
+  std::map<uint32_t, Wires::Flow> transfers;
+  std::deque<uint32_t> to_ask;  ///< the registry for, when a connection is free
+  unsigned connections = 0;
+  Latency registry_time;  ///< of what others asked us for
+  bool at_registry = false;
+  unsigned serving = 0;
+  unsigned sending = 0;  ///< flows
+  std::map<uint32_t, unsigned> serving_to;
+};
+
+}  // namespace swarmfs::swarm

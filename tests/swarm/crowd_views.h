@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "swarm/policy.h"
+#include "swarm/shareholders.h"
+#include "util/clock.h"
+
+namespace swarmfs::swarm {
+
+/// Who a node of the simulation is.
+struct Self {
+  uint32_t index = 0;
+  std::string id;
+  std::string zone;
+  uint64_t weight = 0;  ///< among the shareholders
+};
+
+/// What one node of a crowd knows of the others: LayerViews and PeerTable in a small space, with
+/// the same bounds.
+class CrowdViews {
+ public:
+  CrowdViews(const Self& self, size_t chunks) : self_(self), chunks_(chunks) {}
+
+  /// That it is there.
+  void know(uint32_t peer);
+  void wanted_by(const Self& peer, util::SteadyTime now);
+  using Named = std::vector<std::pair<uint32_t, uint64_t>>;  ///< a node and its weight
+  void heard(const Self& peer, std::vector<bool> has, const Named& shareholders,
+             util::SteadyTime now);
+  void named_holder(uint32_t peer, uint32_t chunk);
+  /// It does not answer.
+  void forget(uint32_t peer);
+
+  /// How many may be of the swarm.
+  [[nodiscard]] size_t known() const { return views_.size() + unmet_.size(); }
+  /// For the round `turn`, which also is for how long owners() stays as it is.
+  [[nodiscard]] std::vector<uint32_t> whom_to_ask(uint64_t turn);
+  [[nodiscard]] const Named& owners();
+  [[nodiscard]] const std::vector<Candidate>& candidates() const { return candidates_; }
+  [[nodiscard]] uint32_t node(size_t candidate) const { return views_[candidate].peer; }
+  /// Indices into candidates().
+  [[nodiscard]] std::vector<size_t> holders(uint32_t chunk) const;
+  [[nodiscard]] std::vector<uint32_t> holders_but(uint32_t chunk, uint32_t but) const;
+  [[nodiscard]] bool holds(uint32_t peer, uint32_t chunk) const;
+
+  void begins(uint32_t peer);
+  void ends(uint32_t peer);
+  [[nodiscard]] util::Duration expected(uint32_t peer, bool has_it) const;
+  void first_byte(uint32_t peer, bool has_it, util::Duration took);
+  /// Without a byte.
+  void gave_up(uint32_t peer, bool has_it, util::Duration waited);
+  /// From the first byte to the last.
+  void took(uint32_t peer, util::Duration took);
+
+ private:
+  struct View {
+    uint32_t peer = 0;
+    uint64_t weight = 0;
+    util::SteadyTime heard;
+    std::vector<bool> has;
+  };
+  View& view_of(const Self& peer, util::SteadyTime now);
+  void drop(size_t place);
+  void renew_owners();
+  Candidate* find(uint32_t peer);
+  [[nodiscard]] bool is_known(uint32_t peer) const;
+
+  const Self& self_;
+  const size_t chunks_;
+  std::vector<View> views_;
+  std::vector<Candidate> candidates_;             ///< of the same indices
+  std::unordered_map<uint32_t, size_t> places_;   ///< in both
+  std::vector<uint32_t> unmet_;                   ///< known, not in views_
+  std::vector<bool> known_;                       ///< in views_ or unmet_
+  std::unordered_map<uint32_t, uint64_t> named_;  ///< of unmet_, those that outweigh
+  Named owners_;
+  uint64_t lightest_ = 0;  ///< of the shareholders
+  bool owners_old_ = true;
+};
+
+}  // namespace swarmfs::swarm
