@@ -27,16 +27,17 @@ constexpr size_t kAdoptedPiece = 1 << 20;
 static_assert(kAdoptedPiece % chunk::kBlockSize == 0);
 
 /// Reads the file in pieces of whole blocks until `each` is false. False: it was, or the file ended
-/// early or could not be read.
+/// early.
 template <class Each>
-bool read_pieces(int file, uint64_t size, Each each) {
+Outcome<bool> read_pieces(int file, uint64_t size, Each each) {
   util::Bytes piece(kAdoptedPiece);
   for (uint64_t at = 0; at < size; at += piece.size()) {
     piece.resize(std::min<uint64_t>(kAdoptedPiece, size - at));
     for (size_t done = 0; done < piece.size();) {
       const ssize_t got =
           ::pread(file, piece.data() + done, piece.size() - done, static_cast<off_t>(at + done));
-      if (got <= 0) return false;
+      if (got < 0) return Failure{Fault::unavailable, std::string("read: ") + std::strerror(errno)};
+      if (got == 0) return false;
       done += static_cast<size_t>(got);
     }
     if (!each(at, piece)) return false;
@@ -56,22 +57,24 @@ Failure cancelled() {
 Outcome<util::Done> prove(int file, const util::Digest& digest, uint64_t size,
                           chunk::HashTreeBuilder* tree, const std::stop_token& stop) {
   util::Sha256 hash;
-  const bool whole = read_pieces(file, size, [&](uint64_t, const util::Bytes& piece) {
+  const auto whole = read_pieces(file, size, [&](uint64_t, const util::Bytes& piece) {
     hash.update(piece);
     if (tree) tree->feed(piece);
     return !stop.stop_requested();
   });
   if (stop.stop_requested()) return cancelled();
-  if (!whole || hash.finish() != digest) return lies(digest);
+  if (!whole) return whole.failure();
+  if (!*whole || hash.finish() != digest) return lies(digest);
   return util::Done{};
 }
 
 /// A nameless file that shares all blocks of `file` as they are now, whatever happens to that.
+/// Fault::invalid: these file systems share none.
 Outcome<util::UniqueFd> snapshot_of(int file, const std::filesystem::path& directory) {
   util::UniqueFd made(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!made || ::ioctl(made.get(), FICLONE, file))
-    return Failure{Fault::invalid, std::strerror(errno)};
-  return made;
+  if (made && !::ioctl(made.get(), FICLONE, file)) return made;
+  const bool never = errno == EXDEV || errno == EOPNOTSUPP || errno == EINVAL || errno == ENOTTY;
+  return Failure{never ? Fault::invalid : Fault::unavailable, std::strerror(errno)};
 }
 
 bool matches_all(const chunk::HashTree& tree, uint64_t at, util::ByteView piece) {
@@ -90,15 +93,11 @@ Outcome<util::Done> write_and_wait(CachedLayer& layer, uint64_t at, const util::
   return written.get_future().get();
 }
 
-/// Reads the file twice: nothing is written before all of it proved right, nor what says something
-/// else by then.
-Outcome<util::Done> copy_in(CachedLayer& layer, int file, const std::stop_token& stop) {
-  chunk::HashTreeBuilder builder;
-  if (const auto proven = prove(file, layer.digest(), layer.size(), &builder, stop); !proven)
-    return proven;
-  const chunk::HashTree tree = builder.finish();
+/// What says something else than when the tree was made of it is not written.
+Outcome<util::Done> copy_in(CachedLayer& layer, int file, const chunk::HashTree& tree,
+                            const std::stop_token& stop) {
   Outcome<util::Done> outcome = util::Done{};
-  const bool whole = read_pieces(file, layer.size(), [&](uint64_t at, const util::Bytes& piece) {
+  const auto whole = read_pieces(file, layer.size(), [&](uint64_t at, const util::Bytes& piece) {
     if (stop.stop_requested())
       outcome = cancelled();
     else if (!matches_all(tree, at, piece))
@@ -107,15 +106,8 @@ Outcome<util::Done> copy_in(CachedLayer& layer, int file, const std::stop_token&
       outcome = write_and_wait(layer, at, piece);
     return bool(outcome);
   });
-  return whole || !outcome ? outcome : lies(layer.digest());
-}
-
-Outcome<util::Done> share_in(CachedLayer& layer, int snapshot, const std::stop_token& stop) {
-  if (const auto proven = prove(snapshot, layer.digest(), layer.size(), nullptr, stop); !proven)
-    return proven;
-  if (::ftruncate(snapshot, static_cast<off_t>(layer.size_on_disk())))
-    return Failure{Fault::unavailable, std::strerror(errno)};
-  return layer.take(snapshot);
+  if (!whole) return whole.failure();
+  return *whole || !outcome ? outcome : lies(layer.digest());
 }
 
 }  // namespace
@@ -126,9 +118,12 @@ uint64_t CachedLayer::cost_of_missing() const {
   return blocks * chunk::kBlockSize;
 }
 
-Outcome<util::Done> CachedLayer::take(int file) {
+Outcome<util::Done> CachedLayer::share(int file) {
+  if (::ftruncate(file, static_cast<off_t>(size_on_disk())))
+    return Failure{Fault::unavailable, std::strerror(errno)};
   const Lease lease(shared_from_this(), {0, size_});
-  const uint64_t cost = cost_of_missing();
+  // More than is missing now: a block that is here may be found wrong meanwhile.
+  const uint64_t cost = chunk::block_count(size_) * chunk::kBlockSize;
   if (lease.meets_eviction())
     return Failure{Fault::unavailable, "parts of it are being evicted at this moment"};
   if (!budget_.reserve(cost, chunk::Class::backfill))
@@ -157,19 +152,29 @@ Outcome<util::Done> CachedLayer::take(int file) {
 Outcome<Adopted> ChunkCache::adopt(const util::Digest& digest, uint64_t size, int file,
                                    bool may_copy, const std::stop_token& stop) {
   struct stat facts {};
-  if (::fstat(file, &facts) || static_cast<uint64_t>(facts.st_size) != size) return lies(digest);
-  if (const auto layer = find({digest, chunk::Form::bytes}); layer && layer->size() != size)
+  if (::fstat(file, &facts) || !S_ISREG(facts.st_mode) ||
+      static_cast<uint64_t>(facts.st_size) != size)
     return lies(digest);
-  const auto held = open(digest, size, chunk::Form::bytes);
-  const auto layer = find({digest, chunk::Form::bytes});
-  const uint64_t cost = layer->cost_of_missing();
+  const auto known = find({digest, chunk::Form::bytes});
+  if (known && known->size() != size) return lies(digest);
+  const uint64_t cost =
+      known ? known->cost_of_missing() : chunk::block_count(size) * chunk::kBlockSize;
   if (cost == 0) return Adopted::before;
   if (used_ + cost > allowance_.low())
     return Failure{Fault::no_space, "the cache has no room for it below its low watermark"};
   const auto snapshot = snapshot_of(file, options_.directory / "layers");
-  if (!snapshot && !may_copy) return snapshot.failure();
+  if (!snapshot && (snapshot.failure().fault != Fault::invalid || !may_copy))
+    return snapshot.failure();
+  chunk::HashTreeBuilder builder;
+  if (const auto proven = prove(snapshot ? snapshot->get() : file, digest, size,
+                                snapshot ? nullptr : &builder, stop);
+      !proven)
+    return proven.failure();
+  // Nothing of it is on the disk, nor known, before all of it proved right.
+  const auto held = open(digest, size, chunk::Form::bytes);
+  const auto layer = find({digest, chunk::Form::bytes});
   const auto outcome =
-      snapshot ? share_in(*layer, snapshot->get(), stop) : copy_in(*layer, file, stop);
+      snapshot ? layer->share(snapshot->get()) : copy_in(*layer, file, builder.finish(), stop);
   if (!outcome) return outcome.failure();
   return snapshot ? Adopted::shared : Adopted::copied;
 }

@@ -80,11 +80,12 @@ class CachedLayer final : public chunk::StoredLayer,
   /// written since the last time is suspect.
   bool sync();
 
-  /// Blocking: all of the layer from `file`, which has its bytes and is as long as the layer's own
-  /// file is; the two share their blocks on the disk (FICLONERANGE). What is on its way here stays
-  /// so. Durable afterwards, unless the disk refuses. Fault::no_space: the quota does not take what
-  /// was missing; Fault::unavailable: some of it is being evicted, or the disk refuses.
-  util::Outcome<util::Done> take(int file);
+  /// Blocking: all of the layer from `file`, which has its bytes and becomes as long as the layer's
+  /// own file is; the two share their blocks on the disk (FICLONERANGE). What is on its way here
+  /// stays so. Durable afterwards, unless the disk refuses. Fault::no_space: the quota does not
+  /// take what was missing (for a moment: all of it); Fault::unavailable: some of it is being
+  /// evicted, or the disk refuses.
+  util::Outcome<util::Done> share(int file);
   /// Quota that all that is missing would take.
   [[nodiscard]] uint64_t cost_of_missing() const;
   [[nodiscard]] uint64_t size_on_disk() const { return (size_ + kPage - 1) / kPage * kPage; }

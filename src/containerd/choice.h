@@ -18,6 +18,9 @@ namespace swarmfs::containerd {
 /// port.
 bool came_from(const Labels& labels, const chunk::Origin& origin);
 
+/// Whether the labels of a blob name another host than the origin's.
+bool is_elsewhere_too(const Labels& labels, const chunk::Origin& origin);
+
 /// The reference that an image's name is, as one to the manifest alone. The name must be confirmed
 /// by labels (came_from). Empty: it is none.
 std::optional<oci::Reference> reference_of(const std::string& name, const util::Digest& manifest);

@@ -36,8 +36,10 @@ Failure failure_of(const grpc::Status& status) {
       return {Fault::cancelled, "interrupted"};
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return {Fault::timed_out, "it does not answer"};
-    default:
+    case grpc::StatusCode::UNAVAILABLE:
       return {Fault::unavailable, status.error_message()};
+    default:
+      return {Fault::invalid, status.error_message()};
   }
 }
 

@@ -30,8 +30,9 @@ struct ImageEvent {
 using Labels = std::map<std::string, std::string>;
 
 /// What the watcher asks of containerd (its gRPC API). One thread, but interrupt(). Each call but
-/// next_event() ends within seconds. Fault::not_found: containerd has no such thing; cancelled:
-/// interrupted; anything else: it does not answer, and connect() is next.
+/// next_event() ends within seconds. Fault::not_found: containerd has no such thing; invalid: it
+/// does not give that; cancelled: interrupted; anything else: it does not answer, and connect() is
+/// next.
 class Runtime {
  public:
   virtual ~Runtime() = default;

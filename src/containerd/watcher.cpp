@@ -29,17 +29,8 @@ constexpr size_t kMostManifests = 64;
 /// What is no trouble of the connection's is let pass.
 template <class T>
 bool ends_watch(const Outcome<T>& outcome) {
-  return !outcome && outcome.failure().fault != Fault::not_found;
-}
-
-/// The layers, each once.
-std::vector<oci::Descriptor> layers_of(const oci::Manifest& manifest,
-                                       const std::set<util::Digest>& without) {
-  std::vector<oci::Descriptor> made;
-  std::set<util::Digest> seen = without;
-  for (const auto& layer : manifest.layers)
-    if (seen.insert(layer.digest).second) made.push_back(layer);
-  return made;
+  return !outcome &&
+         (util::may_pass(outcome.failure().fault) || outcome.failure().fault == Fault::cancelled);
 }
 
 }  // namespace
@@ -124,7 +115,7 @@ Failure Watcher::watch() {
     const auto image = runtime_.image(**event);
     if (ends_watch(image)) return image.failure();
     if (!image) continue;  // gone again
-    if (const auto looked = look_at((*event)->name_space, *image, {}); !looked)
+    if (const auto looked = look_at((*event)->name_space, *image, true); !looked)
       return looked.failure();
   }
   return {Fault::cancelled, "stopped"};
@@ -137,17 +128,21 @@ Outcome<Done> Watcher::look_at_all() {
     if (!is_wanted(name_space)) continue;
     const auto images = runtime_.images(name_space);
     if (ends_watch(images)) return images.failure();
-    if (!images) continue;
+    if (!images) {
+      util::log::warning("containerd: the images of namespace {}: {}", name_space,
+                         images.failure().message);
+      continue;
+    }
     for (const auto& image : *images) {
       if (stop_.stop_requested()) return Done{};
-      if (const auto looked = look_at(name_space, image, done_); !looked) return looked;
+      if (const auto looked = look_at(name_space, image, false); !looked) return looked;
     }
   }
   return Done{};
 }
 
 Outcome<Done> Watcher::look_at(const std::string& name_space, const NamedImage& image,
-                               const std::set<util::Digest>& without) {
+                               bool changed) {
   const auto reference = reference_of(image.name, image.target);
   auto document = reference ? store_->read(image.target)
                             : Outcome<util::Bytes>(Failure{Fault::not_found, "no reference"});
@@ -160,7 +155,7 @@ Outcome<Done> Watcher::look_at(const std::string& name_space, const NamedImage& 
   const auto* index = parsed ? std::get_if<oci::Index>(&*parsed) : nullptr;
   if (!index)
     return offer(name_space, {*reference, oci::Platform::host(), std::move(*document), {}, {}, {}},
-                 without);
+                 changed);
   size_t looked_for = 0;
   for (const auto& one : index->manifests) {
     if (++looked_for > kMostManifests || stop_.stop_requested()) break;
@@ -173,32 +168,58 @@ Outcome<Done> Watcher::look_at(const std::string& name_space, const NamedImage& 
                           *document,
                           {},
                           {}},
-                         without);
+                         changed);
     if (!offered) return offered;
   }
   return Done{};
 }
 
-Outcome<Done> Watcher::offer(const std::string& name_space, HeldImage image,
-                             const std::set<util::Digest>& without) {
+std::vector<oci::Descriptor> Watcher::wanted(const oci::Manifest& manifest,
+                                             const std::string& repository, bool changed) const {
+  std::vector<oci::Descriptor> made;
+  std::set<util::Digest> seen;
+  for (const auto& layer : manifest.layers)
+    if (layer.size > 0 && store_->has(layer.digest, layer.size) &&
+        seen.insert(layer.digest).second &&
+        (changed || !done_.contains({repository, layer.digest})))
+      made.push_back(layer);
+  return made;
+}
+
+Outcome<bool> Watcher::is_elsewhere(const util::Digest& layer, const chunk::Origin& origin) {
+  const auto name_spaces = runtime_.namespaces();
+  if (!name_spaces) return name_spaces.failure();
+  for (const auto& name_space : *name_spaces) {
+    const auto labels = runtime_.labels(name_space, layer);
+    if (ends_watch(labels)) return labels.failure();
+    if (labels && is_elsewhere_too(*labels, origin)) return true;
+  }
+  return false;
+}
+
+Outcome<Done> Watcher::offer(const std::string& name_space, HeldImage image, bool changed) {
   const auto parsed = oci::parse_manifest(image.manifest);
   const auto* manifest = parsed ? std::get_if<oci::Manifest>(&*parsed) : nullptr;
-  const auto wanted = manifest ? layers_of(*manifest, without) : std::vector<oci::Descriptor>();
-  if (wanted.empty()) return Done{};
   const chunk::Origin origin{image.reference.registry, image.reference.repository};
+  const std::string repository = origin.registry + "/" + origin.repository;
+  const auto layers =
+      manifest ? wanted(*manifest, repository, changed) : std::vector<oci::Descriptor>();
+  if (layers.empty()) return Done{};
   const auto said = runtime_.labels(name_space, *image.reference.digest);
   if (ends_watch(said)) return said.failure();
   if (!said || !came_from(*said, origin)) return Done{};
-  for (const auto& layer : wanted) {
-    if (layer.size == 0 || !store_->has(layer.digest, layer.size)) continue;
+  for (const auto& layer : layers) {
     const auto labels = runtime_.labels(name_space, layer.digest);
     if (ends_watch(labels)) return labels.failure();
-    if (labels && came_from(*labels, origin))
-      image.layers.push_back({{layer.digest, layer.size, {origin}}, store_->path(layer.digest)});
+    if (!labels || !came_from(*labels, origin)) continue;
+    const auto elsewhere = is_elsewhere(layer.digest, origin);
+    if (!elsewhere) return elsewhere.failure();
+    image.layers.push_back(
+        {{layer.digest, layer.size, {origin}}, store_->path(layer.digest), *elsewhere});
   }
   if (image.layers.empty()) return Done{};
   if (auto config = store_->read(manifest->config.digest)) image.config = std::move(*config);
-  for (const auto& layer : taker_.take(image, stop_.get_token())) done_.insert(layer);
+  for (const auto& layer : taker_.take(image, stop_.get_token())) done_.insert({repository, layer});
   return Done{};
 }
 

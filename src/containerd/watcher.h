@@ -28,6 +28,7 @@ struct HeldImage {
   struct Layer {
     chunk::LayerRef ref;
     std::filesystem::path file;
+    bool elsewhere = false;  ///< containerd had it from another host too
   };
   oci::Reference reference;  ///< by the manifest's digest
   oci::Platform platform;
@@ -77,12 +78,18 @@ class Watcher {
   void run();
   [[nodiscard]] util::Failure watch();
   [[nodiscard]] util::Outcome<util::Done> look_at_all();
-  /// But for the layers of `without`.
+  /// `changed`: also the layers that are done.
   [[nodiscard]] util::Outcome<util::Done> look_at(const std::string& name_space,
-                                                  const NamedImage& image,
-                                                  const std::set<util::Digest>& without);
+                                                  const NamedImage& image, bool changed);
   [[nodiscard]] util::Outcome<util::Done> offer(const std::string& name_space, HeldImage image,
-                                                const std::set<util::Digest>& without);
+                                                bool changed);
+  /// In whatever namespace: one may see what another had from somewhere else.
+  [[nodiscard]] util::Outcome<bool> is_elsewhere(const util::Digest& layer,
+                                                 const chunk::Origin& origin);
+  /// The layers that are yet to be offered, each once.
+  [[nodiscard]] std::vector<oci::Descriptor> wanted(const oci::Manifest& manifest,
+                                                    const std::string& repository,
+                                                    bool changed) const;
   [[nodiscard]] bool is_wanted(const std::string& name_space) const;
   void say(const std::string& trouble);
 
@@ -90,8 +97,8 @@ class Watcher {
   Runtime& runtime_;
   Taker& taker_;
   std::optional<ContentStore> store_;  ///< of the connection; this and the next: the thread's
-  std::set<util::Digest> done_;        ///< layers
-  std::optional<bool> told_watched_;   ///< what the log said last
+  std::set<std::pair<std::string, util::Digest>> done_;  ///< layers, by repository
+  std::optional<bool> told_watched_;                     ///< what the log said last
   util::Sync<std::string> trouble_{"not reached yet"};
   std::stop_source stop_;
   std::condition_variable_any pause_over_;

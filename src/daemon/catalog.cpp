@@ -60,8 +60,9 @@ void Catalog::resolved(const oci::Reference& reference, const oci::Platform& pla
 }
 
 bool Catalog::found(const oci::Reference& reference, const oci::Platform& platform,
-                    const image::Resolved& resolved, const std::optional<util::Bytes>& config) {
-  return take_in(reference, platform, resolved, {false, reference.registry, config});
+                    const image::Resolved& resolved, const std::optional<util::Bytes>& config,
+                    const std::vector<util::Digest>& elsewhere) {
+  return take_in(reference, platform, resolved, {false, reference.registry, config, elsewhere});
 }
 
 bool Catalog::take_in(const oci::Reference& reference, const oci::Platform& platform,
@@ -72,11 +73,12 @@ bool Catalog::take_in(const oci::Reference& reference, const oci::Platform& plat
   if (told.config && util::Sha256::of(*told.config) == manifest->config.digest)
     manifest->secret = pull_secret(resolved.manifest, *told.config);
   const std::string name = repository_name(reference);
-  const auto here = hearsay_public ? held(manifest->layers) : std::vector<util::Digest>();
+  auto doubtful = hearsay_public ? held(manifest->layers) : std::vector<util::Digest>();
+  doubtful.insert(doubtful.end(), told.elsewhere.begin(), told.elsewhere.end());
   std::vector<std::string> dropped;
   {
     auto entries = entries_.lock();
-    if (would_open(*entries, name, told.registry, here)) return false;
+    if (would_open(*entries, name, told.registry, doubtful)) return false;
     const auto [at, fresh] =
         entries->try_emplace(name, Entry{Repository(name), {}, {}, 0, Word::nobody, false, false});
     auto& entry = at->second;

@@ -68,9 +68,11 @@ class Catalog {
   /// A container runtime of this node pulled it, with whatever credentials: whether the repository
   /// is public its registry is asked. False: the word does not count, where a layer is here only
   /// from private repositories of other registries; who runs this one may not have it. `config`:
-  /// the image's, where it is known.
+  /// the image's, where it is known. `elsewhere`: layers that are known to be from other registries
+  /// too, whether they are here or not.
   bool found(const oci::Reference& reference, const oci::Platform& platform,
-             const image::Resolved& resolved, const std::optional<util::Bytes>& config);
+             const image::Resolved& resolved, const std::optional<util::Bytes>& config,
+             const std::vector<util::Digest>& elsewhere = {});
 
   /// See swarm::Holdings for these three. manifest() gives what the registry said, not a member.
   [[nodiscard]] bool belongs(const util::Digest& layer, const std::string& repository) const;
@@ -96,6 +98,7 @@ class Catalog {
     std::optional<bool> hearsay_public;
     std::string registry{};  ///< whose other repositories may share its layers
     std::optional<util::Bytes> config{};
+    std::vector<util::Digest> elsewhere{};
   };
 
   void load();

@@ -144,8 +144,8 @@ Daemon::Daemon(const Config& config, HandedSockets sockets)
                                     images_, reader_, fetcher_, cache_, timers_, metrics_);
   connect_peers();
   bring_back_mounts();  // whom the socket or READY tells that we are here finds them
-  start_servers(config, sockets);
   if (hand_over_) hand_over_->start();
+  start_servers(config, sockets);
   trimming_ = timers_.every(kTrimPeriod, [this] {
     workers_.post(util::Workers::Urgency::normal, [] { ::malloc_trim(0); });
   });

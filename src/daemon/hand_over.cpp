@@ -47,7 +47,10 @@ std::vector<util::Digest> HandOver::take(const HeldImage& image, const std::stop
   image::Resolved resolved{*image.reference.digest, image.manifest};
   if (image.index) resolved.indexes.push_back(*image.index);
   std::vector<util::Digest> settled;
-  if (!parts_.catalog.found(image.reference, image.platform, resolved, image.config)) {
+  std::vector<util::Digest> elsewhere;
+  for (const auto& layer : image.layers)
+    if (layer.elsewhere) elsewhere.push_back(layer.ref.digest);
+  if (!parts_.catalog.found(image.reference, image.platform, resolved, image.config, elsewhere)) {
     if (told_private_.insert(resolved.digest).second)
       util::log::info("containerd: {} names layers of other private repositories: not handed over",
                       image.reference.to_string());
@@ -65,7 +68,8 @@ std::vector<util::Digest> HandOver::take(const HeldImage& image, const std::stop
 }
 
 bool HandOver::take_layer(const HeldImage::Layer& layer, const std::stop_token& stop) {
-  const util::UniqueFd file(::open(layer.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const util::UniqueFd file(
+      ::open(layer.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!file) return false;  // gone again
   const auto adopted =
       parts_.cache.adopt(layer.ref.digest, layer.ref.size, file.get(), section_.copy, stop);

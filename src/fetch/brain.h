@@ -169,9 +169,9 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::array<util::Metrics::Counter*, 3> wrong{};  ///< by kind of source
 
   std::mutex mutex;
-  std::condition_variable written;  ///< a flight's write in the store has ended
-  util::CallbackGate looks;         ///< around what the hedge timers do; closed by stop()
-  bool stopping = false;
+  std::condition_variable written;     ///< a flight's write in the store has ended
+  util::CallbackGate looks;            ///< around what the hedge timers do; closed by stop()
+  std::atomic<bool> stopping = false;  ///< set under the lock
   /// A layer that was opened since start, and in whose names since nothing of it was here.
   struct Opened {
     std::weak_ptr<Layer> layer;

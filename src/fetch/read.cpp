@@ -39,7 +39,8 @@ util::Operation Brain::read(std::shared_ptr<Layer> layer, ByteRange range,
   const auto limit = fault ? fault_timeout.load() : options.bulk_timeout;
   waiter->context.deadline = std::min(waiter->context.deadline, waiter->started + limit);
   auto self = shared_from_this();
-  if (layer->stored().has(chunk::blocks_covering(range))) {
+  // Whoever reads a whole layer from the disk is not to keep the daemon from its end.
+  if (!(stopping && !fault) && layer->stored().has(chunk::blocks_covering(range))) {
     layer->stored().read(range, [self, layer, waiter](Outcome<util::SharedBytes> outcome) {
       if (!outcome) return self->read_missing(layer, waiter);
       self->count(*layer, chunk::SourceKind::cache, waiter->context.cls, outcome->size());

@@ -59,6 +59,16 @@ TEST(Choice, a_name_that_is_a_reference_is_one_to_the_manifest) {
   }
 }
 
+TEST(Choice, knows_a_blob_that_is_from_elsewhere_too) {
+  const chunk::Origin origin{"reg.example.com:5000", "app"};
+  const std::string source = "containerd.io/distribution.source.";
+  EXPECT_FALSE(is_elsewhere_too({}, origin));
+  EXPECT_FALSE(is_elsewhere_too({{source + "reg.example.com", "app,other"}}, origin));
+  EXPECT_FALSE(is_elsewhere_too({{"containerd.io/gc.ref.content.0", "x"}}, origin));
+  EXPECT_TRUE(
+      is_elsewhere_too({{source + "reg.example.com", "app"}, {source + "docker.io", "x"}}, origin));
+}
+
 class ContentStoreTest : public testing::Test {
  protected:
   ContentStoreTest() { std::filesystem::create_directories(directory_.path() / "blobs/sha256"); }

@@ -70,11 +70,14 @@ class FakeRuntime final : public Runtime {
     if (found == images.end()) return Failure{Fault::not_found, "no such image"};
     return NamedImage{found->first, found->second};
   }
-  Outcome<Labels> labels(const std::string&, const util::Digest& blob) override {
+  Outcome<Labels> labels(const std::string& name_space, const util::Digest& blob) override {
     auto state = state_.lock();
     if (!up(*state)) return down();
+    if (state->refused.contains(blob)) return Failure{Fault::invalid, "too large"};
     if (state->unlabelled.contains(blob)) return Labels{};
-    return Labels{{"containerd.io/distribution.source.docker.io", "library/app"}};
+    if (name_space == "private")
+      return Labels{{"containerd.io/distribution.source.private.io", "secret"}};
+    return Labels{{"containerd.io/distribution.source.docker.io", "library/app,library/fork"}};
   }
   Outcome<std::optional<ImageEvent>> next_event(util::SteadyTime until) override {
     auto state = state_.lock();
@@ -103,7 +106,10 @@ class FakeRuntime final : public Runtime {
     state_.lock()->events.push_back({name_space, image});
     changed_.notify_all();
   }
+  void refuse_labels(const util::Digest& blob) { state_.lock()->refused.insert(blob); }
   void forget_label(const util::Digest& blob) { state_.lock()->unlabelled.insert(blob); }
+  /// For another watcher.
+  void begin_anew() { state_.lock()->interrupted = false; }
   void set_up(bool is_up) {
     state_.lock()->is_up = is_up;
     changed_.notify_all();
@@ -119,7 +125,7 @@ class FakeRuntime final : public Runtime {
  private:
   struct State {
     std::map<std::string, std::map<std::string, util::Digest>> name_spaces;
-    std::set<util::Digest> unlabelled;
+    std::set<util::Digest> unlabelled, refused;
     std::deque<ImageEvent> events;
     bool is_up = true;
     bool interrupted = false;
@@ -284,6 +290,52 @@ TEST_F(WatcherTest, a_name_proves_nothing) {
   start();
   ASSERT_TRUE(runtime_.looked(3));
   EXPECT_TRUE(taker_.wait(0).empty());
+}
+
+TEST_F(WatcherTest, says_which_layers_another_namespace_has_from_another_host) {
+  const auto layer = runtime_.put("layer");
+  runtime_.name(app_, runtime_.put(manifest_of({"layer"})));
+  start();
+  EXPECT_FALSE(taker_.wait(1).at(0).layers.at(0).elsewhere);
+  watcher_.reset();
+  runtime_.name("private.io/secret:v1", digest_of("gone"), "private");
+  runtime_.begin_anew();
+  start();
+  const auto taken = taker_.wait(2);
+  ASSERT_EQ(taken.size(), 2u);
+  EXPECT_EQ(layers_in(taken[1]), std::set{layer});
+  EXPECT_TRUE(taken[1].layers[0].elsewhere);
+}
+
+TEST_F(WatcherTest, offers_a_layer_once_in_each_repository) {
+  look_often();
+  const auto layer = runtime_.put("layer");
+  runtime_.name(app_, runtime_.put(manifest_of({"layer"})));
+  runtime_.name("docker.io/library/fork:v1", runtime_.put(manifest_of({"layer"})));
+  start();
+  ASSERT_TRUE(runtime_.looked(4));
+  const auto taken = taker_.wait(2);
+  ASSERT_EQ(taken.size(), 2u);
+  std::set<std::string> repositories;
+  for (const auto& one : taken) {
+    repositories.insert(one.reference.repository);
+    EXPECT_EQ(layers_in(one), std::set{layer});
+  }
+  EXPECT_EQ(repositories, (std::set<std::string>{"library/app", "library/fork"}));
+}
+
+TEST_F(WatcherTest, what_containerd_does_not_give_is_passed_over) {
+  runtime_.put("another");
+  const auto layer = runtime_.put("layer");
+  const auto refused = runtime_.put(manifest_of({"another"}));
+  runtime_.refuse_labels(refused);
+  runtime_.name("docker.io/library/app:a", refused);
+  runtime_.name("docker.io/library/app:b", runtime_.put(manifest_of({"layer"})));
+  start();
+  const auto taken = taker_.wait(1);
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(layers_in(taken[0]), std::set{layer});
+  EXPECT_EQ(runtime_.connects(), 1);
 }
 
 TEST_F(WatcherTest, a_damaged_manifest_is_passed_over) {

@@ -340,6 +340,19 @@ TEST_F(CatalogTest, a_runtime_opens_no_layer_of_another_registrys) {
   EXPECT_FALSE(catalog_->belongs(digest_of("one 0"), "reg.example.co/x"));
 }
 
+TEST_F(CatalogTest, a_runtime_opens_no_layer_that_it_has_from_elsewhere_too_unless_it_is_public) {
+  start();
+  const std::vector<util::Digest> elsewhere{digest_of("one 0")};
+  const auto found = [&] {
+    return catalog_->found(at("evil.org/x:v1"), kPlatform, image_of("one"), {}, elsewhere);
+  };
+  EXPECT_FALSE(found()) << "though nothing of it is in the cache";
+  EXPECT_FALSE(catalog_->belongs(digest_of("one 0"), "evil.org/x"));
+  resolve("one", false);
+  ASSERT_TRUE(is_public());
+  EXPECT_TRUE(found());
+}
+
 TEST_F(CatalogTest, a_member_that_says_closed_says_nothing_of_us) {
   inquiries_.refusal = Fault::not_found;
   start();

@@ -107,6 +107,18 @@ TEST_F(FetchTest, a_new_fault_timeout_holds_for_the_next_read) {
   EXPECT_EQ(one.answer.get().failure().fault, util::Fault::timed_out);
 }
 
+TEST_F(FetchTest, the_end_waits_for_nobody_who_reads_all_of_a_layer) {
+  start();
+  auto first = read({0, kSize});
+  while (!first.is_ready()) source_.answer_all();
+  await_cached({0, kSize});
+  fetcher_->stop();
+  auto pass = read({0, 65'536}, Class::pull);
+  expect_fault(pass, Fault::cancelled);
+  auto fault = read({0, 65'536});
+  expect_bytes(fault, {0, 65'536});
+}
+
 TEST_F(FetchTest, a_failing_source_is_its_failure_and_the_next_read_asks_again) {
   start();
   auto one = read({0, 10});
