@@ -150,7 +150,8 @@ Outcome<util::Done> CachedLayer::share(int file) {
 }
 
 Outcome<Adopted> ChunkCache::adopt(const util::Digest& digest, uint64_t size, int file,
-                                   bool may_copy, const std::stop_token& stop) {
+                                   bool may_copy, const std::function<void()>& before_first_byte,
+                                   const std::stop_token& stop) {
   struct stat facts {};
   if (::fstat(file, &facts) || !S_ISREG(facts.st_mode) ||
       static_cast<uint64_t>(facts.st_size) != size)
@@ -171,6 +172,7 @@ Outcome<Adopted> ChunkCache::adopt(const util::Digest& digest, uint64_t size, in
       !proven)
     return proven.failure();
   // Nothing of it is on the disk, nor known, before all of it proved right.
+  before_first_byte();
   const auto held = open(digest, size, chunk::Form::bytes);
   const auto layer = find({digest, chunk::Form::bytes});
   const auto outcome =

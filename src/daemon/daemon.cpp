@@ -133,7 +133,8 @@ Daemon::Daemon(const Config& config, HandedSockets sockets)
                      ? nullptr
                      : std::make_unique<HandOver>(
                            config.containerd,
-                           HandOver::Parts{cache_, catalog_, library_, node_.get()}, metrics_)),
+                           HandOver::Parts{cache_, catalog_, library_, fetcher_, node_.get()},
+                           metrics_)),
       neighbours_(neighbours(node_.get(), config)),
       preheater_(node_.get(), config.cluster),
       mediator_(images_, cache_, fetcher_, *neighbours_, preheater_, hand_over_.get(), metrics_,

@@ -71,8 +71,11 @@ bool HandOver::take_layer(const HeldImage::Layer& layer, const std::stop_token& 
   const util::UniqueFd file(
       ::open(layer.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!file) return false;  // gone again
-  const auto adopted =
-      parts_.cache.adopt(layer.ref.digest, layer.ref.size, file.get(), section_.copy, stop);
+  // In whose name it is here is known before anything of it is.
+  std::shared_ptr<fetch::Layer> named;
+  const auto adopted = parts_.cache.adopt(
+      layer.ref.digest, layer.ref.size, file.get(), section_.copy,
+      [&] { named = parts_.fetcher.open(layer.ref); }, stop);
   if (!adopted) return refused(layer, adopted.failure());
   told_full_ = false;
   if (*adopted != Adopted::before) count(*adopted, layer.ref.size);

@@ -28,6 +28,7 @@ class HandOver final : public containerd::Taker {
     cache::ChunkCache& cache;
     Catalog& catalog;
     content::LayerLibrary& library;
+    fetch::Fetcher& fetcher;
     ClusterNode* node;  ///< null: no cluster
   };
   HandOver(const ContainerdSection& section, Parts parts, util::Metrics& metrics);

@@ -68,19 +68,22 @@ swarm::Access PeerHoldings::access(const std::string& repository) {
   return parts_.catalog ? parts_.catalog->access(repository) : swarm::Access{};
 }
 
-std::shared_ptr<fetch::Layer> PeerHoldings::open(const util::Digest& layer) {
+std::shared_ptr<fetch::Layer> PeerHoldings::open(const util::Digest& layer, bool named) {
   chunk::LayerRef ref{layer, 0, {}};
   {
     auto refs = refs_.lock();
     if (const auto known = refs->find(layer); known != refs->end()) ref = known->second;
   }
   if (ref.size == 0) ref.size = parts_.store->size_of(layer).value_or(0);
-  return ref.size == 0 ? nullptr : parts_.fetcher->open(ref);
+  if (ref.size == 0) return nullptr;
+  // In nobody's name: who looks, or has what others opened it for, is not to be told apart.
+  auto opened = parts_.fetcher->open({layer, ref.size, {}});
+  return named && opened->with_origins().origins.empty() ? parts_.fetcher->open(ref) : opened;
 }
 
 std::optional<swarm::HeldLayer> PeerHoldings::held(const util::Digest& digest) {
   const Using held(connection_);
-  const auto layer = parts_.store ? open(digest) : nullptr;
+  const auto layer = parts_.store ? open(digest, false) : nullptr;
   if (!layer) return std::nullopt;
   swarm::HeldLayer made;
   made.size = layer->ref().size;
@@ -101,7 +104,7 @@ bool PeerHoldings::is_stored(const util::Digest& digest) {
 util::Operation PeerHoldings::read(const util::Digest& digest, util::ByteRange range, bool fetch,
                                    const chunk::FetchContext& context, OnRead on_read) {
   const Using held(connection_);
-  auto layer = parts_.store ? open(digest) : nullptr;
+  auto layer = parts_.store ? open(digest, fetch) : nullptr;
   const bool can_fetch = layer && !layer->with_origins().origins.empty();
   if (layer && !(fetch && can_fetch)) {
     const auto missing = layer->stored().missing(chunk::blocks_covering(range));
@@ -149,7 +152,7 @@ void PeerHoldings::published(const util::Digest& layer,
 
 std::optional<swarm::ExchangedLayer> PeerHoldings::exchanged(const util::Digest& digest) {
   const Using held(connection_);
-  const auto layer = parts_.library ? open(digest) : nullptr;
+  const auto layer = parts_.library ? open(digest, true) : nullptr;
   if (!layer || layer->ref().size == 0) return std::nullopt;
   swarm::ExchangedLayer made{layer->with_origins(), layer->tree(), nullptr, nullptr};
   made.stored = parts_.store->open(digest, made.ref.size);
@@ -167,7 +170,7 @@ std::optional<swarm::ExchangedLayer> PeerHoldings::exchanged(const util::Digest&
 
 bool PeerHoldings::stands(const util::Digest& digest, const util::Digest& root) {
   const Using held(connection_);
-  const auto layer = parts_.library ? open(digest) : nullptr;
+  const auto layer = parts_.library ? open(digest, false) : nullptr;
   if (!layer) return false;
   const auto tree = layer->tree();
   return tree ? tree->root() == root : parts_.library->may_publish(digest);

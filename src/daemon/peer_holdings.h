@@ -55,7 +55,8 @@ class PeerHoldings final : public swarm::Holdings {
 
  private:
   [[nodiscard]] bool stands(const util::Digest& layer, const util::Digest& root);
-  [[nodiscard]] std::shared_ptr<fetch::Layer> open(const util::Digest& layer);
+  /// `named`: with where it can be had, where nobody said that yet.
+  [[nodiscard]] std::shared_ptr<fetch::Layer> open(const util::Digest& layer, bool named);
 
   util::Workers& workers_;
   std::shared_mutex connection_;  ///< shared while a call uses parts_

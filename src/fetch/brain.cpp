@@ -11,6 +11,13 @@ namespace swarmfs::fetch {
 
 using chunk::Class;
 
+namespace {
+
+/// In which a layer was opened, that are remembered.
+constexpr size_t kMostNames = 64;
+
+}  // namespace
+
 Brain::Brain(chunk::Store& its_store, std::vector<chunk::Source*> its_sources,
              FetchOptions its_options, util::Timers& its_timers, util::Metrics& its_metrics)
     : store(its_store),
@@ -65,15 +72,21 @@ std::shared_ptr<Layer> Brain::open_locked(const chunk::LayerRef& ref) {
     known.layer = layer;
   }
   known.origins.insert(ref.origins.begin(), ref.origins.end());
+  if (known.origins.size() > kMostNames) known = {layer, false, {}};
   return layer;
 }
 
-bool Brain::only_for(const Opened& known, const chunk::Origin& origin) {
-  return known.traced && std::all_of(known.origins.begin(), known.origins.end(),
-                                     [&](const auto& one) { return one == origin; });
+bool Brain::only_for(const Opened& known, const chunk::LayerRef& ref,
+                     const std::set<chunk::Origin>& others) {
+  const auto is_one = [&](const chunk::Origin& name) {
+    return others.contains(name) ||
+           std::find(ref.origins.begin(), ref.origins.end(), name) != ref.origins.end();
+  };
+  return known.traced && std::all_of(known.origins.begin(), known.origins.end(), is_one);
 }
 
-std::shared_ptr<Layer> Brain::open_alone(const chunk::LayerRef& ref) {
+std::shared_ptr<Layer> Brain::open_alone(const chunk::LayerRef& ref,
+                                         const std::set<chunk::Origin>& others) {
   for (int look = 0;; ++look) {
     std::shared_ptr<chunk::StoredLayer> stored;
     {
@@ -82,7 +95,7 @@ std::shared_ptr<Layer> Brain::open_alone(const chunk::LayerRef& ref) {
       const bool in_use = !known.layer.expired();
       stored = store.open(ref.digest, ref.size, ref.form);
       const bool empty = !in_use && stored->bytes_present() == 0;
-      if (empty || only_for(known, ref.origins.front())) return open_locked(ref);
+      if (empty || only_for(known, ref, others)) return open_locked(ref);
       const bool whole = stored->has({0, chunk::block_count(ref.size)});
       if (in_use || whole || look > 0) return nullptr;
     }
@@ -90,10 +103,11 @@ std::shared_ptr<Layer> Brain::open_alone(const chunk::LayerRef& ref) {
   }
 }
 
-bool Brain::came_only_for(const chunk::LayerRef& ref, const chunk::Origin& origin) {
+std::optional<std::set<chunk::Origin>> Brain::came_for(const chunk::LayerRef& ref) {
   const std::lock_guard hold(mutex);
   const auto found = layers.find({ref.digest, ref.form});
-  return found != layers.end() && only_for(found->second, origin);
+  if (found == layers.end() || !found->second.traced) return std::nullopt;
+  return found->second.origins;
 }
 
 }  // namespace swarmfs::fetch

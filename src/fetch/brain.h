@@ -25,8 +25,9 @@ struct Brain : std::enable_shared_from_this<Brain> {
         util::Timers& timers, util::Metrics& metrics);
 
   std::shared_ptr<Layer> open(const chunk::LayerRef& ref);
-  std::shared_ptr<Layer> open_alone(const chunk::LayerRef& ref);
-  bool came_only_for(const chunk::LayerRef& ref, const chunk::Origin& origin);
+  std::shared_ptr<Layer> open_alone(const chunk::LayerRef& ref,
+                                    const std::set<chunk::Origin>& others);
+  std::optional<std::set<chunk::Origin>> came_for(const chunk::LayerRef& ref);
   util::Operation read(std::shared_ptr<Layer> layer, util::ByteRange range,
                        chunk::FetchContext context, Fetcher::OnRead on_read);
   util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls, Fetcher::OnDone on_done);
@@ -179,7 +180,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
     std::set<chunk::Origin> origins;
   };
   [[nodiscard]] std::shared_ptr<Layer> open_locked(const chunk::LayerRef& ref);
-  static bool only_for(const Opened& known, const chunk::Origin& origin);
+  static bool only_for(const Opened& known, const chunk::LayerRef& ref,
+                       const std::set<chunk::Origin>& others);
   std::map<std::pair<util::Digest, chunk::Form>, Opened> layers;
   std::list<FlightPtr> flights;
   std::list<FlightPtr> queue;  ///< of `flights`: they wait for room in the inflow

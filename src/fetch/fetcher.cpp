@@ -23,9 +23,9 @@ chunk::LayerRef Layer::with_origins() const {
   return made;
 }
 
-bool Layer::came_only_for(const chunk::Origin& origin) const {
+std::optional<std::set<chunk::Origin>> Layer::came_for() const {
   const auto brain = brain_.lock();
-  return brain && brain->came_only_for(ref_, origin);
+  return brain ? brain->came_for(ref_) : std::nullopt;
 }
 
 void Layer::seal(std::shared_ptr<const chunk::HashTree> tree) {
@@ -63,8 +63,13 @@ std::shared_ptr<Layer> Fetcher::open(const chunk::LayerRef& ref) {
   return brain_->open(ref);
 }
 
-std::shared_ptr<Layer> Fetcher::open_alone(const chunk::LayerRef& ref) {
-  return brain_->open_alone(ref);
+std::shared_ptr<Layer> Fetcher::open_alone(const chunk::LayerRef& ref,
+                                           const std::set<chunk::Origin>& others) {
+  return brain_->open_alone(ref, others);
+}
+
+std::optional<std::set<chunk::Origin>> Fetcher::came_for(const chunk::LayerRef& ref) const {
+  return brain_->came_for(ref);
 }
 
 void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {

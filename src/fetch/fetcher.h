@@ -9,6 +9,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -65,9 +67,9 @@ class Layer {
   /// Bytes given to readers or brought in, since start, by source. Of a sealed layer only those
   /// that were right.
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;
-  /// Nothing of it was here when it was first opened, and since then nobody opened it in another
-  /// name: what is here came in this one.
-  [[nodiscard]] bool came_only_for(const chunk::Origin& origin) const;
+  /// In whose names it was opened since nothing of it was here: what is here came in these. Empty:
+  /// not known.
+  [[nodiscard]] std::optional<std::set<chunk::Origin>> came_for() const;
   /// Whoever was asked last for what is missing gives it only from the layer's beginning on.
   [[nodiscard]] bool front_to_back() const { return front_to_back_; }
   /// What readers wait for, and in which order.
@@ -123,9 +125,12 @@ class Fetcher {
 
   /// Throws what chunk::Store::open throws. A known layer takes the new origins in.
   [[nodiscard]] std::shared_ptr<Layer> open(const chunk::LayerRef& ref);
-  /// The same for a layer with one origin, where nothing of it is, or is about to be, here in
-  /// another name: else null. A part of it that is in nobody's use is dropped for that. Blocking.
-  [[nodiscard]] std::shared_ptr<Layer> open_alone(const chunk::LayerRef& ref);
+  /// The same, where nothing of it is, or is about to be, here in other names than the reference's
+  /// and these: else null. A part of it that is in nobody's use is dropped for that. Blocking.
+  [[nodiscard]] std::shared_ptr<Layer> open_alone(const chunk::LayerRef& ref,
+                                                  const std::set<chunk::Origin>& others = {});
+  /// As Layer::came_for().
+  [[nodiscard]] std::optional<std::set<chunk::Origin>> came_for(const chunk::LayerRef& ref) const;
   /// Of FetchOptions, for the reads to come.
   void set_fault_timeout(std::chrono::milliseconds timeout);
   /// A hit without waiting; see chunk::StoredLayer.

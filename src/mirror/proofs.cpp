@@ -88,25 +88,50 @@ void Proofs::remember(const Key& key) {
                                  [](auto& a, auto& b) { return a.second < b.second; }));
 }
 
+std::set<chunk::Origin> Proofs::open_ones(const std::set<chunk::Origin>& names) const {
+  std::set<chunk::Origin> made;
+  for (const auto& name : names)
+    if (ledger_.is_public(name.registry + "/" + name.repository)) made.insert(name);
+  return made;
+}
+
+bool Proofs::may_go_on(const fetch::Layer& blob, const chunk::Origin& origin) const {
+  auto names = blob.came_for();
+  if (!names) return false;
+  names->erase(origin);
+  return open_ones(*names) == *names;
+}
+
 void Proofs::came_whole(const fetch::Layer& blob, const chunk::Origin& origin) {
-  if (blob.came_only_for(origin))
+  if (may_go_on(blob, origin))
     remember({origin.registry + "/" + origin.repository, blob.ref().digest});
 }
 
-std::optional<Proofs::Held> Proofs::held_block(const chunk::LayerRef& blob) {
+std::shared_ptr<fetch::Layer> Proofs::open_if_came_so(const chunk::LayerRef& blob) {
+  const auto names = fetcher_.came_for(blob);
+  if (!names || names->empty()) return nullptr;
+  const auto others = open_ones(*names);
+  const bool all = std::ranges::all_of(*names, [&](const auto& name) {
+    return name == blob.origins.front() || others.contains(name);
+  });
+  return all ? fetcher_.open_alone(blob, others) : nullptr;
+}
+
+Outcome<std::optional<Proofs::Held>> Proofs::held_block(const chunk::LayerRef& blob) {
   const chunk::LayerRef for_nobody{blob.digest, blob.size, {}};
   const auto known = upstream_.opened(for_nobody);
   const auto layer = fetcher_.open(for_nobody);
   auto& stored = layer->stored();
-  if (!layer->sealed() && !stored.verified() && !hashes_at_once(stored)) return std::nullopt;
+  if (!layer->sealed() && !stored.verified() && !hashes_at_once(stored))
+    return std::optional<Held>();
   const uint64_t count = chunk::block_count(blob.size);
   const auto block =
       present_from(place_of(secret_, blob.digest, count), count, stored.missing({0, count}));
-  if (!block) return std::nullopt;
+  if (!block) return std::optional<Held>();
   const auto range = chunk::bytes_of({*block, 1}, blob.size);
   auto bytes = read_stored(stored, range);
-  if (!bytes) return std::nullopt;
-  return Held{range, std::move(*bytes)};
+  if (!bytes) return Failure{Fault::unavailable, bytes.failure().message};
+  return std::optional(Held{range, std::move(*bytes)});
 }
 
 Outcome<Proofs::Opened> Proofs::open(const chunk::LayerRef& blob, const std::string& authorization,
@@ -114,9 +139,12 @@ Outcome<Proofs::Opened> Proofs::open(const chunk::LayerRef& blob, const std::str
   const auto& origin = blob.origins.front();
   const Key key{origin.registry + "/" + origin.repository, blob.digest};
   if (belongs(key)) return Opened{fetcher_.open(blob)};
-  if (const auto held = held_block(blob)) {
+  if (auto so = open_if_came_so(blob)) return Opened{std::move(so), true};
+  const auto held = held_block(blob);
+  if (!held) return held.failure();
+  if (*held) {
     const auto proof = prove_once({key, util::Sha256::of(util::as_bytes(authorization))},
-                                  [&] { return prove(blob, *held, authorization, deadline); });
+                                  [&] { return prove(blob, **held, authorization, deadline); });
     if (proof) {
       remember(key);
       return Opened{fetcher_.open(blob)};
@@ -125,7 +153,15 @@ Outcome<Proofs::Opened> Proofs::open(const chunk::LayerRef& blob, const std::str
     return proof.failure();
   }
   if (auto alone = fetcher_.open_alone(blob)) return Opened{std::move(alone), true};
+  have_checked(blob);
   return Failure{Fault::not_found, "it came in another name, and is not checked yet"};
+}
+
+void Proofs::have_checked(const chunk::LayerRef& blob) {
+  const chunk::LayerRef for_nobody{blob.digest, blob.size, {}};
+  const auto layer = fetcher_.open(for_nobody);
+  if (layer->stored().has(chunk::blocks_covering({0, blob.size})))
+    upstream_.complete(for_nobody, "application/vnd.oci.image.layer.v1.tar");
 }
 
 Proofs::Proof Proofs::prove(const chunk::LayerRef& blob, const Held& held,

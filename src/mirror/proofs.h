@@ -25,7 +25,7 @@ namespace swarmfs::mirror {
 /// Opens blobs in the name of a repository that a caller may read. Anybody can run a registry that
 /// names a private layer of others by digest and size; so what is here of a blob is given only in
 /// the name of a repository that it belongs to:
-/// * all of it came in that name alone, and was right (came_whole);
+/// * all of it came in that name alone, or in those of public ones too, and was right (came_whole);
 /// * or it proved so: it gave to a caller a block that is here and was checked;
 /// * or that is true of a repository that is public: anybody may have the blob then.
 /// This is kept in the ledger; of a blob that no manifest names, for as long as a permission. A
@@ -44,12 +44,14 @@ class Proofs {
 
   struct Opened {
     std::shared_ptr<fetch::Layer> blob;
-    bool alone = false;  ///< only while blob->came_only_for() the repository may it be given
+    bool alone = false;  ///< only while it is may_go_on() may it be given
   };
   /// `blob`: with the repository as its only origin. Fault::unavailable: the registry did not say;
   /// any other: the caller has to ask it itself. Throws what Fetcher::open throws.
   util::Outcome<Opened> open(const chunk::LayerRef& blob, const std::string& authorization,
                              util::SteadyTime deadline);
+  /// Of what was opened alone: whether what is here still came in that name, or public ones.
+  [[nodiscard]] bool may_go_on(const fetch::Layer& blob, const chunk::Origin& origin) const;
   /// All of a blob that was opened alone was given, and matched its digest.
   void came_whole(const fetch::Layer& blob, const chunk::Origin& origin);
 
@@ -63,9 +65,16 @@ class Proofs {
   };
 
   [[nodiscard]] bool belongs(const Key& key) const;
+  /// Those of the names that are public.
+  [[nodiscard]] std::set<chunk::Origin> open_ones(const std::set<chunk::Origin>& names) const;
+  /// Where something of it came, in the repository's name or public ones and no other; else null.
+  std::shared_ptr<fetch::Layer> open_if_came_so(const chunk::LayerRef& blob);
   void remember(const Key& key);
-  /// The block to be asked for; empty: nothing of the blob is here that was checked.
-  std::optional<Held> held_block(const chunk::LayerRef& blob);
+  /// The block to be asked for; empty: nothing of the blob is here that was checked. A Failure: it
+  /// cannot be read.
+  util::Outcome<std::optional<Held>> held_block(const chunk::LayerRef& blob);
+  /// All of it that was never hashed, since its pull was broken off: it is now, for who asks next.
+  void have_checked(const chunk::LayerRef& blob);
   Proof prove(const chunk::LayerRef& blob, const Held& held, const std::string& authorization,
               util::SteadyTime deadline);
   /// One question for all who ask it at once.

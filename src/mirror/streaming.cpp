@@ -92,8 +92,8 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
   made->before = made->layer->bytes_by_source();
   made->delivery = std::make_unique<BlobDelivery>(
       fetcher_, made->layer, wanted.range, window(), options_.delivery,
-      [alone = made->alone, layer = made->layer.get(), origin = ref.origins.front()] {
-        return !alone || layer->came_only_for(origin);
+      [this, alone = made->alone, layer = made->layer.get(), origin = ref.origins.front()] {
+        return !alone || proofs_.may_go_on(*layer, origin);
       });
   // After the first read, which is ahead of it in that order. What cannot be kept as a whole would
   // drive itself out.
@@ -158,7 +158,10 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   const auto ended =
       pulls_.lock()->blob_ended(clock_.now(), pull, stream.ref.digest, sources, all, failure);
   tell(ended);
-  if (all && stream.alone) proofs_.came_whole(*stream.layer, stream.ref.origins.front());
+  // The end of a range alone is what its receiver may have known.
+  const bool proves = all && (stream.range.offset == 0 ||
+                              stream.layer->stored().has({0, chunk::block_count(stream.ref.size)}));
+  if (proves && stream.alone) proofs_.came_whole(*stream.layer, stream.ref.origins.front());
   if ((all && stream.arrival) || (end == End::wrong && stream.layer->sealed()))
     upstream_.complete(stream.ref, stream.media_type);
 }

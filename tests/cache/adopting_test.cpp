@@ -53,8 +53,9 @@ class Adopting : public CacheTest {
   }
   util::Outcome<Adopted> adopt(const util::Digest& digest, uint64_t size, bool may_copy,
                                const std::string& name = "blob") {
-    return cache_->adopt(digest, size, open_to_read(folder() / name).get(), may_copy,
-                         stop_.get_token());
+    return cache_->adopt(
+        digest, size, open_to_read(folder() / name).get(), may_copy,
+        [&] { present_before_.push_back(cache_->size_of(digest).has_value()); }, stop_.get_token());
   }
   [[nodiscard]] std::filesystem::path data_of(const util::Digest& digest) const {
     return folder() / "layers" / (digest.hex() + ".bytes");
@@ -75,6 +76,7 @@ class Adopting : public CacheTest {
   const util::Bytes bytes_ = some_bytes(kAdoptedSize, 7);
   const util::Digest digest_ = util::Sha256::of(bytes_);
   std::stop_source stop_;
+  std::vector<bool> present_before_;  ///< what was known when the first byte was about to come
 };
 
 class AdoptingOnXfs : public Adopting {

@@ -49,21 +49,20 @@ TEST_F(FetchTest, a_layer_is_opened_alone_while_all_that_is_here_came_in_one_nam
     await_cached({0, 100});
   };
   bring(fetcher_->open_alone(in_name_of("a")));
-  EXPECT_TRUE(layer_->came_only_for({"a", "app"}));
-  EXPECT_FALSE(layer_->came_only_for({"b", "app"}));
+  EXPECT_EQ(layer_->came_for(), (std::set<chunk::Origin>{{"a", "app"}}));
   EXPECT_FALSE(fetcher_->open_alone(in_name_of("b"))) << "it is in use in another name";
   layer_.reset();
   layer_ = fetcher_->open_alone(in_name_of("a"));
   ASSERT_TRUE(layer_);
   EXPECT_EQ(layer_->stored().bytes_present(), chunk::kBlockSize) << "its own bytes are kept";
   (void)fetcher_->open(in_name_of("b"));
-  EXPECT_FALSE(layer_->came_only_for({"a", "app"}));
+  EXPECT_EQ(layer_->came_for()->size(), 2u);
   EXPECT_FALSE(fetcher_->open_alone(in_name_of("a"))) << "what comes may be the other's";
   layer_.reset();
   layer_ = fetcher_->open_alone(in_name_of("a"));
   ASSERT_TRUE(layer_) << "nobody uses it";
   EXPECT_EQ(layer_->stored().bytes_present(), 0u) << "but what came is nobody's";
-  EXPECT_TRUE(layer_->came_only_for({"a", "app"}));
+  EXPECT_EQ(layer_->came_for(), (std::set<chunk::Origin>{{"a", "app"}}));
 }
 
 TEST_F(FetchTest, what_an_earlier_run_left_is_of_no_name_and_all_of_it_is_kept) {
@@ -80,7 +79,7 @@ TEST_F(FetchTest, what_an_earlier_run_left_is_of_no_name_and_all_of_it_is_kept) 
                    metrics_);
   EXPECT_FALSE(fetcher_->open_alone(ref));
   layer_ = fetcher_->open(ref);
-  EXPECT_FALSE(layer_->came_only_for(ref.origins.front()));
+  EXPECT_FALSE(layer_->came_for());
   EXPECT_EQ(layer_->stored().bytes_present(), kSize);
 }
 

@@ -215,6 +215,42 @@ TEST_F(ProofsTest, a_blob_of_which_nothing_is_here_comes_from_the_repository_unt
   other.get();
 }
 
+TEST_F(ProofsTest, what_comes_in_for_one_public_repository_does_for_another) {
+  upstream_.open = true;
+  give_manifest();
+  EXPECT_EQ(
+      mirror_->answer({"GET", "/v2/claims/manifests/v1", {{"ns", "evil.example.com"}}, ""}).status,
+      200);
+  const auto get = [&](const char* path, const char* registry) {
+    return std::async(std::launch::async, [this, path, registry] {
+      Collector client;
+      const auto answer =
+          mirror_->answer({"GET", path + blob_digest_.to_string(), {{"ns", registry}}, ""});
+      return answer.status == 200 && answer.stream && answer.stream(client) ? client.body : "";
+    });
+  };
+  auto one = get("/v2/app/blobs/", "r.example.com");
+  while (source_.requests() == 0) std::this_thread::sleep_for(1ms);
+  auto other = get("/v2/claims/blobs/", "evil.example.com");
+  while (one.wait_for(1ms) != std::future_status::ready ||
+         other.wait_for(1ms) != std::future_status::ready)
+    source_.answer_all();
+  EXPECT_TRUE(one.get() == blob_);
+  EXPECT_TRUE(other.get() == blob_);
+  EXPECT_TRUE(upstream_.proofs.empty());
+}
+
+TEST_F(ProofsTest, who_knows_the_end_of_a_blob_has_not_shown_that_it_holds_it) {
+  upstream_.open = true;
+  give_manifest();
+  const auto end = http::Headers{{"Range", "bytes=" + std::to_string(blob_.size() - 1) + "-"}};
+  EXPECT_EQ(get_blob(end).status, 206);
+  upstream_.open = false;
+  clock_.advance(Permissions::kBelieved);
+  Ledger ledger(*cache_);
+  EXPECT_FALSE(ledger.belongs(kRepository, blob_digest_));
+}
+
 TEST(Proofs, the_block_is_the_next_that_is_here) {
   using Runs = std::vector<chunk::BlockRange>;
   const struct {
