@@ -97,6 +97,7 @@ TEST_F(AdoptingOnXfs, shares_the_blocks_of_the_file) {
   const auto adopted = adopt(digest_, kAdoptedSize, false);
   ASSERT_TRUE(adopted) << adopted.failure().message;
   EXPECT_EQ(*adopted, Adopted::shared);
+  EXPECT_EQ(present_before_, std::vector{false}) << "who is told is told in time";
   expect_whole(digest_, bytes_);
   EXPECT_EQ(cache_->usage().bytes, chunk::block_count(kAdoptedSize) * chunk::kBlockSize);
   const auto [extents, shared] = extents_of(data_of(digest_));
