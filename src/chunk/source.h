@@ -28,8 +28,8 @@ class Transfer {
   /// inside its callbacks; may be called under the caller's lock: calls nothing back, waits for
   /// nothing.
   [[nodiscard]] virtual std::string supplier() const = 0;
-  /// Bulk has to wait for the bytes, as their supplier said or a limit of ours has it: a request of
-  /// bulk need not ask others meanwhile, and one of a reader would not wait. Like supplier().
+  /// Bulk has to wait for the bytes, as their supplier said or a limit of ours has it; one of a
+  /// reader would not wait. Where it is a peer's, the registry need not be asked. Like supplier().
   [[nodiscard]] virtual bool told_to_wait() const { return false; }
 };
 

@@ -125,9 +125,12 @@ void Brain::let_overtake(const FlightPtr& flight, const chunk::FetchContext& con
 
 bool Brain::waits_its_turn(const Flight& flight) const {
   if (flight.awaited_by_reader()) return false;
-  const bool told = std::any_of(
-      flight.attempts.begin(), flight.attempts.end(),
-      [](const auto& attempt) { return attempt->transfer && attempt->transfer->told_to_wait(); });
+  // Those that have what a registry lets wait cost it nothing.
+  const bool told =
+      std::any_of(flight.attempts.begin(), flight.attempts.end(), [this](const auto& attempt) {
+        return kind_of(*attempt) == chunk::SourceKind::peer && attempt->transfer &&
+               attempt->transfer->told_to_wait();
+      });
   return told || link->full(std::chrono::steady_clock::now());
 }
 

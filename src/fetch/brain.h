@@ -111,7 +111,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// Now, whatever else is on its way: a fault, or a peer, waits for it.
   void let_overtake(const FlightPtr& flight, const chunk::FetchContext& context, Actions& actions);
   /// No reader awaits it, and a second request would make nothing come sooner: the link that the
-  /// first one waits for is full, or its supplier told it to wait.
+  /// first one waits for is full, or a peer told it to wait.
   [[nodiscard]] bool waits_its_turn(const Flight& flight) const;
 
   // What arrives (arrival.cpp)

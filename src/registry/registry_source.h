@@ -26,9 +26,12 @@ class RegistrySource final : public chunk::Source {
                                   const chunk::FetchContext& context) override {
     if (layer.form != chunk::Form::bytes) return std::nullopt;
     chunk::Plan plan{share_ ? share_(layer, range) : range.length};
-    // A reader does not wait for a dead registry while others have come by the bytes.
-    if (context.cls == chunk::Class::fault) plan.hedge = kFaultHedge;
+    // Nobody waits for a dead registry while others have come by the bytes.
     plan.front_to_back = !client_.serves_ranges(layer.origins);
+    if (context.cls == chunk::Class::fault)
+      plan.hedge = kFaultHedge;
+    else if (!plan.front_to_back)
+      plan.hedge = kBulkHedge;
     return plan;
   }
   std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer, util::ByteRange range,
@@ -37,6 +40,7 @@ class RegistrySource final : public chunk::Source {
 
  private:
   static constexpr std::chrono::seconds kFaultHedge{1};
+  static constexpr std::chrono::seconds kBulkHedge{3};
 
   RegistryClient& client_;
   const Share share_;

@@ -413,6 +413,20 @@ TEST_F(SourcesTest, bulk_whose_supplier_told_it_to_wait_is_not_overtaken_until_a
   expect_bytes(other, {kChunk, 65'536});
 }
 
+TEST_F(SourcesTest, bulk_that_the_registry_lets_wait_comes_from_a_peer_that_has_come_by_it) {
+  start_with_peer();
+  peer_.set_plan(std::nullopt);
+  source_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  source_.set_told_to_wait(true);
+  auto pull = read({0, 65'536}, Class::pull);
+  EXPECT_EQ(source_.requests(), 1u);
+  peer_.set_plan(Plan{UINT64_MAX});
+  await([&] { return peer_.requests() == 1; });
+  peer_.answer_all();
+  expect_bytes(pull, {0, 65'536});
+  EXPECT_EQ(source_.open(), 0u);
+}
+
 TEST_F(SourcesTest, a_fault_that_joins_bulk_of_a_source_without_faults_goes_to_the_next_one) {
   start_with_peer();
   peer_.set_plan(Plan{UINT64_MAX, std::chrono::minutes(1)});
