@@ -75,7 +75,7 @@ def mounted_and_pulled():
 def main():
     need_bed()
     mounted_and_pulled()
-    bed = Bed(6, config=MIRROR)
+    bed = Bed(6, config=MIRROR, registry_mbit=100)  # or a node has it all before it hears of another
     image = all_at_once(bed, bed.nodes[:4])
     registry_down(bed, image, bed.nodes[4:])
 
