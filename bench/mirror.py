@@ -14,7 +14,7 @@ import time
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(SOURCE, folder) for folder in ("tests/bed", "tests/mounted", "tests/peers")]
-sys.argv[1:2] = [os.path.abspath(sys.argv[1])] if len(sys.argv) > 1 and os.path.isdir(sys.argv[1]) else sys.argv[1:2]
+sys.argv[1] = os.path.abspath(sys.argv[1])
 from bed import Bed, drop_caches, together  # noqa: E402
 from mirror_client import FETCH, MIRROR, PULL, Client  # noqa: E402
 from peers import layer_urls  # noqa: E402

@@ -112,12 +112,6 @@ Outcome<util::Done> copy_in(CachedLayer& layer, int file, const chunk::HashTree&
 
 }  // namespace
 
-uint64_t CachedLayer::cost_of_missing() const {
-  uint64_t blocks = 0;
-  for (const auto& gap : missing({0, chunk::block_count(size_)})) blocks += gap.count;
-  return blocks * chunk::kBlockSize;
-}
-
 Outcome<util::Done> CachedLayer::share(int file) {
   if (::ftruncate(file, static_cast<off_t>(size_on_disk())))
     return Failure{Fault::unavailable, std::strerror(errno)};
@@ -158,8 +152,7 @@ Outcome<Adopted> ChunkCache::adopt(const util::Digest& digest, uint64_t size, in
     return lies(digest);
   const auto known = find({digest, chunk::Form::bytes});
   if (known && known->size() != size) return lies(digest);
-  const uint64_t cost =
-      known ? known->cost_of_missing() : chunk::block_count(size) * chunk::kBlockSize;
+  const uint64_t cost = chunk::block_count(size) * chunk::kBlockSize - (known ? known->cost() : 0);
   if (cost == 0) return Adopted::before;
   if (used_ + cost > allowance_.low())
     return Failure{Fault::no_space, "the cache has no room for it below its low watermark"};

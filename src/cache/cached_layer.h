@@ -86,8 +86,6 @@ class CachedLayer final : public chunk::StoredLayer,
   /// take what was missing (for a moment: all of it); Fault::unavailable: some of it is being
   /// evicted, or the disk refuses.
   util::Outcome<util::Done> share(int file);
-  /// Quota that all that is missing would take.
-  [[nodiscard]] uint64_t cost_of_missing() const;
   [[nodiscard]] uint64_t size_on_disk() const { return (size_ + kPage - 1) / kPage * kPage; }
 
   /// Takes its files away; for one that holds nothing and that nobody can open any more. Throws

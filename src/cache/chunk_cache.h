@@ -73,9 +73,9 @@ class ChunkCache final : public chunk::Store, private Budget {
   /// digest's. Where the file system can (both files on the same XFS or btrfs), the two share their
   /// blocks from then on; elsewhere all is copied if `may_copy`. Nothing is evicted for it.
   /// Blocking, for as long as reading the file takes; `before_first_byte` is called where it was
-  /// found right. Fault::corrupt: the file lies; no_space: the
-  /// low watermark would be passed; invalid: it can only be copied; cancelled: `stop`; unavailable:
-  /// the disk refuses. Throws as open().
+  /// found right. Fault::corrupt: the file lies; no_space: the low watermark would be passed;
+  /// invalid: it can only be copied; cancelled: `stop`; unavailable: the disk refuses. Throws as
+  /// open().
   util::Outcome<Adopted> adopt(const util::Digest& digest, uint64_t size, int file, bool may_copy,
                                const std::function<void()>& before_first_byte,
                                const std::stop_token& stop);

@@ -16,6 +16,8 @@ struct Origin {
   std::string registry;
   std::string repository;
   auto operator<=>(const Origin&) const = default;
+  /// "docker.io/library/nginx"
+  [[nodiscard]] std::string name() const { return registry + "/" + repository; }
 };
 
 /// Which bytes of a layer: those its digest covers; its inflated data space (kept only for layers

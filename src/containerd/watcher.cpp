@@ -175,51 +175,52 @@ Outcome<Done> Watcher::look_at(const std::string& name_space, const NamedImage& 
 }
 
 std::vector<oci::Descriptor> Watcher::wanted(const oci::Manifest& manifest,
-                                             const std::string& repository, bool changed) const {
+                                             const chunk::Origin& origin, bool changed) const {
   std::vector<oci::Descriptor> made;
   std::set<util::Digest> seen;
   for (const auto& layer : manifest.layers)
     if (layer.size > 0 && store_->has(layer.digest, layer.size) &&
-        seen.insert(layer.digest).second &&
-        (changed || !done_.contains({repository, layer.digest})))
+        seen.insert(layer.digest).second && (changed || !done_.contains({origin, layer.digest})))
       made.push_back(layer);
   return made;
 }
 
-Outcome<bool> Watcher::is_elsewhere(const util::Digest& layer, const chunk::Origin& origin) {
-  const auto name_spaces = runtime_.namespaces();
-  if (!name_spaces) return name_spaces.failure();
-  for (const auto& name_space : *name_spaces) {
-    const auto labels = runtime_.labels(name_space, layer);
+Outcome<Watcher::Whence> Watcher::whence(const util::Digest& layer, const chunk::Origin& origin,
+                                         const std::string& name_space,
+                                         const std::vector<std::string>& name_spaces) {
+  Whence made;
+  for (const auto& one : name_spaces) {
+    const auto labels = runtime_.labels(one, layer);
     if (ends_watch(labels)) return labels.failure();
-    if (labels && is_elsewhere_too(*labels, origin)) return true;
+    if (!labels) continue;
+    made.here = made.here || (one == name_space && came_from(*labels, origin));
+    made.elsewhere = made.elsewhere || is_elsewhere_too(*labels, origin);
   }
-  return false;
+  return made;
 }
 
 Outcome<Done> Watcher::offer(const std::string& name_space, HeldImage image, bool changed) {
   const auto parsed = oci::parse_manifest(image.manifest);
   const auto* manifest = parsed ? std::get_if<oci::Manifest>(&*parsed) : nullptr;
   const chunk::Origin origin{image.reference.registry, image.reference.repository};
-  const std::string repository = origin.registry + "/" + origin.repository;
   const auto layers =
-      manifest ? wanted(*manifest, repository, changed) : std::vector<oci::Descriptor>();
+      manifest ? wanted(*manifest, origin, changed) : std::vector<oci::Descriptor>();
   if (layers.empty()) return Done{};
   const auto said = runtime_.labels(name_space, *image.reference.digest);
   if (ends_watch(said)) return said.failure();
   if (!said || !came_from(*said, origin)) return Done{};
+  const auto name_spaces = runtime_.namespaces();
+  if (!name_spaces) return name_spaces.failure();
   for (const auto& layer : layers) {
-    const auto labels = runtime_.labels(name_space, layer.digest);
-    if (ends_watch(labels)) return labels.failure();
-    if (!labels || !came_from(*labels, origin)) continue;
-    const auto elsewhere = is_elsewhere(layer.digest, origin);
-    if (!elsewhere) return elsewhere.failure();
-    image.layers.push_back(
-        {{layer.digest, layer.size, {origin}}, store_->path(layer.digest), *elsewhere});
+    const auto found = whence(layer.digest, origin, name_space, *name_spaces);
+    if (!found) return found.failure();
+    if (found->here)
+      image.layers.push_back(
+          {{layer.digest, layer.size, {origin}}, store_->path(layer.digest), found->elsewhere});
   }
   if (image.layers.empty()) return Done{};
   if (auto config = store_->read(manifest->config.digest)) image.config = std::move(*config);
-  for (const auto& layer : taker_.take(image, stop_.get_token())) done_.insert({repository, layer});
+  for (const auto& layer : taker_.take(image, stop_.get_token())) done_.insert({origin, layer});
   return Done{};
 }
 

@@ -83,12 +83,17 @@ class Watcher {
                                                   const NamedImage& image, bool changed);
   [[nodiscard]] util::Outcome<util::Done> offer(const std::string& name_space, HeldImage image,
                                                 bool changed);
+  struct Whence {
+    bool here = false;  ///< from the origin, as its namespace has it
+    bool elsewhere = false;
+  };
   /// In whatever namespace: one may see what another had from somewhere else.
-  [[nodiscard]] util::Outcome<bool> is_elsewhere(const util::Digest& layer,
-                                                 const chunk::Origin& origin);
+  [[nodiscard]] util::Outcome<Whence> whence(const util::Digest& layer, const chunk::Origin& origin,
+                                             const std::string& name_space,
+                                             const std::vector<std::string>& name_spaces);
   /// The layers that are yet to be offered, each once.
   [[nodiscard]] std::vector<oci::Descriptor> wanted(const oci::Manifest& manifest,
-                                                    const std::string& repository,
+                                                    const chunk::Origin& origin,
                                                     bool changed) const;
   [[nodiscard]] bool is_wanted(const std::string& name_space) const;
   void say(const std::string& trouble);
@@ -97,8 +102,8 @@ class Watcher {
   Runtime& runtime_;
   Taker& taker_;
   std::optional<ContentStore> store_;  ///< of the connection; this and the next: the thread's
-  std::set<std::pair<std::string, util::Digest>> done_;  ///< layers, by repository
-  std::optional<bool> told_watched_;                     ///< what the log said last
+  std::set<std::pair<chunk::Origin, util::Digest>> done_;  ///< layers, by repository
+  std::optional<bool> told_watched_;                       ///< what the log said last
   util::Sync<std::string> trouble_{"not reached yet"};
   std::stop_source stop_;
   std::condition_variable_any pause_over_;

@@ -14,11 +14,11 @@
 #include "content/claim_source.h"
 #include "content/content.h"
 #include "content/layer_pass.h"
-#include "content/once.h"
 #include "content/space_fills.h"
 #include "content/window_keeping.h"
 #include "fetch/fetcher.h"
 #include "util/metrics.h"
+#include "util/once.h"
 #include "util/sync.h"
 
 namespace swarmfs::content {
@@ -102,6 +102,15 @@ class LayerLibrary {
   util::Failure refute(const Content& content, const std::string& why);
   void blame(const std::string& claimant, const util::Digest& layer, const std::string& why);
 
+  template <class T>
+  struct OncePerLayer {
+    template <class Work>
+    util::Outcome<T> run(const util::Digest& layer, const std::string& doing, Work work) {
+      return once.run(layer, "while " + doing + " layer " + layer.short_hex() + ": ", work);
+    }
+    util::Once<util::Digest, T> once;
+  };
+
   fetch::Fetcher& fetcher_;
   chunk::Store& store_;
   ClaimSource* const claims_;
@@ -112,9 +121,9 @@ class LayerLibrary {
   mutable util::Sync<std::set<util::Digest>> trees_;  ///< of layers whose hash tree is stored
   WindowKeeping keeping_;
   std::atomic<bool> old_version_told_{false};
-  Once<std::shared_ptr<Content>> building_;
-  Once<util::Done> settling_;
-  Once<util::Done> making_windows_;
+  OncePerLayer<std::shared_ptr<Content>> building_;
+  OncePerLayer<util::Done> settling_;
+  OncePerLayer<util::Done> making_windows_;
   SpaceFills fills_;  ///< last: its fills use the others
 };
 

@@ -18,10 +18,6 @@ constexpr std::chrono::seconds kFirstTry{2};
 constexpr std::chrono::seconds kPatience{20};
 constexpr std::chrono::seconds kAllMembers{15};
 
-std::string repository_of(const oci::Reference& reference) {
-  return reference.registry + "/" + reference.repository;
-}
-
 }  // namespace
 
 Outcome<image::Resolved> Manifests::resolve(const oci::Reference& reference,
@@ -82,7 +78,7 @@ void Manifests::bring_profile(const oci::Reference& reference, const util::Diges
     try {
       const std::string name = "profile/" + manifest.hex();
       if (store_.load_document(name)) return;
-      if (const auto profile = node_->swarm().find_profile(manifest, repository_of(reference)))
+      if (const auto profile = node_->swarm().find_profile(manifest, repository_name(reference)))
         store_.save_document(name, util::as_bytes(*profile));
     } catch (const std::exception& error) {
       util::log::warning("{}: no access profile: {}", reference.to_string(), error.what());

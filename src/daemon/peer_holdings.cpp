@@ -76,7 +76,7 @@ std::shared_ptr<fetch::Layer> PeerHoldings::open(const util::Digest& layer, bool
   }
   if (ref.size == 0) ref.size = parts_.store->size_of(layer).value_or(0);
   if (ref.size == 0) return nullptr;
-  // In nobody's name: who looks, or has what others opened it for, is not to be told apart.
+  // In nobody's name: a look, or a read of what is here, brings nothing in (Layer::came_for).
   auto opened = parts_.fetcher->open({layer, ref.size, {}});
   return named && opened->with_origins().origins.empty() ? parts_.fetcher->open(ref) : opened;
 }

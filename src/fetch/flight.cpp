@@ -30,6 +30,10 @@ uint64_t whole_blocks(uint64_t length, uint64_t rest) {
   return std::min(rest, std::max(kBlockSize, length / kBlockSize * kBlockSize));
 }
 
+Brain::Choice choice_of(size_t source, const chunk::Plan& plan, const Flight& flight) {
+  return {source, whole_blocks(plan.length, flight.rest().length), plan.hedge, plan.front_to_back};
+}
+
 std::vector<BlockRange> merged(std::vector<BlockRange> runs) {
   std::sort(runs.begin(), runs.end());
   std::vector<BlockRange> made;
@@ -99,7 +103,7 @@ std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
                                   [&](const auto& attempt) { return attempt->source == i; });
     if (busy || flight.spent[i] || (no_peers && sources[i]->kind() == SourceKind::peer)) continue;
     if (const auto plan = sources[i]->plan(flight.layer->with_origins(), rest, context))
-      return Choice{i, whole_blocks(plan->length, rest.length), plan->hedge, plan->front_to_back};
+      return choice_of(i, *plan, flight);
   }
   return std::nullopt;
 }
@@ -312,10 +316,7 @@ bool Brain::ask_for_reader(const FlightPtr& flight, Actions& actions) {
   const auto plan = plan_for_reader(*flight, attempt->source);
   if (!plan) return false;
   drop(attempt, actions);
-  ask(flight,
-      {attempt->source, whole_blocks(plan->length, flight->rest().length), plan->hedge,
-       plan->front_to_back},
-      actions);
+  ask(flight, choice_of(attempt->source, *plan, *flight), actions);
   return true;
 }
 

@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 #include <cassert>
 
+#include "http/endpoint_name.h"
 #include "http/peer_loop.h"
 #include "http/traffic_mark.h"
 #include "http/url.h"
@@ -36,12 +37,6 @@ constexpr int kUnsent = 256 * 1024;
 constexpr int kBulkUnsent = 64 * 1024;
 constexpr std::chrono::milliseconds kLinger{1'000};
 constexpr size_t kMaxDiscarded = 1 << 20;
-
-std::string name_of(const tcp::endpoint& endpoint) {
-  const std::string address = endpoint.address().to_string();
-  return (endpoint.address().is_v6() ? "[" + address + "]" : address) + ":" +
-         std::to_string(endpoint.port());
-}
 
 std::string reason_of(int status) {
   return std::string(beast::http::obsolete_reason(static_cast<beast::http::status>(status)));

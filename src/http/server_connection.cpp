@@ -3,13 +3,10 @@
 
 #include "http/server_connection.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <array>
+#include <cstring>
 
+#include "http/endpoint_name.h"
 #include "http/url.h"
 #include "util/log.h"
 
@@ -34,20 +31,14 @@ bool is_one_line(std::string_view value) {
          value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
 }
 
-std::string client_of(int socket) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size)) return "";
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  if (address.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
-    ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
-    return std::string(text.data()) + ":" + std::to_string(ntohs(v4.sin_port));
-  }
-  if (address.ss_family != AF_INET6) return "";
-  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
-  ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
-  return "[" + std::string(text.data()) + "]:" + std::to_string(ntohs(v6.sin6_port));
+std::string client_of(const ServerConnection::Socket& socket) {
+  boost::system::error_code error;
+  const auto peer = socket.remote_endpoint(error);
+  const int family = peer.protocol().family();
+  if (error || (family != AF_INET && family != AF_INET6)) return "";
+  asio::ip::tcp::endpoint address;
+  std::memcpy(address.data(), peer.data(), peer.size());
+  return name_of(address);
 }
 
 std::optional<ServerRequest> decode_request(
@@ -95,7 +86,7 @@ ServerConnection::ServerConnection(const ServerOptions& options, const Server::H
       handler_(handler),
       context_(context),
       stream_(std::move(socket)),
-      client_(client_of(stream_.socket().native_handle())) {}
+      client_(client_of(stream_.socket())) {}
 
 void ServerConnection::serve() {
   while (serve_one()) {

@@ -88,33 +88,24 @@ void Proofs::remember(const Key& key) {
                                  [](auto& a, auto& b) { return a.second < b.second; }));
 }
 
-std::set<chunk::Origin> Proofs::open_ones(const std::set<chunk::Origin>& names) const {
-  std::set<chunk::Origin> made;
-  for (const auto& name : names)
-    if (ledger_.is_public(name.registry + "/" + name.repository)) made.insert(name);
-  return made;
+bool Proofs::are_open(const std::set<chunk::Origin>& names, const chunk::Origin& origin) const {
+  return std::ranges::all_of(
+      names, [&](const auto& name) { return name == origin || ledger_.is_public(name.name()); });
 }
 
 bool Proofs::may_go_on(const fetch::Layer& blob, const chunk::Origin& origin) const {
-  auto names = blob.came_for();
-  if (!names) return false;
-  names->erase(origin);
-  return open_ones(*names) == *names;
+  const auto names = blob.came_for();
+  return names && are_open(*names, origin);
 }
 
 void Proofs::came_whole(const fetch::Layer& blob, const chunk::Origin& origin) {
-  if (may_go_on(blob, origin))
-    remember({origin.registry + "/" + origin.repository, blob.ref().digest});
+  if (may_go_on(blob, origin)) remember({origin.name(), blob.ref().digest});
 }
 
 std::shared_ptr<fetch::Layer> Proofs::open_if_came_so(const chunk::LayerRef& blob) {
   const auto names = fetcher_.came_for(blob);
-  if (!names || names->empty()) return nullptr;
-  const auto others = open_ones(*names);
-  const bool all = std::ranges::all_of(*names, [&](const auto& name) {
-    return name == blob.origins.front() || others.contains(name);
-  });
-  return all ? fetcher_.open_alone(blob, others) : nullptr;
+  const bool so = names && !names->empty() && are_open(*names, blob.origins.front());
+  return so ? fetcher_.open_alone(blob, *names) : nullptr;
 }
 
 Outcome<std::optional<Proofs::Held>> Proofs::held_block(const chunk::LayerRef& blob) {
@@ -136,15 +127,14 @@ Outcome<std::optional<Proofs::Held>> Proofs::held_block(const chunk::LayerRef& b
 
 Outcome<Proofs::Opened> Proofs::open(const chunk::LayerRef& blob, const std::string& authorization,
                                      util::SteadyTime deadline) {
-  const auto& origin = blob.origins.front();
-  const Key key{origin.registry + "/" + origin.repository, blob.digest};
+  const Key key{blob.origins.front().name(), blob.digest};
   if (belongs(key)) return Opened{fetcher_.open(blob)};
   if (auto so = open_if_came_so(blob)) return Opened{std::move(so), true};
   const auto held = held_block(blob);
   if (!held) return held.failure();
   if (*held) {
-    const auto proof = prove_once({key, util::Sha256::of(util::as_bytes(authorization))},
-                                  [&] { return prove(blob, **held, authorization, deadline); });
+    const auto proof = asking_.run({key, util::Sha256::of(util::as_bytes(authorization))}, "",
+                                   [&] { return prove(blob, **held, authorization, deadline); });
     if (proof) {
       remember(key);
       return Opened{fetcher_.open(blob)};
@@ -164,8 +154,8 @@ void Proofs::have_checked(const chunk::LayerRef& blob) {
     upstream_.complete(for_nobody, "application/vnd.oci.image.layer.v1.tar");
 }
 
-Proofs::Proof Proofs::prove(const chunk::LayerRef& blob, const Held& held,
-                            const std::string& authorization, util::SteadyTime deadline) {
+Outcome<util::Done> Proofs::prove(const chunk::LayerRef& blob, const Held& held,
+                                  const std::string& authorization, util::SteadyTime deadline) {
   const auto& origin = blob.origins.front();
   const auto given = upstream_.bytes_of({origin.registry, origin.repository, {}, blob.digest},
                                         held.range, authorization, deadline);
@@ -175,29 +165,6 @@ Proofs::Proof Proofs::prove(const chunk::LayerRef& blob, const Held& held,
   return util::Done{};
 }
 
-Proofs::Proof Proofs::prove_once(const Question& question, const std::function<Proof()>& ask) {
-  std::promise<Proof> answer;
-  {
-    auto asking = asking_.lock();
-    const auto [at, mine] = asking->try_emplace(question);
-    if (!mine) {
-      const auto other = at->second;
-      asking.unlock();
-      return other.get();
-    }
-    at->second = answer.get_future().share();
-  }
-  Proof proof = Failure{};
-  try {
-    proof = ask();
-  } catch (const std::exception& error) {
-    proof = Failure{Fault::unavailable, error.what()};
-  }
-  asking_.lock()->erase(question);
-  answer.set_value(proof);
-  return proof;
-}
-
 void Proofs::tell(const Key& key, const Failure& failure) {
   auto told = told_.lock();
   if (told->size() > kRemembered) told->clear();
@@ -205,8 +172,7 @@ void Proofs::tell(const Key& key, const Failure& failure) {
   told.unlock();
   const auto line = fmt::format(
       "mirror: {} does not show that blob {}, which is here from elsewhere, belongs to it ({}): "
-      "who "
-      "asks for it there is sent there",
+      "who asks for it there is sent there",
       key.first, key.second.short_hex(), failure.message);
   util::log::write(
       failure.fault == Fault::corrupt ? util::log::Level::warning : util::log::Level::info, line);

@@ -3,8 +3,6 @@
 
 #pragma once
 
-#include <functional>
-#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +16,7 @@
 #include "mirror/ledger.h"
 #include "mirror/upstream.h"
 #include "util/clock.h"
+#include "util/once.h"
 #include "util/sync.h"
 
 namespace swarmfs::mirror {
@@ -58,15 +57,15 @@ class Proofs {
  private:
   using Key = std::pair<std::string, util::Digest>;  ///< repository, blob
   using Question = std::pair<Key, util::Digest>;     ///< and the hash of the header
-  using Proof = util::Outcome<util::Done>;
   struct Held {
     util::ByteRange range;
     util::SharedBytes bytes;
   };
 
   [[nodiscard]] bool belongs(const Key& key) const;
-  /// Those of the names that are public.
-  [[nodiscard]] std::set<chunk::Origin> open_ones(const std::set<chunk::Origin>& names) const;
+  /// Whether each of the names is this one, or public.
+  [[nodiscard]] bool are_open(const std::set<chunk::Origin>& names,
+                              const chunk::Origin& origin) const;
   /// Where something of it came, in the repository's name or public ones and no other; else null.
   std::shared_ptr<fetch::Layer> open_if_came_so(const chunk::LayerRef& blob);
   void remember(const Key& key);
@@ -75,10 +74,8 @@ class Proofs {
   util::Outcome<std::optional<Held>> held_block(const chunk::LayerRef& blob);
   /// All of it that was never hashed, since its pull was broken off: it is now, for who asks next.
   void have_checked(const chunk::LayerRef& blob);
-  Proof prove(const chunk::LayerRef& blob, const Held& held, const std::string& authorization,
-              util::SteadyTime deadline);
-  /// One question for all who ask it at once.
-  Proof prove_once(const Question& question, const std::function<Proof()>& ask);
+  util::Outcome<util::Done> prove(const chunk::LayerRef& blob, const Held& held,
+                                  const std::string& authorization, util::SteadyTime deadline);
   void tell(const Key& key, const util::Failure& failure);
 
   Upstream& upstream_;
@@ -87,7 +84,7 @@ class Proofs {
   const util::Clock& clock_;
   const util::Bytes secret_;
   util::Sync<std::map<Key, util::SteadyTime>> proven_;  ///< of blobs that no manifest names
-  util::Sync<std::map<Question, std::shared_future<Proof>>> asking_;
+  util::Once<Question, util::Done> asking_;             ///< one for all who ask it at once
   util::Sync<std::set<Key>> told_;
 };
 

@@ -33,15 +33,6 @@ bool is_same_place(const oci::Reference& a, const oci::Reference& b) {
   return a.registry == b.registry && a.repository == b.repository;
 }
 
-std::vector<util::Digest> manifests_of(const Document& document) {
-  const auto parsed = oci::parse_manifest(*document.bytes);
-  const auto* index = parsed ? std::get_if<oci::Index>(&*parsed) : nullptr;
-  std::vector<util::Digest> made;
-  if (index)
-    for (const auto& one : index->manifests) made.push_back(one.digest);
-  return made;
-}
-
 void add_failure(Pull& pull, const std::string& failure) {
   if (failure.empty()) return;
   ++pull.failures;
@@ -109,21 +100,29 @@ Pulls::Open& Pulls::of_manifest(util::SteadyTime now, const Caller& caller,
   return begin(now, caller, reference, ended);
 }
 
+Pulls::Contents Pulls::contents_of(const Document& document) {
+  Contents made{{document.digest}, {}};
+  const auto parsed = oci::parse_manifest(*document.bytes);
+  if (const auto* index = parsed ? std::get_if<oci::Index>(&*parsed) : nullptr)
+    for (const auto& one : index->manifests) made.documents.insert(one.digest);
+  for (const auto& blob : blobs_of(*document.bytes)) made.blobs.insert(blob.digest);
+  return made;
+}
+
 Pulls::Ended Pulls::manifest(util::SteadyTime now, const Caller& caller,
-                             const oci::Reference& reference,
-                             const std::optional<Document>& document, const std::string& failure) {
+                             const oci::Reference& reference, std::optional<Contents> given,
+                             const std::string& failure) {
   Ended ended = tend(now);
   Open& open = of_manifest(now, caller, reference, ended);
   open.last = now;
-  if (!document) {
+  if (!given) {
     add_failure(open.pull, failure);
     return ended;
   }
   // That it was asked first who it is, is no failure.
   if (open.documents.empty()) open.pull.failures = 0;
-  open.documents.insert(document->digest);
-  for (const auto& digest : manifests_of(*document)) open.documents.insert(digest);
-  for (const auto& blob : blobs_of(*document->bytes)) open.named.insert(blob.digest);
+  open.documents.merge(given->documents);
+  open.named.merge(given->blobs);
   return ended;
 }
 

@@ -52,9 +52,15 @@ class Pulls {
   using Ended = std::vector<Pull>;
   using Id = uint64_t;
 
-  /// `document`: what was given; empty: nothing, and `failure` says why.
+  /// What a document names.
+  struct Contents {
+    std::set<util::Digest> documents;  ///< itself too
+    std::set<util::Digest> blobs;
+  };
+  static Contents contents_of(const Document& document);
+  /// `given`: what was given; empty: nothing, and `failure` says why.
   Ended manifest(util::SteadyTime now, const Caller& caller, const oci::Reference& reference,
-                 const std::optional<Document>& document, const std::string& failure);
+                 std::optional<Contents> given, const std::string& failure);
   /// A blob begins to be sent, as part of the pull with this id; each such call is followed by
   /// blob_ended().
   Id blob_begins(util::SteadyTime now, const Caller& caller, const oci::Reference& blob,

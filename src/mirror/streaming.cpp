@@ -176,8 +176,10 @@ void Mirror::note_answer(const Route& route, const ServerRequest& request,
   const Caller caller{header_of(request, "User-Agent"), request.client};
   const auto& reference = route.reference;
   const auto now = clock_.now();
+  // Not under the lock: a document may be long.
+  auto given = document ? std::optional(Pulls::contents_of(*document)) : std::nullopt;
   const auto ended =
-      is_manifest ? pulls_.lock()->manifest(now, caller, reference, document,
+      is_manifest ? pulls_.lock()->manifest(now, caller, reference, std::move(given),
                                             fmt::format("the manifest: {}", made.status))
                   : pulls_.lock()->blob_failed(
                         now, caller, reference,

@@ -14,15 +14,11 @@ constexpr std::chrono::minutes kInteresting{1};
 constexpr size_t kMostCandidates = 256;  ///< of one layer
 constexpr size_t kMostOrigins = 8;
 
-std::string repository_of(const chunk::Origin& origin) {
-  return origin.registry + "/" + origin.repository;
-}
-
 }  // namespace
 
 std::vector<std::string> repositories_of(const chunk::LayerRef& layer) {
   std::vector<std::string> made;
-  for (const auto& origin : layer.origins) made.push_back(repository_of(origin));
+  for (const auto& origin : layer.origins) made.push_back(origin.name());
   return made;
 }
 
@@ -156,7 +152,7 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
   const auto view = views->find(layer);
   if (view == views->end()) return found;
   const auto& origins = view->second.ref.origins;
-  const std::string usual = origins.empty() ? std::string() : repository_of(origins.front());
+  const std::string usual = origins.empty() ? std::string() : origins.front().name();
   for (const auto& [endpoint, peer] : view->second.peers) {
     if (peer.last() + kBelieved < now) continue;
     if (!peer.wants && !peer.news.sealed && peer.held == 0) continue;

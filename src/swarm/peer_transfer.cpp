@@ -40,12 +40,12 @@ PeerTransfer::PeerTransfer(std::shared_ptr<PeerSource::State> source, Order orde
 
 void PeerTransfer::start() {
   // Not here: no callback may run inside Source::fetch().
-  bool nobody = capped() > util::Duration();
+  bool later = capped() > util::Duration();
   {
     const std::lock_guard hold(mutex_);
-    nobody = nobody || route_.steps.empty();
+    later = later || route_.steps.empty();
   }
-  if (nobody || !ask(0))
+  if (later || !ask(0))
     source_->later({}, [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->ask_next();
     });

@@ -61,19 +61,6 @@ Duration slowness(std::span<const Candidate> peers, Duration registry) {
   return std::max<Duration>(milliseconds(500), 8 * median_owner(peers));
 }
 
-std::vector<size_t> heaviest(const util::Digest& layer, uint64_t chunk, const auto& members,
-                             size_t count) {
-  const Rendezvous weigh(layer, chunk);
-  std::vector<std::tuple<uint64_t, std::string_view, size_t>> order;
-  order.reserve(members.size());
-  for (size_t i = 0; i < members.size(); ++i) order.emplace_back(~weigh(members[i]), members[i], i);
-  const size_t wanted = std::min(count, order.size());
-  std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(wanted), order.end());
-  std::vector<size_t> result;
-  for (size_t i = 0; i < wanted; ++i) result.push_back(std::get<2>(order[i]));
-  return result;
-}
-
 /// As choose(), of those in `among` alone, and no more than `most`.
 std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_view zone,
                             const std::vector<size_t>& among, size_t most) {
@@ -126,7 +113,7 @@ std::vector<size_t> able_owners(const Question& question, size_t count) {
   for (const size_t i : chosen)
     members.push_back(i == 0 ? question.self : question.peers[able[i]].node_id);
   std::vector<size_t> result;
-  for (const size_t member : heaviest(question.layer, question.chunk, members, count))
+  for (const size_t member : owners(question.layer, question.chunk, members, count))
     result.push_back(able[chosen[member]]);
   return result;
 }
@@ -140,13 +127,17 @@ uint64_t Rendezvous::operator()(std::string_view member) const {
   return mix(of_chunk_ ^ hash(member));
 }
 
-uint64_t rendezvous_weight(const util::Digest& layer, uint64_t chunk, std::string_view member) {
-  return Rendezvous(layer, chunk)(member);
-}
-
 std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
-                           std::span<const std::string> members, size_t count) {
-  return heaviest(layer, chunk, members, count);
+                           std::span<const std::string_view> members, size_t count) {
+  const Rendezvous weigh(layer, chunk);
+  std::vector<std::tuple<uint64_t, std::string_view, size_t>> order;
+  order.reserve(members.size());
+  for (size_t i = 0; i < members.size(); ++i) order.emplace_back(~weigh(members[i]), members[i], i);
+  const size_t wanted = std::min(count, order.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(wanted), order.end());
+  std::vector<size_t> result;
+  for (size_t i = 0; i < wanted; ++i) result.push_back(std::get<2>(order[i]));
+  return result;
 }
 
 std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_view zone) {

@@ -31,10 +31,8 @@ struct Candidate {
   unsigned in_flight = 0;     ///< our requests under way to it
 };
 
-/// Who of `members` owns chunk `chunk` of a layer is who weighs most (rendezvous hashing): all
-/// nodes with the same view agree, and a node that leaves moves only its own share.
-uint64_t rendezvous_weight(const util::Digest& layer, uint64_t chunk, std::string_view member);
-/// The same for many members of one chunk.
+/// What a member weighs for chunk `chunk` of a layer. Who weighs most owns it (rendezvous hashing):
+/// all nodes with the same view agree, and a node that leaves moves only its own share.
 class Rendezvous {
  public:
   Rendezvous(const util::Digest& layer, uint64_t chunk);
@@ -45,7 +43,7 @@ class Rendezvous {
 };
 /// Indices into `members`, heaviest first, at most `count`.
 std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
-                           std::span<const std::string> members, size_t count);
+                           std::span<const std::string_view> members, size_t count);
 
 /// Indices into `candidates`, best first: our zone before others; then the lowest expected time,
 /// where a queue of our own requests counts. A node that shows at two endpoints comes once.

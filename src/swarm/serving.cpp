@@ -62,14 +62,14 @@ void Serving::spend(const Request& request, util::SteadyTime now) {
   if (!is_bulk(request)) return;
   auto load = load_.lock();
   load->bulk.take(static_cast<double>(request.bytes), now);
-  load->of(request.peer, now).bulk.take(static_cast<double>(request.bytes), now);
+  load->peers.at(request.peer).bulk.take(static_cast<double>(request.bytes), now);
 }
 
 void Serving::give_back(const Request& request, util::SteadyTime now) {
   if (!is_bulk(request)) return;
   auto load = load_.lock();
   load->bulk.give_back(static_cast<double>(request.bytes), now);
-  load->of(request.peer, now).bulk.give_back(static_cast<double>(request.bytes), now);
+  load->peers.at(request.peer).bulk.give_back(static_cast<double>(request.bytes), now);
 }
 
 void Serving::keep(uint64_t number, util::Operation operation) {
@@ -86,7 +86,7 @@ void Serving::leave(const Request& request, uint64_t number) {
   --total.requests;
   total.bulk_requests -= is_bulk(request);
   total.bytes -= request.bytes;
-  --load->of(request.peer, std::chrono::steady_clock::now()).requests;
+  --load->peers.at(request.peer).requests;
   if (const auto found = load->reads.find(number); found != load->reads.end()) {
     ended = std::move(found->second);
     load->reads.erase(found);

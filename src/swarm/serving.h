@@ -35,7 +35,8 @@ class Serving {
     util::Duration wait{};
   };
   [[nodiscard]] Entry enter(const Request& request, util::SteadyTime now);
-  /// Before it is read, so that not many at once pass a cap; give_back() where it could not be.
+  /// Of what has entered, before it is read, so that not many at once pass a cap; give_back() where
+  /// it could not be.
   void spend(const Request& request, util::SteadyTime now);
   void give_back(const Request& request, util::SteadyTime now);
   /// What reads it, until leave(), which may have been already.

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from bed import REGISTRY
-from containerd import Containerd
+from containerd import Containerd, write_hosts
 from netns import inside
 
 PORT = 9755
@@ -20,11 +20,7 @@ class Client:
         self.space, self.home = node.space, os.path.join(bed.work, f"client-{node.name}")
         os.makedirs(self.home)
         self.containerd = Containerd(self.home)
-        folder = os.path.join(self.home, "hosts", f"{REGISTRY}:5000")
-        os.makedirs(folder)
-        with open(os.path.join(folder, "hosts.toml"), "w") as f:
-            f.write(f'server = "http://{REGISTRY}:5000"\n[host."http://127.0.0.1:{PORT}"]\n'
-                    'capabilities = ["pull", "resolve"]\n')
+        write_hosts(os.path.join(self.home, "hosts"), f"{REGISTRY}:5000", f"127.0.0.1:{PORT}")
 
     def seconds(self, command, reference, mirrored):
         way = ["--hosts-dir", os.path.join(self.home, "hosts")] if mirrored else ["--plain-http"]
@@ -35,7 +31,7 @@ class Client:
 
     def stored(self):
         """All that containerd has: digests as it names them, and the paths of the bytes."""
-        blobs = os.path.join(self.containerd.home, "root/io.containerd.content.v1.content/blobs/sha256")
+        blobs = self.containerd.blobs
         return {"sha256:" + name: os.path.join(blobs, name) for name in os.listdir(blobs)}
 
     def close(self):

@@ -39,7 +39,8 @@ class PullsTest : public testing::Test {
   }
   void manifest(const std::string& what, const std::optional<Document>& document,
                 const Caller& who) {
-    hear(pulls_.manifest(now_, who, reference(what), document, "the manifest: 404"));
+    auto given = document ? std::optional(Pulls::contents_of(*document)) : std::nullopt;
+    hear(pulls_.manifest(now_, who, reference(what), std::move(given), "the manifest: 404"));
   }
   void manifest(const std::string& what, const std::optional<Document>& document) {
     manifest(what, document, who_);

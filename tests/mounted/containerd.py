@@ -4,10 +4,18 @@ import subprocess
 import time
 
 
+def write_hosts(folder, host, mirror):
+    """For --hosts-dir: pulls from the registry `host` ask the mirror first."""
+    os.makedirs(os.path.join(folder, host))
+    with open(os.path.join(folder, host, "hosts.toml"), "w") as f:
+        f.write(f'server = "http://{host}"\n[host."http://{mirror}"]\ncapabilities = ["pull", "resolve"]\n')
+
+
 class Containerd:
     def __init__(self, work):
         self.home = os.path.join(work, "containerd")
         self.socket = os.path.join(self.home, "c.sock")
+        self.blobs = os.path.join(self.home, "root/io.containerd.content.v1.content/blobs/sha256")
         os.makedirs(self.home)
         self.config = os.path.join(self.home, "config.toml")
         with open(self.config, "w") as f:

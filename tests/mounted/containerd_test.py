@@ -19,8 +19,6 @@ from mirrored import WritableRegistry, digest, push_image
 from node import SWARMFS, Node, Registry, free_port, images, need_fuse, skip, wait_for
 from trees import differences, walk
 
-BLOBS = "root/io.containerd.content.v1.content/blobs/sha256"
-
 
 class ReflinkDisk:
     """An XFS of its own. What is on it must have ended before close()."""
@@ -71,7 +69,7 @@ class Place:
 
     def blob(self, name):
         """The file of a blob in containerd's store."""
-        return os.path.join(self.containerd.home, BLOBS, name.split(":")[1])
+        return os.path.join(self.containerd.blobs, name.split(":")[1])
 
     def layers_of(self, reference):
         """Manifest digest and layer descriptors, as containerd has them."""

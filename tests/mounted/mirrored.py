@@ -4,7 +4,7 @@ import http.client
 import json
 import os
 
-from containerd import Containerd
+from containerd import Containerd, write_hosts
 from node import Node, Registry, free_port
 
 OCI = "application/vnd.oci.image"
@@ -48,10 +48,7 @@ class Mirrored:
         self.node.close()
 
     def add_host(self, host):
-        os.makedirs(f"{self.hosts}/{host}")
-        with open(f"{self.hosts}/{host}/hosts.toml", "w") as f:
-            f.write(f'server = "http://{host}"\n[host."http://127.0.0.1:{self.port}"]\n'
-                    f'capabilities = ["pull", "resolve"]\n')
+        write_hosts(self.hosts, host, f"127.0.0.1:{self.port}")
 
     def pull(self, reference, *options, check=True):
         return self.containerd.ctr("images", "pull", "--hosts-dir", self.hosts, "--snapshotter", "overlayfs", *options,
@@ -79,8 +76,7 @@ class Mirrored:
 
     def stored(self, name):
         """The bytes of a digest, as containerd has them on its disk."""
-        folder = f"{self.containerd.home}/root/io.containerd.content.v1.content/blobs/sha256"
-        return open(f"{folder}/{name.split(':')[1]}", "rb").read()
+        return open(f"{self.containerd.blobs}/{name.split(':')[1]}", "rb").read()
 
     def registry_bytes(self):
         return sum(v for k, v in self.node.metrics().items()

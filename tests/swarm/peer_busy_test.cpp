@@ -66,26 +66,13 @@ TEST_F(PeerSourceTest, says_that_it_was_told_to_wait_and_waits_no_longer_than_it
   Peer& capped =
       peer("a", [](auto&) { return Peer::answer(503, "later\n", "Swarmfs-Wait: 5000\r\n"); });
   know(capped, "a");
-  chunk::FetchContext context;
-  context.cls = Class::pull;
-  context.deadline = std::chrono::steady_clock::now() + std::chrono::hours(1);
-  std::promise<util::Outcome<util::Done>> ended;
-  const auto transfer = source_.fetch(
-      layer_, kRange, context, [](util::ByteView) {},
-      [&](util::Outcome<util::Done> outcome) { ended.set_value(std::move(outcome)); });
+  const auto patient = fetch_for(std::chrono::hours(1));
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!transfer->told_to_wait() && std::chrono::steady_clock::now() < until)
+  while (!patient->told_to_wait() && std::chrono::steady_clock::now() < until)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  EXPECT_TRUE(transfer->told_to_wait());
-
-  context.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
-  std::promise<util::Outcome<util::Done>> late;
-  const auto other = source_.fetch(
-      layer_, kRange, context, [](util::ByteView) {},
-      [&](util::Outcome<util::Done> outcome) { late.set_value(std::move(outcome)); });
-  const auto outcome = late.get_future().get();
-  ASSERT_FALSE(outcome);
-  EXPECT_EQ(outcome.failure().fault, Fault::timed_out) << "bulk that goes on may try again";
+  EXPECT_TRUE(patient->told_to_wait());
+  EXPECT_EQ(fetch_for(std::chrono::seconds(2))->fault(), Fault::timed_out)
+      << "bulk that goes on may try again";
 }
 
 TEST_F(PeerSourceTest, goes_on_without_who_dies_after_it_made_us_wait) {
@@ -128,26 +115,15 @@ TEST_F(PeerSourceTest, ends_with_peers_that_send_it_to_and_fro) {
 TEST_F(PeerSourceTest, takes_bulk_no_faster_than_its_own_cap_and_faults_at_once) {
   Peer& holder = peer("a", right);
   know(holder, "a");
-  source_.set_download_rate(
-      1);  // a byte: what the first request overdraws is paid back in half a day
+  // A byte: what the first request overdraws is paid back in half a day.
+  source_.set_download_rate(1);
   EXPECT_FALSE(fetch(kRange)->fault());
-  chunk::FetchContext context;
-  context.cls = Class::backfill;
-  std::promise<util::Outcome<util::Done>> ended;
-  const auto transfer = source_.fetch(
-      layer_, kRange, context, [](util::ByteView) {},
-      [&](util::Outcome<util::Done> outcome) { ended.set_value(std::move(outcome)); });
-  EXPECT_TRUE(transfer->told_to_wait());
+  const auto patient = fetch(kRange, Class::backfill);
+  EXPECT_TRUE(patient->told_to_wait());
   EXPECT_FALSE(fetch(kRange, Class::fault)->fault());
   EXPECT_EQ(holder.asked().size(), 2u) << "bulk waits";
-  context.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-  std::promise<util::Outcome<util::Done>> late;
-  const auto other = source_.fetch(
-      layer_, kRange, context, [](util::ByteView) {},
-      [&](util::Outcome<util::Done> outcome) { late.set_value(std::move(outcome)); });
-  const auto outcome = late.get_future().get();
-  ASSERT_FALSE(outcome);
-  EXPECT_EQ(outcome.failure().fault, Fault::timed_out) << "bulk that goes on may try again";
+  EXPECT_EQ(fetch_for(std::chrono::seconds(1))->fault(), Fault::timed_out)
+      << "bulk that goes on may try again";
 }
 
 TEST_F(PeerSourceTest, waits_for_its_own_cap) {

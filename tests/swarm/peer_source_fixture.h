@@ -25,10 +25,12 @@ class PeerSourceTest : public DemandTest {
   class Fetch {
    public:
     Fetch(chunk::Source& source, const chunk::LayerRef& layer, ByteRange range, Class cls,
-          std::function<void(Fetch&)> on_data = {}, std::function<bool()> congested = {}) {
+          std::function<void(Fetch&)> on_data = {}, std::function<bool()> congested = {},
+          util::SteadyTime deadline = util::SteadyTime::max()) {
       chunk::FetchContext context;
       context.congested = std::move(congested);
       context.cls = cls;
+      context.deadline = deadline;
       auto made = source.fetch(
           layer, range, context,
           [this, on_data](util::ByteView bytes) {
@@ -59,6 +61,7 @@ class PeerSourceTest : public DemandTest {
     std::string bytes() { return seen_.lock()->bytes; }
     size_t ends() { return seen_.lock()->outcomes.size(); }
     std::string supplier() { return (*transfer_.lock())->supplier(); }
+    bool told_to_wait() { return (*transfer_.lock())->told_to_wait(); }
 
    private:
     struct Seen {
@@ -73,6 +76,11 @@ class PeerSourceTest : public DemandTest {
   std::unique_ptr<Fetch> fetch(ByteRange range, Class cls = Class::pull,
                                std::function<void(Fetch&)> on_data = {}) {
     return std::make_unique<Fetch>(source_, layer_, range, cls, std::move(on_data));
+  }
+  std::unique_ptr<Fetch> fetch_for(util::Duration time) {
+    return std::make_unique<Fetch>(source_, layer_, kRange, Class::pull,
+                                   std::function<void(Fetch&)>(), std::function<bool()>(),
+                                   std::chrono::steady_clock::now() + time);
   }
   static std::string name_of(const Peer& peer, const std::string& node) {
     return at(peer).to_string() + " (node " + node + ")";

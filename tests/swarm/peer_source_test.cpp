@@ -45,7 +45,7 @@ TEST_F(PeerSourceTest, takes_from_other_zones_what_the_cap_says_and_the_cap_can_
 
 TEST_F(PeerSourceTest, asks_an_owner_that_has_it_not_to_fetch_it) {
   std::string name = "a";  // of a node that owns the first chunk, and not we
-  while (owners(layer_.digest, 0, std::vector<std::string>{"me", name}, 1).front() == 0)
+  while (owners(layer_.digest, 0, std::vector<std::string_view>{"me", name}, 1).front() == 0)
     name += "a";
   Peer& owner = peer(name, right);
   know(owner, name, false);

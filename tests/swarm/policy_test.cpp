@@ -47,6 +47,12 @@ Question question(std::span<const Candidate> peers, Class cls = Class::pull) {
   return result;
 }
 
+std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
+                           const std::vector<std::string>& members, size_t count) {
+  const std::vector<std::string_view> views(members.begin(), members.end());
+  return swarm::owners(layer, chunk, views, count);
+}
+
 /// A chunk whose owners come in this order.
 uint64_t chunk_owned_by(const std::vector<std::string>& order) {
   for (uint64_t chunk = 0;; ++chunk) {
@@ -56,7 +62,7 @@ uint64_t chunk_owned_by(const std::vector<std::string>& order) {
 }
 
 TEST(Rendezvous, weighs_the_same_on_every_machine) {
-  EXPECT_EQ(rendezvous_weight(util::Digest(), 0, ""), 16495171091374299981ULL);
+  EXPECT_EQ(Rendezvous(util::Digest(), 0)(""), 16495171091374299981ULL);
 }
 
 TEST(Rendezvous, agrees_whatever_the_order_in_which_members_are_known) {
@@ -68,8 +74,8 @@ TEST(Rendezvous, agrees_whatever_the_order_in_which_members_are_known) {
     const auto b = owners(kLayer, chunk, back, 3);
     ASSERT_EQ(a.size(), 3u);
     for (size_t i = 0; i < 3; ++i) EXPECT_EQ(forth[a[i]], back[b[i]]);
-    EXPECT_GT(rendezvous_weight(kLayer, chunk, forth[a[0]]),
-              rendezvous_weight(kLayer, chunk, forth[a[1]]));
+    const Rendezvous weigh(kLayer, chunk);
+    EXPECT_GT(weigh(forth[a[0]]), weigh(forth[a[1]]));
   }
   EXPECT_EQ(owners(kLayer, 0, members(2), 5).size(), 2u);
   EXPECT_TRUE(owners(kLayer, 0, {}, 5).empty());
