@@ -3,14 +3,13 @@
 
 #include "containerd/watcher.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <random>
 
 #include "containerd/choice.h"
 #include "util/backoff.h"
 #include "util/log.h"
+#include "util/low_priority.h"
 
 namespace swarmfs::containerd {
 
@@ -21,8 +20,6 @@ using util::Outcome;
 
 namespace {
 
-/// What is hashed here is not waited for by anybody.
-constexpr int kWatcherNice = 10;
 /// Of an index, that are looked for in the content store.
 constexpr size_t kMostManifests = 64;
 
@@ -69,7 +66,7 @@ void Watcher::say(const std::string& trouble) {
 }
 
 void Watcher::run() {
-  ::setpriority(PRIO_PROCESS, 0, kWatcherNice);  // of this thread
+  util::take_low_priority();
   std::minstd_rand random(std::random_device{}());
   unsigned failures = 0;
   while (!stop_.stop_requested()) {

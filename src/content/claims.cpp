@@ -74,22 +74,40 @@ std::shared_ptr<Content> LayerLibrary::open_claimed(const chunk::LayerRef& ref) 
 }
 
 Outcome<util::Done> LayerLibrary::verify(const Content& content) {
-  auto& stored = content.bytes->stored();
-  if (content.standing->refuted())
-    return Failure{Fault::corrupt, "the index of this layer was wrong; mount its images anew"};
   const auto document = content.standing->document();
   const bool proven = document && !document->claimed();
-  if (stored.verified() && proven) return util::Done{};
+  if (auto known = verdict(content, !proven)) return *known;
+  return check(content, Class::backfill, !proven);
+}
+
+Outcome<util::Done> LayerLibrary::verify_digest(const Content& content) {
+  if (!content.standing->document()) return verify(content);
+  if (auto known = verdict(content, false)) return *known;
+  const auto pass =
+      pass_over(fetcher_, content.bytes, {.cls = Class::backfill, .made = Made::digest});
+  if (!pass) return pass.failure();
+  if (pass->digest != content.ref().digest) return check(content, Class::backfill, false);
+  content.bytes->stored().mark_verified();
+  return util::Done{};
+}
+
+std::optional<LayerLibrary::Settled> LayerLibrary::verdict(const Content& content,
+                                                           bool with_index) {
+  const auto& stored = content.bytes->stored();
+  if (content.standing->refuted())
+    return Failure{Fault::corrupt, "the index of this layer was wrong; mount its images anew"};
+  if (stored.verified() && !with_index) return util::Done{};
   if (!stored.has(chunk::blocks_covering({0, stored.size()})))
     return Failure{Fault::not_found, "bytes are missing"};
-  return check(content, Class::backfill, !proven);
+  return std::nullopt;
 }
 
 LayerLibrary::Settled LayerLibrary::check(const Content& content, Class cls, bool with_index) {
   auto& stored = content.bytes->stored();
   for (bool again = false;; again = true) {
     const auto document = content.standing->document();
-    auto pass = pass_over(fetcher_, content.bytes, {.cls = cls, .with_index = with_index});
+    auto pass = pass_over(fetcher_, content.bytes,
+                          {.cls = cls, .made = with_index ? Made::index : Made::tree});
     if (!pass) return pass.failure();
     if (pass->digest == content.ref().digest) return conclude(content, std::move(*pass));
     const bool as_claimed = document && pass->tree->root() == document->tree->root();
@@ -174,7 +192,7 @@ LayerLibrary::Settled LayerLibrary::conclude(const Content& content, LayerPass p
   content.bytes->stored().mark_verified();
   const auto document = standing.document();
   const bool claimed = document && document->claimed();
-  if (document && !claimed && !pass.index) return util::Done{};
+  if (document && (pass.made != Made::index || (!claimed && !pass.index))) return util::Done{};
   if (claimed && document->tree->root() != pass.tree->root())
     blame(document->claimant, content.ref().digest, "the layer has another root");
   const bool agreed = agrees(*content.index, pass.index, claimed);

@@ -53,6 +53,9 @@ class LayerLibrary {
   /// blamed. Fault::corrupt: the bytes did not match and were dropped, or the index that `content`
   /// has is a lie (open() gives the true one). Fault::not_found: bytes are missing.
   util::Outcome<util::Done> verify(const Content& content);
+  /// What of verify() costs little, for who waits: the digest alone, where there is a hash tree.
+  /// What is claimed stays a claim until verify() looks at it.
+  util::Outcome<util::Done> verify_digest(const Content& content);
   /// Whether a Fault::corrupt of this content's bytes may be the fault of a claim. The claimed tree
   /// and all bytes under it are laid aside then: reads go on as in a provisional layer, and
   /// settle() must be called.
@@ -93,6 +96,8 @@ class LayerLibrary {
   Standing::Document keep(const Content& content, const layer::LayerIndex& index, LayerPass& pass);
   util::Failure drop(fetch::Layer& layer, const std::string& why);
   Settled make_windows_now(const Content& content, bool wrong);
+  /// Of verify(), where that is known without a look at the bytes.
+  static std::optional<Settled> verdict(const Content& content, bool with_index);
   Settled check(const Content& content, chunk::Class cls, bool with_index);
   // Claims (claims.cpp)
   std::shared_ptr<Content> open_claimed(const chunk::LayerRef& ref);

@@ -51,7 +51,7 @@ util::Outcome<LayerPass> pass_over(fetch::Fetcher& fetcher, std::shared_ptr<fetc
   if (!options.no_peers)
     ahead = fetcher.bring_in(layer, options.cls, [](const util::Outcome<util::Done>&) {});
   LayerStream stream(fetcher, std::move(layer), options.cls, options.no_peers);
-  PatientIndexer indexer(options.with_index);
+  PatientIndexer indexer(options.made == Made::index);
   util::Sha256 hash;
   chunk::HashTreeBuilder tree;
   for (;;) {
@@ -59,11 +59,11 @@ util::Outcome<LayerPass> pass_over(fetch::Fetcher& fetcher, std::shared_ptr<fetc
     if (!piece) return piece.failure();
     if (piece->size() == 0) break;
     hash.update(piece->view());
-    tree.feed(piece->view());
+    if (options.made != Made::digest) tree.feed(piece->view());
     indexer.feed(piece->view());
   }
-  LayerPass pass;
-  pass.digest = hash.finish();
+  LayerPass pass{options.made, hash.finish(), {}, {}, {}, {}};
+  if (options.made == Made::digest) return pass;
   pass.tree = std::make_shared<const chunk::HashTree>(tree.finish());
   indexer.finish(pass);
   return pass;

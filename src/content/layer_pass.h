@@ -13,8 +13,12 @@
 
 namespace swarmfs::content {
 
+/// Of a layer, by a pass over it: each with those before it.
+enum class Made { digest, tree, index };
+
 /// What one pass over all bytes of a layer tells.
 struct LayerPass {
+  Made made;
   util::Digest digest;
   std::shared_ptr<const chunk::HashTree> tree;
   std::optional<layer::LayerIndex> index;
@@ -24,7 +28,7 @@ struct LayerPass {
 
 struct PassOptions {
   chunk::Class cls = chunk::Class::pull;
-  bool with_index = true;
+  Made made = Made::index;
   bool no_peers = false;  ///< only the cache and the registry may supply the bytes
 };
 

@@ -3,12 +3,11 @@
 
 #include "daemon/mirror_upstream.h"
 
-#include <sys/resource.h>
-
 #include <future>
 
 #include "daemon/repository.h"
 #include "util/log.h"
+#include "util/low_priority.h"
 
 namespace swarmfs::daemon {
 
@@ -25,8 +24,6 @@ constexpr std::chrono::milliseconds kMemberPatience{1'500};
 constexpr size_t kMostChoices = 1024;
 /// Later the registry may think otherwise.
 constexpr std::chrono::minutes kChoiceStands{1};
-/// Of the thread that hashes what passed: clients unpack at the same time.
-constexpr int kFinisherNice = 10;
 
 Permission permission_of(const Outcome<http::Response>& answer) {
   Permission made;
@@ -218,7 +215,7 @@ void MirrorUpstream::complete(const chunk::LayerRef& blob, const std::string& me
                         media_type.find("rootfs") != std::string::npos;
   if (!is_layer || !finishing_.lock()->insert(blob.digest).second) return;
   finishers_.post(util::Workers::Urgency::normal, [this, blob] {
-    ::setpriority(PRIO_PROCESS, 0, kFinisherNice);  // of this thread
+    util::take_low_priority();  // clients unpack what passed at the same time
     try {
       finish(blob);
     } catch (const std::exception& error) {

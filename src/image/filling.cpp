@@ -5,6 +5,7 @@
 #include "image/image_library.h"
 #include "image/prefetch.h"
 #include "util/log.h"
+#include "util/low_priority.h"
 
 namespace swarmfs::image {
 
@@ -82,7 +83,10 @@ void ImageLibrary::backfill_all(const std::shared_ptr<const Image>& image) {
 void ImageLibrary::on_backfilled(const Image& image, size_t layer,
                                  const Outcome<util::Done>& outcome) {
   const bool corrupt = !outcome && outcome.failure().fault == Fault::corrupt;
-  if (outcome || corrupt) check_later(image.contents[layer], corrupt);
+  if (corrupt)
+    settle_beside(image.contents[layer]);
+  else if (outcome)
+    check_later(image.contents[layer]);
   if (!outcome)
     util::log::info("{}: layer {} is tried again later: {}", image.reference.to_string(),
                     image.layers[layer].digest.short_hex(), outcome.failure().message);
@@ -110,14 +114,26 @@ void ImageLibrary::save_profile(const Image& image) {
   store_.save_document(profile_name(image), util::as_bytes(text));
 }
 
-void ImageLibrary::check_later(const std::shared_ptr<content::Content>& content, bool corrupt) {
+void ImageLibrary::check_later(const std::shared_ptr<content::Content>& content) {
+  checks_.post(util::Workers::Urgency::normal, [this, content] {
+    util::take_low_priority();
+    try {
+      if (!state_.lock()->stopping) end_check(*content, library_.verify(*content));
+    } catch (const std::exception& error) {
+      util::log::error("layer {}: {}", content->ref().digest.short_hex(), error.what());
+    }
+  });
+}
+
+void ImageLibrary::settle_beside(const std::shared_ptr<content::Content>& content) {
   auto state = state_.lock();
   if (state->stopping) return;
-  run_beside(*state, [this, content, corrupt] {
-    const auto outcome = corrupt ? library_.settle(*content) : library_.verify(*content);
-    if (!outcome) util::log::warning("{}", outcome.failure().message);
-    doubt_readers_of(*content, !outcome && outcome.failure().fault == Fault::corrupt);
-  });
+  run_beside(*state, [this, content] { end_check(*content, library_.settle(*content)); });
+}
+
+void ImageLibrary::end_check(const content::Content& content, const Outcome<util::Done>& outcome) {
+  if (!outcome) util::log::warning("{}", outcome.failure().message);
+  doubt_readers_of(content, !outcome && outcome.failure().fault == Fault::corrupt);
 }
 
 }  // namespace swarmfs::image

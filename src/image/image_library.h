@@ -23,6 +23,7 @@
 #include "oci/manifest.h"
 #include "oci/reference.h"
 #include "util/timers.h"
+#include "util/workers.h"
 
 namespace swarmfs::image {
 
@@ -180,8 +181,11 @@ class ImageLibrary {
   void prefetch_known(const std::shared_ptr<const Image>& image);
   void backfill_all(const std::shared_ptr<const Image>& image);
   void on_backfilled(const Image& image, size_t layer, const util::Outcome<util::Done>& outcome);
-  /// What follows when all bytes of a layer came, or sources gave nothing but wrong ones.
-  void check_later(const std::shared_ptr<content::Content>& content, bool corrupt);
+  /// What follows when all bytes of a layer came: one layer at a time, behind all who wait.
+  void check_later(const std::shared_ptr<content::Content>& content);
+  /// What follows when sources gave nothing but wrong bytes.
+  void settle_beside(const std::shared_ptr<content::Content>& content);
+  void end_check(const content::Content& content, const util::Outcome<util::Done>& outcome);
   [[nodiscard]] AccessProfile load_profile(const Image& image) const;
   void save_profile(const Image& image);
   std::optional<util::Failure> bring_all(const Image& image, Job& job);
@@ -197,6 +201,7 @@ class ImageLibrary {
   ImageRecords records_;
   util::Sync<State> state_;
   std::condition_variable stopped_;
+  util::Workers checks_{1};  ///< last: its jobs use the rest
 };
 
 }  // namespace swarmfs::image

@@ -112,10 +112,11 @@ std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
     const auto& [layer, outcome] = *ended;
     if (!outcome && outcome.failure().fault != Fault::corrupt) return outcome.failure();
     // The others are on their way meanwhile.
-    const auto& content = *image.contents[layer];
-    const auto verified = outcome ? library_.verify(content) : library_.settle(content);
-    doubt_readers_of(content, !verified && verified.failure().fault == Fault::corrupt);
+    const auto& content = image.contents[layer];
+    const auto verified = outcome ? library_.verify_digest(*content) : library_.settle(*content);
+    doubt_readers_of(*content, !verified && verified.failure().fault == Fault::corrupt);
     if (!verified && verified.failure().fault != Fault::not_found) return verified.failure();
+    if (verified) check_later(content);
   }
   return driven_out(image, store_);
 }

@@ -146,11 +146,13 @@ class ContentTest : public testing::Test {
       return done.get_future().get();
     });
   }
-  void bring_windows(const std::shared_ptr<Content>& content) {
+  void bring_all(const Content& content) { bring(content.bytes); }
+  void bring_windows(const std::shared_ptr<Content>& content) { bring(content->windows->stored()); }
+  void bring(const std::shared_ptr<fetch::Layer>& layer) {
     served([&] {
       std::promise<void> done;
-      const auto operation = fetcher_->bring_in(content->windows->stored(), chunk::Class::pull,
-                                                [&](const auto&) { done.set_value(); });
+      const auto operation =
+          fetcher_->bring_in(layer, chunk::Class::pull, [&](const auto&) { done.set_value(); });
       done.get_future().wait();
       return true;
     });

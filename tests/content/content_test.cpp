@@ -98,6 +98,39 @@ TEST_F(ContentTest, a_claim_that_held_on_completion_becomes_this_nodes_own_word)
   EXPECT_FALSE(library_->open_known(ref_)->standing->claimed());
 }
 
+TEST_F(ContentTest, who_waits_for_a_claimed_layer_waits_for_its_digest_alone) {
+  start(layer_);
+  auto lie = claim_of("liar");
+  auto index = index_of(layer_);
+  index.files = index_of(make_layer(04755)).files;
+  lie.index = index.serialize();
+  claims_.offers = {lie};
+  const auto content = open();
+  bring_all(*content);
+  ASSERT_TRUE(library_->verify_digest(*content));
+  EXPECT_TRUE(content->bytes->stored().verified());
+  EXPECT_TRUE(content->standing->claimed()) << "of the index nobody knows yet";
+  EXPECT_TRUE(library_->verify_digest(*content)) << "and once more";
+  EXPECT_TRUE(claims_.blamed.empty());
+  EXPECT_EQ(library_->verify(*content).failure().fault, Fault::corrupt);
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+  EXPECT_EQ(open()->index->files, index_of(layer_).files);
+}
+
+TEST_F(ContentTest, bytes_of_another_digest_are_found_out_though_they_fit_the_claimed_tree) {
+  auto other = layer_;
+  other[other.size() / 2] ^= 1;
+  start(other);
+  auto lie = claim_of("liar");
+  lie.tree = tree_of(other);
+  claims_.offers = {lie};
+  const auto content = open();
+  bring_all(*content);
+  EXPECT_EQ(library_->verify_digest(*content).failure().fault, Fault::corrupt);
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+  EXPECT_EQ(content->bytes->stored().bytes_present(), 0u);
+}
+
 TEST_F(ContentTest, of_a_layer_that_is_here_no_claim_is_asked) {
   start(layer_);
   open();
@@ -367,16 +400,7 @@ TEST_F(ContentTest, a_block_that_rots_before_an_unclean_stop_is_fetched_again) {
 TEST_F(ContentTest, what_the_disk_lost_of_a_claimed_layer_is_not_the_claimants_fault) {
   start(layer_);
   claims_.offers = {claim_of("b0b")};
-  {
-    const auto content = open();
-    served([&] {
-      std::promise<void> done;
-      const auto operation = fetcher_->bring_in(content->bytes, chunk::Class::pull,
-                                                [&](const auto&) { done.set_value(); });
-      done.get_future().wait();
-      return true;
-    });
-  }
+  { bring_all(*open()); }
   stop();
   const auto file = directory_.path() / "layers" / (ref_.digest.hex() + ".bytes");
   std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(200'000).put('!');

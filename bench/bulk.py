@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Bulk between nodes, each figure against a baseline in the same run.
+    bench/bulk.py BUILD [under] [warm] [--bittorrent] [--nodes 2,4,8] [--mbit N]     (default: both; --help)
+under: faults of 256 KiB from a peer while bulk runs both ways between the two; against faults alone and bulk alone.
+warm: all nodes but the first pull, at once, what the first has; against each one's own link, and beside it the
+processor time that all daemons took: where nodes of the bench share few cores, that is the limit and not the link."""
+import argparse
+import os
+import random
+import sys
+import threading
+import time
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(SOURCE, folder) for folder in ("tests/bed", "tests/mounted", "tests/peers")]
+sys.argv[1] = os.path.abspath(sys.argv[1])
+from bed import Bed, together  # noqa: E402
+from peers import mount_ranges, percentiles, table  # noqa: E402
+
+LENGTH = 256 << 10
+SAMPLES = 60
+BULK_PORT = 7950
+
+
+class Bulk:
+    """A node that pulls an image from a peer again and again; `rate()` after stop(): bytes per second."""
+
+    def __init__(self, node, image):
+        self.node, self.image, self.stopping, self.seconds = node, image, False, 0.0
+        self.before = node.bytes_from("peer", **{"class": "pull"})
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping:
+            self.node.run("evict")
+            begun = time.time()
+            self.node.pull(self.image)
+            self.seconds += time.time() - begun
+
+    def stop(self):
+        self.stopping = True
+        self.thread.join()
+        self.rate = (self.node.bytes_from("peer", **{"class": "pull"}) - self.before) / self.seconds
+        return self.rate
+
+
+def make_bed(nodes, images, options, **more):
+    bed = Bed(nodes, images, down_mbit=options.mbit, up_mbit=options.mbit, **more)
+    for node in bed.nodes if options.bittorrent else ():
+        section = node.cluster_section
+        node.cluster_section = lambda section=section: section() + f"bulk_port = {BULK_PORT}\n"
+    return bed
+
+
+def processor_seconds(node):
+    fields = open(f"/proc/{node.process.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def under(options):
+    bed = make_bed(2, ["small", "medium"], options, config="[fetch]\nbackfill = false\n")
+    bed.start()
+    for node, image in ((bed[1], "medium:v1"), (bed[1], "small:v1"), (bed[2], "medium:v1-zstd")):
+        node.mount(image, None, "--pin")  # what the other pulls is not evicted
+        node.pull(image)
+    layer = max(bed[1].layers("small:v1"), key=lambda one: one["size"])
+    bed[2].mount("small:v1")
+    path = bed[2].blob(layer["digest"].split(":")[1])
+    starts = list(range(0, layer["size"] - LENGTH, LENGTH))
+    random.Random(7).shuffle(starts)
+    assert len(starts) >= 2 * SAMPLES, len(starts)
+    idle = percentiles(mount_ranges(bed[2], path, [(at, LENGTH) for at in starts[:SAMPLES]]))
+
+    def both_ways(call):
+        bulks = [Bulk(bed[1], "medium:v1-zstd"), Bulk(bed[2], "medium:v1")]
+        time.sleep(1)
+        result = call()
+        return result, [bulk.stop() for bulk in bulks]
+
+    _, alone = both_ways(lambda: time.sleep(8))
+    loaded, beside = both_ways(
+        lambda: percentiles(mount_ranges(bed[2], path, [(at, LENGTH) for at in starts[SAMPLES:2 * SAMPLES]])))
+    bed.close()
+    rows = [("faults alone", *(f"{ms:.1f}" for ms in idle), "", "", ""),
+            ("faults under bulk", *(f"{ms:.1f}" for ms in loaded), f"{loaded[2] / idle[2]:.2f}", "", "bar 3.00"),
+            *((f"bulk to n{i + 1}", "", "", "", "", f"{mine / theirs:.2f}",
+               f"bar 0.85; {theirs / 1e6:.0f} MB/s alone, {mine / 1e6:.0f} MB/s beside faults")
+              for i, (mine, theirs) in enumerate(zip(beside, alone)))]
+    table(f"Faults of 256 KiB under bulk both ways, {options.mbit} Mbit/s, no delay{by(options)}",
+          ("what", "p50 ms", "p90 ms", "p99 ms", "p99 x", "rate x", ""), rows)
+
+
+def by(options):
+    return ", bulk by BitTorrent too" if options.bittorrent else ""
+
+
+def warm(options):
+    for count in (int(word) for word in options.nodes.split(",")):
+        warm_of(count, options)
+
+
+def warm_of(count, options):
+    bed = make_bed(count, ["medium"], options, registry_mbit=100, registry_delay_ms=5)
+    bed.start()
+    bed[1].pull("medium:v1")
+    time.sleep(5)  # what it does of itself afterwards is no part of this
+    size = bed.image_bytes("medium:v1")
+    before, worked = bed.registry_egress(), sum(map(processor_seconds, bed.nodes))
+
+    def pull(node):
+        begun = time.time()
+        node.pull("medium:v1")
+        return time.time() - begun
+
+    seconds = together(pull, bed.nodes[1:])
+    worked = sum(map(processor_seconds, bed.nodes)) - worked
+    egress = (bed.registry_egress() - before) / size
+    bed.close()
+    table(f"{count - 1} pull {size / 1e6:.0f} MB that another node has: {options.mbit} Mbit/s links{by(options)}; "
+          f"{egress:.2f} copies from the registry; {worked:.1f} s of {os.cpu_count()} processors in {max(seconds):.1f} s",
+          ("node", "seconds", "of its link", ""),
+          [(f"n{i + 2}", f"{took:.2f}", f"{size * 8 / took / options.mbit / 1e6:.2f}", "bar 0.85")
+           for i, took in enumerate(seconds)])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build")
+    parser.add_argument("part", nargs="*", choices=[[], "under", "warm"], default=[])
+    parser.add_argument("--bittorrent", action="store_true", help="with [cluster] bulk_port")
+    parser.add_argument("--nodes", default="2,4", help="of warm: how many, the first included (2,4)")
+    parser.add_argument("--mbit", type=int, default=1000, help="of each node's link (1000)")
+    options = parser.parse_args()
+    for part in options.part or ["under", "warm"]:
+        {"under": under, "warm": warm}[part](options)
+
+
+if __name__ == "__main__":
+    main()
