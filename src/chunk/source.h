@@ -43,6 +43,8 @@ struct Plan {
   /// The source can give the layer only from its beginning on, and what nobody asks for when it
   /// passes is lost: ask for all that is missing, in order.
   bool front_to_back = false;
+  /// By the shares it is ours to bring in, though it is not us alone who could: others will ask us.
+  bool ours = false;
 };
 
 /// Who can supply bytes of layers: a registry, peers.

@@ -62,6 +62,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
     uint64_t length = 0;
     util::Duration hedge{};
     bool front_to_back = false;
+    bool ours = false;  ///< of our own share, or of nobody's
   };
   FlightPtr make_flight(const std::shared_ptr<Layer>& layer, chunk::BlockRange blocks,
                         chunk::FetchContext context, Actions& actions);

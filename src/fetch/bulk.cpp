@@ -130,7 +130,7 @@ BlockRange Brain::next_of_share(Bulk& bulk) const {
     probe.range = chunk::bytes_of(run, bulk.layer->ref().size);
     const auto choice = choose(probe);
     if (!choice) break;
-    if (sources[choice->source]->kind() != chunk::SourceKind::peer) return run;
+    if (choice->ours) return run;
     probe.range.length = choice->length;
     bulk.share_cursor += chunk::blocks_covering(probe.range).count;
   }

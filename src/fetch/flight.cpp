@@ -31,7 +31,8 @@ uint64_t whole_blocks(uint64_t length, uint64_t rest) {
 }
 
 Brain::Choice choice_of(size_t source, const chunk::Plan& plan, const Flight& flight) {
-  return {source, whole_blocks(plan.length, flight.rest().length), plan.hedge, plan.front_to_back};
+  return {source, whole_blocks(plan.length, flight.rest().length), plan.hedge, plan.front_to_back,
+          plan.ours};
 }
 
 std::vector<BlockRange> merged(std::vector<BlockRange> runs) {
@@ -78,7 +79,7 @@ FlightPtr Brain::make_flight(const std::shared_ptr<Layer>& layer, BlockRange blo
 }
 
 void Brain::begin(const FlightPtr& flight, const Choice& choice, Actions& actions) {
-  flight->ours = sources[choice.source]->kind() != SourceKind::peer;
+  flight->ours = choice.ours;
   const auto& context = flight->context;
   // What passes only once is not waited with.
   if (context.cls == Class::fault || choice.front_to_back) return ask(flight, choice, actions);
@@ -102,8 +103,11 @@ std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
     const bool busy = std::any_of(flight.attempts.begin(), flight.attempts.end(),
                                   [&](const auto& attempt) { return attempt->source == i; });
     if (busy || flight.spent[i] || (no_peers && sources[i]->kind() == SourceKind::peer)) continue;
-    if (const auto plan = sources[i]->plan(flight.layer->with_origins(), rest, context))
-      return choice_of(i, *plan, flight);
+    if (const auto plan = sources[i]->plan(flight.layer->with_origins(), rest, context)) {
+      auto choice = choice_of(i, *plan, flight);
+      choice.ours |= sources[i]->kind() != SourceKind::peer;
+      return choice;
+    }
   }
   return std::nullopt;
 }

@@ -66,6 +66,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   question.peers = made.peers;
   question.registry = table.registry();
   question.cross_zone = cross_zone.lock()->open(now);
+  made.ours = cls != chunk::Class::fault && is_ours(question);
   for (const auto& step : steps(question)) {
     if (!step.peer) break;
     made.steps.push_back({*step.peer, step.hedge, holds[*step.peer]});
@@ -124,10 +125,10 @@ std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRa
   const ByteRange part = in_chunk(layer, range);
   const auto route = state_->route(layer, part, context.cls);
   if (route.steps.empty()) return std::nullopt;
-  chunk::Plan plan{part.length, util::Duration::zero()};
+  chunk::Plan plan{part.length, util::Duration::zero(), false, route.ours};
   for (const auto& step : route.steps) {
-    if (step.hedge == util::Duration::max()) return chunk::Plan{part.length, step.hedge};
-    plan.hedge += step.hedge;
+    plan.hedge = step.hedge == util::Duration::max() ? step.hedge : plan.hedge + step.hedge;
+    if (step.hedge == util::Duration::max()) break;
   }
   return plan;
 }

@@ -190,6 +190,10 @@ std::vector<Step> steps(const Question& question) {
   return result;
 }
 
+bool is_ours(const Question& question) {
+  return able_owners(question, 1).front() == question.peers.size();
+}
+
 bool lags(chunk::Class cls, const Progress& progress) {
   const bool fault = is_fault(cls);
   if (progress.arrived == 0 || progress.arrived >= progress.asked) return false;

@@ -85,6 +85,11 @@ struct Question {
 /// The registry is the last step, always.
 std::vector<Step> steps(const Question& question);
 
+/// Whether the chunk is of our own share. Where somebody has it we bring it in all the same ahead
+/// of others' shares: nodes that want what one has get distinct bytes of it, and give them to each
+/// other.
+bool is_ours(const Question& question);
+
 /// Too slow to own a share: needs (with the way to the registry) over half a second and more than
 /// eight times the median; one that is alone with us, over a second and more than four times what
 /// the registry takes us. A crowd that is slow together is not slow in this sense: everybody at the

@@ -225,6 +225,26 @@ TEST_F(InflowTest, our_share_comes_first_beside_what_others_bring) {
   EXPECT_EQ(layer_->bytes_by_source().at("peer"), kSize - 8 * kShare);
 }
 
+TEST_F(InflowTest, our_share_comes_first_too_where_peers_have_it) {
+  FetchOptions options;
+  options.pull_transfers = 1;
+  start_with_peer(options);
+  peer_.set_planner([](util::ByteRange range) {
+    chunk::Plan plan{kShare - range.offset % kShare};
+    plan.ours = range.offset / kShare % 4 == 1;
+    return plan;
+  });
+  const auto pulling = pull(layer_);
+  std::vector<uint64_t> chunks;
+  for (size_t id = 0; id < peer_.requests(); ++id)
+    chunks.push_back(peer_.asked(id).offset / kShare);
+  EXPECT_EQ(chunks, (std::vector<uint64_t>{1, 5, 9, 13, 0, 2, 3, 4}));
+  while (peer_.open() > 0) peer_.answer_all();
+  await([&] { return ended_ == 1; });
+  EXPECT_EQ(layer_->bytes_by_source().at("peer"), kSize);
+  EXPECT_EQ(source_.requests(), 0u);
+}
+
 TEST_F(InflowTest, who_supplies_is_told_whether_the_link_is_full) {
   start();
   auto one = read({0, 1 << 20}, Class::pull);

@@ -167,6 +167,20 @@ TEST(Steps, holders_come_before_owners_even_before_ourselves) {
   EXPECT_EQ(names(it), (std::vector<std::string>{"c", "registry"}));
 }
 
+TEST(IsOurs, goes_by_the_shares_whoever_has_the_chunk) {
+  const std::vector<Candidate> peers{peer("a"), peer("b", seconds(5)), peer("c")};
+  Question it = question(peers);
+  it.chunk = chunk_owned_by({"self", "a", "b", "c"});
+  EXPECT_TRUE(is_ours(it));
+  it.holders = {0, 2};
+  EXPECT_TRUE(is_ours(it));
+  it.chunk = chunk_owned_by({"a", "self", "b", "c"});
+  EXPECT_FALSE(is_ours(it));
+  it.chunk = chunk_owned_by({"b", "self", "a", "c"});
+  EXPECT_TRUE(is_ours(it)) << "b is far behind";
+  EXPECT_TRUE(is_ours(question({}))) << "alone";
+}
+
 TEST(Steps, pass_over_owners_that_are_far_behind) {
   const std::vector<Candidate> peers{peer("a", seconds(5)), peer("b"), peer("c")};
   Question it = question(peers);
