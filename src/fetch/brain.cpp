@@ -3,6 +3,8 @@
 
 #include "fetch/brain.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 
 #include "util/error.h"
@@ -16,12 +18,20 @@ namespace {
 /// In which a layer was opened, that are remembered.
 constexpr size_t kMostNames = 64;
 
+util::Bytes fresh_secret() {
+  util::Bytes made(32);
+  if (::getrandom(made.data(), made.size(), 0) != static_cast<ssize_t>(made.size()))
+    throw util::SysError("getrandom");
+  return made;
+}
+
 }  // namespace
 
 Brain::Brain(chunk::Store& its_store, std::vector<chunk::Source*> its_sources,
              FetchOptions its_options, util::Timers& its_timers, util::Metrics& its_metrics)
     : store(its_store),
       sources(std::move(its_sources)),
+      secret(fresh_secret()),
       options(its_options),
       fault_timeout(its_options.fault_timeout),
       timers(its_timers),

@@ -161,6 +161,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
 
   chunk::Store& store;
   const std::vector<chunk::Source*> sources;
+  const util::Bytes secret;  ///< of held_block()
   const FetchOptions options;
   std::atomic<std::chrono::milliseconds> fault_timeout;  ///< takes the place of the option
   util::Timers& timers;

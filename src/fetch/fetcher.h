@@ -19,6 +19,7 @@
 #include "chunk/layer_ref.h"
 #include "chunk/source.h"
 #include "chunk/store.h"
+#include "fetch/held_block.h"
 #include "fetch/touch_log.h"
 #include "util/metrics.h"
 #include "util/operation.h"
@@ -131,6 +132,9 @@ class Fetcher {
                                                   const std::set<chunk::Origin>& others = {});
   /// As Layer::came_for().
   [[nodiscard]] std::optional<std::set<chunk::Origin>> came_for(const chunk::LayerRef& ref) const;
+  /// See fetch/held_block.h: the block that whoever says to hold the layer is asked for, the same
+  /// one for all, as long as this lives. Blocking.
+  [[nodiscard]] util::Outcome<std::optional<HeldBlock>> held_block(const Layer& layer) const;
   /// Of FetchOptions, for the reads to come.
   void set_fault_timeout(std::chrono::milliseconds timeout);
   /// A hit without waiting; see chunk::StoredLayer.
