@@ -127,7 +127,7 @@ class Fetcher {
   /// Throws what chunk::Store::open throws. A known layer takes the new origins in.
   [[nodiscard]] std::shared_ptr<Layer> open(const chunk::LayerRef& ref);
   /// The same, where nothing of it is, or is about to be, here in other names than the reference's
-  /// and these: else null. A part of it that is in nobody's use is dropped for that. Blocking.
+  /// and these; else null. Blocking: a provisional part that nobody has with an origin is dropped.
   [[nodiscard]] std::shared_ptr<Layer> open_alone(const chunk::LayerRef& ref,
                                                   const std::set<chunk::Origin>& others = {});
   /// As Layer::came_for().

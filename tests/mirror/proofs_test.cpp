@@ -32,6 +32,13 @@ class ProofsTest : public MirrorTest {
       std::this_thread::sleep_for(1ms);
     stored->mark_verified();
   }
+  /// Something of it is on the disk.
+  void await_stored() {
+    const auto stored = cache_->open(blob_digest_, blob_.size(), chunk::Form::bytes);
+    const auto until = std::chrono::steady_clock::now() + 60s;
+    while (stored->bytes_present() == 0 && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(1ms);
+  }
   Got get_evil(http::Headers headers = {}) {
     return get_blob_of("claims", "evil.example.com", std::move(headers));
   }
@@ -122,6 +129,22 @@ TEST_F(ProofsTest, what_came_in_a_repositorys_name_needs_no_proof_also_after_a_r
     restart();
   }
   EXPECT_TRUE(upstream_.proofs.empty());
+}
+
+TEST_F(ProofsTest, who_looks_at_what_an_earlier_run_left_keeps_no_other_from_it) {
+  EXPECT_EQ(ask("manifests/v1", good_).status, 200);
+  auto begins = good_;
+  begins.emplace_back("Range", "bytes=0-9");
+  EXPECT_EQ(get_blob(begins).status, 206);
+  await_stored();
+  restart();
+  // As a request at the same time does that looks for a block to ask for.
+  const auto look = fetcher_->open({blob_digest_, blob_.size(), {}});
+  EXPECT_GT(look->stored().bytes_present(), 0u);
+  EXPECT_LT(look->stored().bytes_present(), blob_.size());
+  const auto got = get_blob(good_);
+  EXPECT_EQ(got.status, 200);
+  EXPECT_TRUE(got.body == blob_);
 }
 
 TEST_F(ProofsTest, what_belongs_to_a_public_repository_anybody_may_have) {
