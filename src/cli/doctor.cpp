@@ -61,6 +61,7 @@ class Examination {
     look("cluster", &Examination::look_at_cluster);
     look("registries", &Examination::look_at_registries);
     look("mirror", &Examination::look_at_mirror);
+    look("hand-over", &Examination::look_at_hand_over);
     look("runtimes", &Examination::look_at_runtimes_here);
     look("image", &Examination::look_at_image);
     return std::move(all_);
@@ -150,6 +151,11 @@ class Examination {
     auto mirror = probe_mirror(settings_.mirror_listen, options_.patience);
     mirror.daemon_answers = daemon_.answers();
     add(check_mirror(mirror));
+  }
+
+  void look_at_hand_over() {
+    add(check_hand_over({settings_.containerd_address, settings_.containerd_namespaces,
+                         status_.value("containerd", json()), daemon_.answers()}));
   }
 
   void look_at_runtimes_here() {

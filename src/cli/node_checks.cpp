@@ -96,6 +96,16 @@ std::string duration_text(std::chrono::seconds time) {
   return fmt::format("{} s", seconds);
 }
 
+constexpr const char* kHandOverOff =
+    "off; layers that containerd pulls past the mirror count with [containerd] address";
+
+/// "namespaces k8s.io, moby"
+std::string names_text(const std::vector<std::string>& name_spaces) {
+  if (name_spaces.empty()) return "all its namespaces";
+  return fmt::format("namespace{} {}", name_spaces.size() > 1 ? "s" : "",
+                     fmt::join(name_spaces, ", "));
+}
+
 /// A message that says where, after the line has said so.
 std::string without_place(const std::string& message, const std::string& place) {
   return message.starts_with(place + ": ") ? message.substr(place.size() + 2) : message;
@@ -181,6 +191,34 @@ Findings check_identity(const std::optional<IdentityFacts>& identity) {
   else
     made.push_back(well(what, why));
   return made;
+}
+
+Findings check_hand_over(const HandOverFacts& hand_over) {
+  const std::string what = "hand-over";
+  const auto& report = hand_over.report;
+  const std::string restart = "systemctl restart swarmfs";
+  if (!hand_over.daemon_answers) {
+    if (hand_over.address.empty()) return {well(what, kHandOverOff)};
+    return {warned(what, "no layer of " + hand_over.address, "no daemon, no hand-over")};
+  }
+  if (!report.is_object()) {
+    if (hand_over.address.empty()) return {well(what, kHandOverOff)};
+    return {warned(what, "[containerd] address is set, and the daemon runs without it", restart)};
+  }
+  const std::string address = report.value("address", "");
+  if (address != hand_over.address)
+    return {warned(what,
+                   fmt::format("the daemon watches {}, [containerd] address is '{}'", address,
+                               hand_over.address),
+                   restart)};
+  if (const auto trouble = report.find("trouble"); trouble != report.end() && trouble->is_string())
+    return {failed(what, fmt::format("{} is not watched: {}", address, trouble->get<std::string>()),
+                   "systemctl status containerd; is that its socket? ([containerd] address) the "
+                   "daemon tries again by itself")};
+  return {
+      well(what, fmt::format("{} is watched, {}; {} layers, {} handed over since start", address,
+                             names_text(hand_over.name_spaces), report.value("layers", uint64_t{0}),
+                             human_bytes(report.value("bytes", uint64_t{0}))))};
 }
 
 }  // namespace swarmfs::cli

@@ -20,6 +20,7 @@ Findings check_peers(const std::vector<PeerProbe>& probes, const std::string& no
 Findings check_registries(const std::vector<RegistryProbe>& probes);
 Findings check_tag(const TagProbe& tag);
 Findings check_mirror(const MirrorFacts& mirror);
+Findings check_hand_over(const HandOverFacts& hand_over);
 /// `mirror_off`: then a runtime that does not ask it is well.
 Findings check_runtime(const RuntimeFacts& runtime, bool mirror_off);
 Findings check_pull(const PullFacts& pull);

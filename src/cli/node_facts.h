@@ -94,6 +94,15 @@ struct MirrorFacts {
   bool daemon_answers = true;
 };
 
+/// Whether the daemon takes layers over from containerd.
+struct HandOverFacts {
+  std::string address;                   ///< as configured; empty: it is not to
+  std::vector<std::string> name_spaces;  ///< likewise; empty: all
+  /// What the daemon says, null where it takes none over: "containerd" of GET /v1/status.
+  nlohmann::json report;
+  bool daemon_answers = true;
+};
+
 struct RuntimeFacts {
   std::string name;
   std::optional<RuntimePlan> plan;  ///< to ask the mirror; empty: see error

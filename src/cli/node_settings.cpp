@@ -70,6 +70,8 @@ NodeSettings parse_settings(std::string_view text, const std::string& file) {
   take(table["mount"]["point"], made.mount_point);
   take(table["control"]["socket"], made.control_socket);
   take(table["mirror"]["listen"], made.mirror_listen);
+  take(table["containerd"]["address"], made.containerd_address);
+  made.containerd_namespaces = texts(table["containerd"]["namespaces"]);
   take_cluster(table["cluster"], made);
   if (const auto* list = table["registry"].as_array())
     for (const auto& item : *list) made.registries.push_back(registry_of(View(item)));

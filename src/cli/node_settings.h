@@ -28,6 +28,8 @@ struct NodeSettings {
   std::filesystem::path mount_point = "/run/swarmfs/fs";
   std::string control_socket = "/run/swarmfs/control.sock";
   std::string mirror_listen;
+  std::string containerd_address;                  ///< empty: nothing is handed over
+  std::vector<std::string> containerd_namespaces;  ///< empty: all
   std::filesystem::path token_file, ca_file, cert_file, key_file;
   std::vector<std::string> listen, peers, dns;  ///< "10.0.0.3:7946", always with a port
   std::vector<RegistrySetting> registries;

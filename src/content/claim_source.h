@@ -9,6 +9,7 @@
 
 #include "chunk/hash_tree.h"
 #include "chunk/layer_ref.h"
+#include "fetch/fetcher.h"
 #include "util/digest.h"
 #include "util/units.h"
 
@@ -30,6 +31,9 @@ class ClaimSource {
   /// Blocking, bounded by its own deadline. The claim was verified: its claimant belongs to the
   /// cluster and signed this root and this index document. Never of a claimant that was blamed.
   virtual std::optional<SealedLayer> find(const chunk::LayerRef& ref) = 0;
+  /// All of the layer is here, was hashed and matched its digest; what was claimed of it counts no
+  /// more. Short.
+  virtual void proven(const fetch::Layer& layer) = 0;
   /// The claim was wrong, `why` in words.
   virtual void blame(const std::string& claimant, const util::Digest& layer,
                      const std::string& why) = 0;

@@ -189,7 +189,7 @@ LayerLibrary::Settled LayerLibrary::settle_now(const Content& content) {
 
 LayerLibrary::Settled LayerLibrary::conclude(const Content& content, LayerPass pass) {
   auto& standing = *content.standing;
-  content.bytes->stored().mark_verified();
+  mark_verified(*content.bytes);
   const auto document = standing.document();
   const bool claimed = document && document->claimed();
   if (document && (pass.made != Made::index || (!claimed && !pass.index))) return util::Done{};

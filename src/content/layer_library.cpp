@@ -123,6 +123,11 @@ LayerLibrary::Opened LayerLibrary::open(const chunk::LayerRef& ref) {
   });
 }
 
+void LayerLibrary::mark_verified(fetch::Layer& layer) {
+  layer.stored().mark_verified();
+  if (claims_) claims_->proven(layer);
+}
+
 Failure LayerLibrary::drop(fetch::Layer& layer, const std::string& why) {
   layer.discard(why);
   mismatches_.add();
@@ -165,7 +170,7 @@ LayerLibrary::Opened LayerLibrary::build(const chunk::LayerRef& ref) {
   if (!pass) return pass.failure();
   // The digest decides whether the registry lied or the image is broken.
   if (pass->digest != ref.digest) return drop(*bytes, kMismatch);
-  bytes->stored().mark_verified();
+  mark_verified(*bytes);
   if (!pass->index)
     return Failure{Fault::invalid,
                    "layer " + ref.digest.to_string() + " is no usable archive: " + pass->no_index};

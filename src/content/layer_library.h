@@ -94,6 +94,7 @@ class LayerLibrary {
   Standing::Document keep(fetch::Layer& layer, const layer::LayerIndex& index,
                           util::ByteView index_document, TreeDocument document);
   Standing::Document keep(const Content& content, const layer::LayerIndex& index, LayerPass& pass);
+  void mark_verified(fetch::Layer& layer);
   util::Failure drop(fetch::Layer& layer, const std::string& why);
   Settled make_windows_now(const Content& content, bool wrong);
   /// Of verify(), where that is known without a look at the bytes.

@@ -73,7 +73,7 @@ bool Catalog::take_in(const oci::Reference& reference, const oci::Platform& plat
   if (told.config && util::Sha256::of(*told.config) == manifest->config.digest)
     manifest->secret = pull_secret(resolved.manifest, *told.config);
   const std::string name = repository_name(reference);
-  auto doubtful = hearsay_public ? held(manifest->layers) : std::vector<util::Digest>();
+  auto doubtful = hearsay_public ? held(*manifest) : std::vector<util::Digest>();
   doubtful.insert(doubtful.end(), told.elsewhere.begin(), told.elsewhere.end());
   std::vector<std::string> dropped;
   {
@@ -101,10 +101,10 @@ bool Catalog::take_in(const oci::Reference& reference, const oci::Platform& plat
   return true;
 }
 
-std::vector<util::Digest> Catalog::held(const std::vector<util::Digest>& layers) const {
+std::vector<util::Digest> Catalog::held(const Repository::Manifest& manifest) const {
   std::vector<util::Digest> made;
-  for (const auto& layer : layers)
-    if (store_.size_of(layer)) made.push_back(layer);
+  for (const auto& [layer, size] : manifest.layers)
+    if (layer != manifest.config.digest && store_.size_of(layer)) made.push_back(layer);
   return made;
 }
 
@@ -137,6 +137,56 @@ bool Catalog::belongs(const util::Digest& layer, const std::string& repository) 
   auto entries = entries_.lock();
   const auto found = entries->find(repository);
   return found != entries->end() && found->second.repository.names_layer(layer);
+}
+
+bool Catalog::is_one_or_open(const Entries& entries, const chunk::Origin& name,
+                             const std::string& repository) const {
+  if (name.name() == repository) return true;
+  const auto found = entries.find(name.name());
+  return found != entries.end() && is_public(found->second);
+}
+
+bool Catalog::are_open(const std::set<chunk::Origin>& names, const std::string& repository) const {
+  auto entries = entries_.lock();
+  return std::ranges::all_of(
+      names, [&](const auto& name) { return is_one_or_open(*entries, name, repository); });
+}
+
+void Catalog::came(const util::Digest& layer, const std::set<chunk::Origin>& names) {
+  for (const auto& name : names)
+    if (are_open(names, name.name())) showed(layer, name.name());
+}
+
+void Catalog::showed(const util::Digest& layer, const std::string& repository) {
+  {
+    auto entries = entries_.lock();
+    const auto found = entries->find(repository);
+    if (found == entries->end() || !found->second.repository.set_shown(layer)) return;
+    found->second.dirty = true;
+  }
+  post([this, repository] { save(repository); });
+}
+
+bool Catalog::is_shown(const util::Digest& layer, const std::string& repository) const {
+  auto entries = entries_.lock();
+  const auto found = entries->find(repository);
+  if (found != entries->end() && found->second.repository.shows(layer)) return true;
+  return std::ranges::any_of(*entries, [&](const auto& one) {
+    return one.second.repository.shows(layer) && is_public(one.second);
+  });
+}
+
+std::optional<uint64_t> Catalog::size_of(const util::Digest& layer,
+                                         const std::string& repository) const {
+  auto entries = entries_.lock();
+  const auto found = entries->find(repository);
+  return found == entries->end() ? std::nullopt : found->second.repository.size_of(layer);
+}
+
+bool Catalog::names_manifest(const util::Digest& manifest, const std::string& repository) const {
+  auto entries = entries_.lock();
+  const auto found = entries->find(repository);
+  return found != entries->end() && found->second.repository.find(manifest);
 }
 
 swarm::Access Catalog::access(const std::string& repository) {

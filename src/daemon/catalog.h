@@ -8,9 +8,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "chunk/layer_ref.h"
 #include "chunk/store.h"
 #include "daemon/repository.h"
 #include "image/image_library.h"
@@ -42,6 +44,16 @@ class Inquiries {
 /// A repository is public when a manifest of it was given to nobody in particular: it was resolved
 /// while no credentials existed for it, or the registry gave one when it was asked without them.
 /// That is believed for an hour, and asked again by then where somebody still wants to know.
+///
+/// A manifest can name any layer, also a private one of others that is here. So that one names it
+/// says what a layer may be called (belongs()), and nothing of whose bytes these are. They are a
+/// repository's when
+/// * all of them came in that name alone, or in those of public ones too, and matched the digest:
+///   from its registry, or from members, who give nothing in a name that it does not belong to, and
+///   who have the bytes anyway where they lie; or out of containerd's store, which gives a layer to
+///   whoever has it pull a manifest that names it;
+/// * or it gave a block of our choice, to us (HolderInquiries) or to a client of the mirror.
+/// That is kept beside the manifests. What belongs so to a public repository anybody may have.
 class Catalog {
  public:
   static constexpr std::chrono::hours kBelieved{1};
@@ -74,6 +86,22 @@ class Catalog {
              const image::Resolved& resolved, const std::optional<util::Bytes>& config,
              const std::vector<util::Digest>& elsewhere = {});
 
+  /// All of the layer came in these names, and was right.
+  void came(const util::Digest& layer, const std::set<chunk::Origin>& names);
+  /// The repository showed that it holds the layer.
+  void showed(const util::Digest& layer, const std::string& repository);
+  /// Whether the layer was shown to be the repository's, or a public one's.
+  [[nodiscard]] bool is_shown(const util::Digest& layer, const std::string& repository) const;
+  /// Whether each of the names is the repository, or public.
+  [[nodiscard]] bool are_open(const std::set<chunk::Origin>& names,
+                              const std::string& repository) const;
+  /// As a manifest of the repository says; empty: none names the layer.
+  [[nodiscard]] std::optional<uint64_t> size_of(const util::Digest& layer,
+                                                const std::string& repository) const;
+
+  [[nodiscard]] bool names_manifest(const util::Digest& manifest,
+                                    const std::string& repository) const;
+
   /// See swarm::Holdings for these three. manifest() gives what the registry said, not a member.
   [[nodiscard]] bool belongs(const util::Digest& layer, const std::string& repository) const;
   [[nodiscard]] swarm::Access access(const std::string& repository);
@@ -105,7 +133,9 @@ class Catalog {
   bool take_in(const oci::Reference& reference, const oci::Platform& platform,
                const image::Resolved& resolved, const Told& told);
   [[nodiscard]] std::vector<std::string> make_room(Entries& entries) const;
-  [[nodiscard]] std::vector<util::Digest> held(const std::vector<util::Digest>& layers) const;
+  [[nodiscard]] std::vector<util::Digest> held(const Repository::Manifest& manifest) const;
+  [[nodiscard]] bool is_one_or_open(const Entries& entries, const chunk::Origin& name,
+                                    const std::string& repository) const;
   [[nodiscard]] bool would_open(const Entries& entries, const std::string& name,
                                 const std::string& registry,
                                 const std::vector<util::Digest>& held) const;

@@ -72,8 +72,13 @@ registry::AskFellows ClusterNode::fellows() const {
 std::optional<content::SealedLayer> ClusterNode::find(const chunk::LayerRef& layer) {
   auto claimed = swarm_.find_claim(layer);
   if (!claimed) return std::nullopt;
+  holdings_.claimed(layer);
   return content::SealedLayer{std::move(claimed->tree), std::move(claimed->index),
                               std::move(claimed->claimant), std::move(claimed->claim)};
+}
+
+void ClusterNode::proven(const fetch::Layer& layer) {
+  holdings_.proven(layer);
 }
 
 void ClusterNode::blame(const std::string& claimant, const util::Digest& layer,

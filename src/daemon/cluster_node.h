@@ -33,6 +33,7 @@ class ClusterNode final : public content::ClaimSource {
   void reload(const ClusterSection& section);
 
   std::optional<content::SealedLayer> find(const chunk::LayerRef& layer) override;
+  void proven(const fetch::Layer& layer) override;
   void blame(const std::string& claimant, const util::Digest& layer,
              const std::string& why) override;
   std::string sign(const util::Digest& layer, uint64_t size, const util::Digest& root,

@@ -125,6 +125,9 @@ Daemon::Daemon(const Config& config, HandedSockets sockets)
       source_(registry_, timers_, share_of(node_.get())),
       fetcher_(cache_, sources(node_.get(), source_), fetch_options(config), timers_, metrics_),
       library_(fetcher_, cache_, metrics_, node_.get()),
+      asker_(
+          node_ ? std::make_unique<HolderInquiries>(catalog_, cache_, library_, fetcher_, registry_)
+                : nullptr),
       reader_(fetcher_, library_, workers_, timers_, config.span_cache),
       registry_manifests_(registry_),
       manifests_(registry_manifests_, catalog_, cache_, node_.get()),
@@ -210,7 +213,7 @@ void Daemon::start_mirror(const std::string& address, util::UniqueFd listener) {
 
 void Daemon::connect_peers() {
   if (!node_) return;
-  node_->holdings().connect({&cache_, &fetcher_, &library_, &catalog_, &registry_});
+  node_->holdings().connect({&cache_, &fetcher_, &library_, &catalog_, asker_.get(), &registry_});
   registry_.set_fellows(node_->fellows());
   node_->preheats().connect([this](const auto& reference, const auto& platform) {
     return preheat_of(images_.pull(reference, platform));

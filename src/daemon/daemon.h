@@ -69,6 +69,7 @@ class Daemon {
   registry::RegistrySource source_;         // needs registry, timers, node
   fetch::Fetcher fetcher_;                  // needs cache, node, source, timers, metrics
   content::LayerLibrary library_;           // needs fetcher, cache, node
+  std::unique_ptr<HolderInquiries> asker_;  // needs catalog to library; null: no peers
   content::DataReader reader_;              // needs fetcher, library, workers, timers
   RegistryManifests registry_manifests_;    // needs registry
   Manifests manifests_;                     // needs registry_manifests, catalog, cache, node

@@ -79,7 +79,10 @@ bool HandOver::take_layer(const HeldImage::Layer& layer, const std::stop_token& 
   if (!adopted) return refused(layer, adopted.failure());
   told_full_ = false;
   if (*adopted != Adopted::before) count(*adopted, layer.ref.size);
-  if (parts_.node) parts_.node->holdings().note(layer.ref);
+  if (parts_.node) {
+    parts_.node->holdings().note(layer.ref);
+    if (named) parts_.node->holdings().proven(*named);
+  }
   seal(layer.ref);
   if (parts_.node) parts_.node->swarm().announce(layer.ref.digest);
   return true;

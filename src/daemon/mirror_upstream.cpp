@@ -5,6 +5,7 @@
 
 #include <future>
 
+#include "daemon/blob_range.h"
 #include "daemon/repository.h"
 #include "util/log.h"
 #include "util/low_priority.h"
@@ -122,7 +123,10 @@ Outcome<http::Response> MirrorUpstream::relay(const mirror::Route& route, const 
 Outcome<util::Bytes> MirrorUpstream::bytes_of(const oci::Reference& blob, util::ByteRange range,
                                               const std::string& authorization,
                                               util::SteadyTime deadline) {
-  if (authorization.empty()) return bytes_for_nobody(blob, range, deadline);
+  // What is given to us without a credential is given to anybody.
+  if (authorization.empty())
+    return blob_range(parts_.registry, blob, range, parts_.registry.has_credentials(blob),
+                      deadline);
   const auto answer =
       parts_.registry.relay(origin_of(blob), "GET", "blobs/" + blob.target(),
                             {{"Authorization", authorization},
@@ -135,30 +139,6 @@ Outcome<util::Bytes> MirrorUpstream::bytes_of(const oci::Reference& blob, util::
   if (answer->status != 206 || body.size() != range.length)
     return Failure{Fault::invalid, fmt::format("it answers {}", answer->status)};
   return util::Bytes(body.begin(), body.end());
-}
-
-Outcome<util::Bytes> MirrorUpstream::bytes_for_nobody(const oci::Reference& blob,
-                                                      util::ByteRange range,
-                                                      util::SteadyTime deadline) {
-  const std::vector<chunk::Origin> origins{origin_of(blob)};
-  util::Bytes bytes;
-  std::promise<Outcome<http::Response>> answer;
-  registry::GetOrder order;
-  order.origins = origins;
-  order.path = "blobs/" + blob.target();
-  order.range = range;
-  order.cls = chunk::Class::fault;  // a client waits
-  order.deadline = deadline;
-  // What is given to us without a credential is given to anybody.
-  order.anonymous = parts_.registry.has_credentials(blob);
-  order.on_data = [&](util::ByteView more) { bytes.insert(bytes.end(), more.begin(), more.end()); };
-  order.on_done = [&](Outcome<http::Response> outcome) { answer.set_value(std::move(outcome)); };
-  const auto transfer = parts_.registry.get(std::move(order));
-  const auto outcome = answer.get_future().get();
-  if (outcome) return bytes;
-  if (!parts_.registry.serves_ranges(origins))
-    return Failure{Fault::invalid, "it answers no ranges"};
-  return outcome.failure();
 }
 
 void MirrorUpstream::note_index(const oci::Reference& reference, const mirror::Document& document,
@@ -204,6 +184,10 @@ void MirrorUpstream::gave(const oci::Reference& reference, const mirror::Documen
   auto blobs = manifest->layers;
   blobs.push_back(manifest->config);
   parts_.manifests.announce(reference, blobs);
+}
+
+void MirrorUpstream::showed(const std::string& repository, const util::Digest& blob) {
+  parts_.catalog.showed(blob, repository);
 }
 
 std::shared_ptr<const void> MirrorUpstream::opened(const chunk::LayerRef& blob) {

@@ -51,6 +51,7 @@ class MirrorUpstream final : public mirror::Upstream {
               mirror::Word word) override;
   void gave(const oci::Reference& reference, const mirror::Document& document,
             mirror::Word word) override;
+  void showed(const std::string& repository, const util::Digest& blob) override;
   std::shared_ptr<const void> opened(const chunk::LayerRef& blob) override;
   void complete(const chunk::LayerRef& blob, const std::string& media_type) override;
 
@@ -65,8 +66,6 @@ class MirrorUpstream final : public mirror::Upstream {
   using Choices = std::map<std::pair<std::string, util::Digest>, Choice>;
 
   mirror::Permission ask_for_nobody(const oci::Reference& reference, util::SteadyTime deadline);
-  util::Outcome<util::Bytes> bytes_for_nobody(const oci::Reference& blob, util::ByteRange range,
-                                              util::SteadyTime deadline);
   std::optional<Choice> take_choice(const std::string& repository, const util::Digest& manifest);
   void note_index(const oci::Reference& reference, const mirror::Document& document,
                   const oci::Index& index);

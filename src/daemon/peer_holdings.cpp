@@ -38,6 +38,19 @@ bool covers(const std::vector<BlockRange>& coming, const std::vector<BlockRange>
   });
 }
 
+/// What is here of the layer may be given in the repository's name.
+bool belongs_to(const Catalog& catalog, const fetch::Layer& layer, const std::string& repository) {
+  if (catalog.is_shown(layer.ref().digest, repository)) return true;
+  const auto names = layer.came_for();
+  return names && catalog.are_open(*names, repository);
+}
+
+/// "docker.io" and "library/nginx" of "docker.io/library/nginx".
+chunk::Origin origin_named(const std::string& repository) {
+  const size_t slash = repository.find('/');
+  return {repository.substr(0, slash), repository.substr(slash + 1)};
+}
+
 }  // namespace
 
 void PeerHoldings::connect(const Parts& parts) {
@@ -51,11 +64,27 @@ void PeerHoldings::disconnect() {
 
 void PeerHoldings::note(const chunk::LayerRef& layer) {
   {
-    const Using held(connection_);
-    const auto here = parts_.store ? parts_.store->size_of(layer.digest) : std::nullopt;
-    if (here && *here != layer.size) return;  // whoever says so: the file is of the other size
+    auto noted = noted_.lock();
+    for (const auto& origin : layer.origins)
+      noted->insert_or_assign({layer.digest, origin.name()}, layer.size);
   }
-  refs_.lock()->insert_or_assign(layer.digest, layer);
+  const Using held(connection_);
+  if (!parts_.inquiries || !parts_.store->size_of(layer.digest)) return;
+  for (const auto& origin : layer.origins) parts_.inquiries->ask(layer.digest, origin.name());
+}
+
+void PeerHoldings::claimed(const chunk::LayerRef& layer) {
+  claimed_.lock()->insert_or_assign(
+      layer.digest, std::set<chunk::Origin>(layer.origins.begin(), layer.origins.end()));
+}
+
+void PeerHoldings::proven(const fetch::Layer& layer) {
+  claimed_.lock()->erase(layer.ref().digest);
+  const Using held(connection_);
+  if (!parts_.catalog) return;
+  if (const auto names = layer.came_for()) parts_.catalog->came(layer.ref().digest, *names);
+  for (const auto& origin : layer.with_origins().origins)
+    parts_.inquiries->ask(layer.ref().digest, origin.name());
 }
 
 bool PeerHoldings::belongs(const util::Digest& layer, const std::string& repository) {
@@ -68,22 +97,70 @@ swarm::Access PeerHoldings::access(const std::string& repository) {
   return parts_.catalog ? parts_.catalog->access(repository) : swarm::Access{};
 }
 
-std::shared_ptr<fetch::Layer> PeerHoldings::open(const util::Digest& layer, bool named) {
-  chunk::LayerRef ref{layer, 0, {}};
-  {
-    auto refs = refs_.lock();
-    if (const auto known = refs->find(layer); known != refs->end()) ref = known->second;
+std::shared_ptr<fetch::Layer> PeerHoldings::open(const util::Digest& layer) {
+  uint64_t size = parts_.store->size_of(layer).value_or(0);
+  if (size == 0) {
+    auto noted = noted_.lock();
+    const auto some = noted->lower_bound({layer, ""});
+    if (some != noted->end() && some->first.first == layer) size = some->second;
   }
-  if (ref.size == 0) ref.size = parts_.store->size_of(layer).value_or(0);
-  if (ref.size == 0) return nullptr;
+  if (size == 0) return nullptr;
   // In nobody's name: a look, or a read of what is here, brings nothing in (Layer::came_for).
-  auto opened = parts_.fetcher->open({layer, ref.size, {}});
-  return named && opened->with_origins().origins.empty() ? parts_.fetcher->open(ref) : opened;
+  return parts_.fetcher->open({layer, size, {}});
+}
+
+std::shared_ptr<fetch::Layer> PeerHoldings::open_named(const swarm::NamedLayer& layer) {
+  const auto opened = open(layer.digest);
+  const auto size = parts_.catalog->size_of(layer.digest, layer.repository);
+  if (!opened || size != opened->ref().size) return nullptr;
+  return parts_.fetcher->open({layer.digest, *size, {origin_named(layer.repository)}});
+}
+
+bool PeerHoldings::may_give(const fetch::Layer& layer, const std::string& repository) {
+  if (belongs_to(*parts_.catalog, layer, repository)) return true;
+  parts_.inquiries->ask(layer.ref().digest, repository);
+  return false;
+}
+
+bool PeerHoldings::may_give_documents(const swarm::NamedLayer& layer) {
+  if (!parts_.catalog) return false;
+  std::set<chunk::Origin> names;
+  {
+    auto claimed = claimed_.lock();
+    if (const auto found = claimed->find(layer.digest); found != claimed->end())
+      names = found->second;
+  }
+  return parts_.catalog->is_shown(layer.digest, layer.repository) ||
+         (!names.empty() && parts_.catalog->are_open(names, layer.repository));
+}
+
+bool PeerHoldings::is_anybodys(const fetch::Layer& layer) {
+  const std::string nobody;  // only public ones are open to it
+  return may_give_documents({layer.ref().digest, nobody}) && may_give(layer, nobody);
 }
 
 std::optional<swarm::HeldLayer> PeerHoldings::held(const util::Digest& digest) {
   const Using held(connection_);
-  const auto layer = parts_.store ? open(digest, false) : nullptr;
+  return parts_.store ? look(digest) : std::nullopt;
+}
+
+std::optional<swarm::HeldLayer> PeerHoldings::held(const swarm::NamedLayer& named) {
+  const Using held(connection_);
+  const auto layer = parts_.store ? open(named.digest) : nullptr;
+  if (!layer) return std::nullopt;
+  if (may_give(*layer, named.repository)) {
+    auto made = look(named.digest);
+    if (made) made->sealed = made->sealed && may_give_documents(named);
+    return made;
+  }
+  auto noted = noted_.lock();
+  const auto found = noted->find({named.digest, named.repository});
+  if (found == noted->end()) return std::nullopt;
+  return swarm::HeldLayer{found->second, false, false, {}};
+}
+
+std::optional<swarm::HeldLayer> PeerHoldings::look(const util::Digest& digest) {
+  const auto layer = open(digest);
   if (!layer) return std::nullopt;
   swarm::HeldLayer made;
   made.size = layer->ref().size;
@@ -101,12 +178,24 @@ bool PeerHoldings::is_stored(const util::Digest& digest) {
   return parts_.store && parts_.store->size_of(digest);
 }
 
-util::Operation PeerHoldings::read(const util::Digest& digest, util::ByteRange range, bool fetch,
-                                   const chunk::FetchContext& context, OnRead on_read) {
+PeerHoldings::OnRead PeerHoldings::guarded(std::shared_ptr<fetch::Layer> layer,
+                                           const std::string& repository, OnRead on_read) const {
+  // The catalog outlives what the fetcher has under way.
+  return [catalog = parts_.catalog, layer = std::move(layer), repository,
+          on_read = std::move(on_read)](util::Outcome<util::SharedBytes> bytes) {
+    if (bytes && !belongs_to(*catalog, *layer, repository))
+      bytes = Failure{Fault::not_found, "not here"};
+    on_read(std::move(bytes));
+  };
+}
+
+util::Operation PeerHoldings::read(const swarm::NamedLayer& named, util::ByteRange range,
+                                   bool fetch, const chunk::FetchContext& context, OnRead on_read) {
   const Using held(connection_);
-  auto layer = parts_.store ? open(digest, fetch) : nullptr;
-  const bool can_fetch = layer && !layer->with_origins().origins.empty();
-  if (layer && !(fetch && can_fetch)) {
+  auto layer = parts_.store ? open(named.digest) : nullptr;
+  if (layer && !may_give(*layer, named.repository)) layer = nullptr;
+  if (layer && fetch) layer = open_named(named);
+  if (layer && !fetch) {
     const auto missing = layer->stored().missing(chunk::blocks_covering(range));
     if (!missing.empty() && !covers(parts_.fetcher->coming(*layer), missing)) layer = nullptr;
   }
@@ -116,14 +205,16 @@ util::Operation PeerHoldings::read(const util::Digest& digest, util::ByteRange r
   }
   // What the kernel has in memory spares the member two changes of threads.
   util::Bytes now(range.length <= kReadNow ? range.length : 0);
-  if (!now.empty() && parts_.fetcher->try_read_now(*layer, range, now.data())) {
+  if (!now.empty() && parts_.fetcher->try_read_now(*layer, range, now.data()) &&
+      belongs_to(*parts_.catalog, *layer, named.repository)) {
     on_read(util::SharedBytes::of(std::move(now)));
     return {};
   }
-  return parts_.fetcher->read(std::move(layer), range, context, std::move(on_read));
+  auto answer = guarded(layer, named.repository, std::move(on_read));
+  return parts_.fetcher->read(std::move(layer), range, context, std::move(answer));
 }
 
-util::Operation PeerHoldings::windows(const util::Digest& layer, const util::Digest& name,
+util::Operation PeerHoldings::windows(const swarm::NamedLayer& layer, const util::Digest& name,
                                       util::ByteRange range, OnRead on_read) {
   const auto gate = std::make_shared<util::CallbackGate>();
   const auto answer = [gate, on_read = std::move(on_read)](util::Outcome<util::SharedBytes> bytes) {
@@ -131,19 +222,20 @@ util::Operation PeerHoldings::windows(const util::Digest& layer, const util::Dig
   };
   workers_.post(util::Workers::Urgency::urgent, [this, layer, name, range, answer] {
     const Using held(connection_);
-    if (!parts_.library) return answer(Failure{Fault::not_found, "not here"});
-    parts_.library->read_windows(layer, name, range, answer);
+    if (!may_give_documents(layer)) return answer(Failure{Fault::not_found, "not here"});
+    parts_.library->read_windows(layer.digest, name, range, answer);
   });
   return util::Operation([gate] { gate->close(); });
 }
 
-void PeerHoldings::published(const util::Digest& layer,
+void PeerHoldings::published(const swarm::NamedLayer& layer,
                              std::function<void(std::optional<swarm::PublishedLayer>)> callback) {
   workers_.post(util::Workers::Urgency::normal, [this, layer, callback = std::move(callback)] {
     std::optional<swarm::PublishedLayer> made;
     {
       const Using held(connection_);
-      if (auto found = parts_.library ? parts_.library->published(layer) : std::nullopt)
+      const bool may = may_give_documents(layer);
+      if (auto found = may ? parts_.library->published(layer.digest) : std::nullopt)
         made = {std::move(found->index), std::move(found->leaves), std::move(found->claim)};
     }
     callback(std::move(made));
@@ -152,8 +244,8 @@ void PeerHoldings::published(const util::Digest& layer,
 
 std::optional<swarm::ExchangedLayer> PeerHoldings::exchanged(const util::Digest& digest) {
   const Using held(connection_);
-  const auto layer = parts_.library ? open(digest, true) : nullptr;
-  if (!layer || layer->ref().size == 0) return std::nullopt;
+  const auto layer = parts_.library ? open(digest) : nullptr;
+  if (!layer || !is_anybodys(*layer)) return std::nullopt;
   swarm::ExchangedLayer made{layer->with_origins(), layer->tree(), nullptr, nullptr};
   made.stored = parts_.store->open(digest, made.ref.size);
   if (!made.tree) {
@@ -170,8 +262,8 @@ std::optional<swarm::ExchangedLayer> PeerHoldings::exchanged(const util::Digest&
 
 bool PeerHoldings::stands(const util::Digest& digest, const util::Digest& root) {
   const Using held(connection_);
-  const auto layer = parts_.library ? open(digest, false) : nullptr;
-  if (!layer) return false;
+  const auto layer = parts_.library ? open(digest) : nullptr;
+  if (!layer || !is_anybodys(*layer)) return false;
   const auto tree = layer->tree();
   return tree ? tree->root() == root : parts_.library->may_publish(digest);
 }
@@ -195,16 +287,18 @@ std::map<std::string, swarm::RegistryWord> PeerHoldings::registries() {
   return made;
 }
 
-void PeerHoldings::profile(const util::Digest& manifest,
+void PeerHoldings::profile(const util::Digest& manifest, const std::string& repository,
                            std::function<void(std::optional<std::string>)> callback) {
-  workers_.post(util::Workers::Urgency::normal, [this, manifest, callback = std::move(callback)] {
-    std::optional<util::Bytes> document;
-    {
-      const Using held(connection_);
-      if (parts_.store) document = parts_.store->load_document("profile/" + manifest.hex());
-    }
-    callback(document ? std::optional(std::string(util::as_text(*document))) : std::nullopt);
-  });
+  workers_.post(
+      util::Workers::Urgency::normal, [this, manifest, repository, callback = std::move(callback)] {
+        std::optional<util::Bytes> document;
+        {
+          const Using held(connection_);
+          if (parts_.catalog && parts_.catalog->names_manifest(manifest, repository))
+            document = parts_.store->load_document("profile/" + manifest.hex());
+        }
+        callback(document ? std::optional(std::string(util::as_text(*document))) : std::nullopt);
+      });
 }
 
 }  // namespace swarmfs::daemon

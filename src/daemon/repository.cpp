@@ -43,7 +43,9 @@ std::optional<Repository::Manifest> Repository::read(const util::Digest& digest,
                 manifest->config,
                 {},
                 {}};
-  for (const auto& layer : manifest->layers) made.layers.push_back(layer.digest);
+  // Who may have the layers may have the config.
+  made.layers.emplace(manifest->config.digest, manifest->config.size);
+  for (const auto& layer : manifest->layers) made.layers.emplace(layer.digest, layer.size);
   return made;
 }
 
@@ -87,9 +89,9 @@ void Repository::trim() {
   layers_.clear();
   for (const auto& manifest : manifests_) {
     digests.insert(manifest.digest);
-    layers_.insert(manifest.layers.begin(), manifest.layers.end());
-    layers_.insert(manifest.config.digest);  // who may have the layers may have it
+    for (const auto& [layer, size] : manifest.layers) layers_.insert_or_assign(layer, size);
   }
+  std::erase_if(shown_, [&](const auto& layer) { return !layers_.contains(layer); });
   std::erase_if(references_, [&](const Named& named) { return !digests.contains(named.manifest); });
   drop_oldest(references_, kReferences);
 }
@@ -108,6 +110,15 @@ std::shared_ptr<const util::Bytes> Repository::index(const util::Digest& digest)
   for (const auto& known : indexes_)
     if (known.digest == digest) return known.bytes;
   return nullptr;
+}
+
+bool Repository::set_shown(const util::Digest& layer) {
+  return names_layer(layer) && shown_.insert(layer).second;
+}
+
+std::optional<uint64_t> Repository::size_of(const util::Digest& layer) const {
+  const auto found = layers_.find(layer);
+  return found == layers_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void Repository::set_secret(const util::Digest& digest, const util::Digest& secret) {
@@ -152,11 +163,10 @@ oci::Reference Repository::reference_to(const util::Digest& manifest) const {
 }
 
 std::string Repository::to_json() const {
-  json made = {{"version", kVersion},
-               {"repository", name_},
-               {"manifests", json::array()},
-               {"references", json::array()},
-               {"indexes", json::array()}};
+  json made = {{"version", kVersion},        {"repository", name_},
+               {"manifests", json::array()}, {"references", json::array()},
+               {"indexes", json::array()},   {"shown", json::array()}};
+  for (const auto& layer : shown_) made["shown"].push_back(layer.hex());
   for (const auto& index : indexes_) made["indexes"].push_back(util::as_text(*index.bytes));
   if (verdict_) made["public"] = {{"is", verdict_->open}, {"found_at", seconds_of(verdict_->at)}};
   for (const auto& manifest : manifests_) {
@@ -197,6 +207,10 @@ std::optional<Repository> Repository::parse(std::string_view text) {
     for (const auto& one : saved.value("indexes", json::array()))
       made.add_index(util::as_bytes(one.get_ref<const std::string&>()));
     made.trim();
+    // None in what an older version wrote.
+    for (const auto& hex : saved.value("shown", json::array()))
+      if (const auto layer = util::Digest::parse_hex(hex.get<std::string>()))
+        made.set_shown(*layer);
     return made;
   } catch (const json::exception&) {
     return std::nullopt;

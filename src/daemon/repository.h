@@ -38,8 +38,8 @@ class Repository {
     util::Digest digest;
     std::shared_ptr<const util::Bytes> bytes;
     oci::Descriptor config;
-    std::vector<util::Digest> layers;
-    std::optional<util::Digest> secret;  ///< once the config was seen
+    std::map<util::Digest, uint64_t> layers;  ///< and how large it says that each is
+    std::optional<util::Digest> secret;       ///< once the config was seen
   };
   /// Whether the registry gives its manifests to nobody in particular, and when that was found.
   struct Verdict {
@@ -59,6 +59,9 @@ class Repository {
   bool add_index(util::ByteView bytes);
   void set_secret(const util::Digest& manifest, const util::Digest& secret);
   void set_verdict(Verdict verdict) { verdict_ = verdict; }
+  /// The repository showed that it holds a layer of its manifests; believed as long as one of them
+  /// is known. True: that is news.
+  bool set_shown(const util::Digest& layer);
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const std::optional<Verdict>& verdict() const { return verdict_; }
@@ -67,6 +70,9 @@ class Repository {
   [[nodiscard]] bool names_layer(const util::Digest& layer) const {
     return layers_.contains(layer);
   }
+  /// As the newest manifest says that names it; empty: none does.
+  [[nodiscard]] std::optional<uint64_t> size_of(const util::Digest& layer) const;
+  [[nodiscard]] bool shows(const util::Digest& layer) const { return shown_.contains(layer); }
   [[nodiscard]] std::map<util::Digest, util::Digest> secrets() const;
   [[nodiscard]] bool lacks_secrets() const;
   /// What the registry said when it was last asked for the reference; null: it was not, or a member
@@ -103,9 +109,10 @@ class Repository {
   std::string name_;
   std::optional<Verdict> verdict_;
   std::vector<Manifest> manifests_;
-  std::vector<Named> references_;  ///< oldest first
-  std::vector<Index> indexes_;     ///< oldest first
-  std::set<util::Digest> layers_;  ///< of all manifests
+  std::vector<Named> references_;            ///< oldest first
+  std::vector<Index> indexes_;               ///< oldest first
+  std::map<util::Digest, uint64_t> layers_;  ///< of all manifests, and their sizes
+  std::set<util::Digest> shown_;             ///< of these
 };
 
 }  // namespace swarmfs::daemon

@@ -3,6 +3,8 @@
 
 #include "fetch/brain.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 
 #include "util/error.h"
@@ -16,12 +18,20 @@ namespace {
 /// In which a layer was opened, that are remembered.
 constexpr size_t kMostNames = 64;
 
+util::Bytes fresh_secret() {
+  util::Bytes made(32);
+  if (::getrandom(made.data(), made.size(), 0) != static_cast<ssize_t>(made.size()))
+    throw util::SysError("getrandom");
+  return made;
+}
+
 }  // namespace
 
 Brain::Brain(chunk::Store& its_store, std::vector<chunk::Source*> its_sources,
              FetchOptions its_options, util::Timers& its_timers, util::Metrics& its_metrics)
     : store(its_store),
       sources(std::move(its_sources)),
+      secret(fresh_secret()),
       options(its_options),
       fault_timeout(its_options.fault_timeout),
       timers(its_timers),
@@ -45,8 +55,15 @@ void Brain::count(Layer& layer, chunk::SourceKind source, Class cls, uint64_t by
   layer.by_source_[static_cast<size_t>(source)] += bytes;
 }
 
+Brain::Opened& Brain::settled(std::unique_lock<std::mutex>& hold, const chunk::LayerRef& ref) {
+  auto& known = layers[{ref.digest, ref.form}];
+  drop_ended.wait(hold, [&] { return !known.dropping; });
+  return known;
+}
+
 std::shared_ptr<Layer> Brain::open(const chunk::LayerRef& ref) {
-  const std::lock_guard hold(mutex);
+  std::unique_lock hold(mutex);
+  settled(hold, ref);
   return open_locked(ref);
 }
 
@@ -68,11 +85,11 @@ std::shared_ptr<Layer> Brain::open_locked(const chunk::LayerRef& ref) {
     if (layer->stored().bytes_present() > 0)
       layer->state_->provenance.inherit();
     else
-      known = {{}, true, {}};
+      known = {{}, true};
     known.layer = layer;
   }
   known.origins.insert(ref.origins.begin(), ref.origins.end());
-  if (known.origins.size() > kMostNames) known = {layer, false, {}};
+  if (known.origins.size() > kMostNames) known = {layer, false, {}, known.sealed};
   return layer;
 }
 
@@ -85,21 +102,48 @@ bool Brain::only_for(const Opened& known, const chunk::LayerRef& ref,
   return known.traced && std::all_of(known.origins.begin(), known.origins.end(), is_one);
 }
 
+bool Brain::is_used(const Opened& known) {
+  const auto layer = known.layer.lock();
+  return layer && !layer->origins_.lock()->empty();
+}
+
+void Brain::drop(std::unique_lock<std::mutex>& hold, Opened& known, chunk::StoredLayer& stored) {
+  struct Dropping {
+    Dropping(Brain& its_brain, std::unique_lock<std::mutex>& its_hold, Opened& its_known)
+        : brain(its_brain), hold(its_hold), known(its_known) {
+      known.dropping = true;
+      hold.unlock();
+    }
+    ~Dropping() {
+      hold.lock();
+      known.dropping = false;
+      brain.drop_ended.notify_all();
+    }
+    Brain& brain;
+    std::unique_lock<std::mutex>& hold;
+    Opened& known;
+  };
+  const Dropping now(*this, hold, known);
+  stored.discard();
+}
+
 std::shared_ptr<Layer> Brain::open_alone(const chunk::LayerRef& ref,
                                          const std::set<chunk::Origin>& others) {
-  for (int look = 0;; ++look) {
-    std::shared_ptr<chunk::StoredLayer> stored;
-    {
-      const std::lock_guard hold(mutex);
-      const auto& known = layers[{ref.digest, ref.form}];
-      const bool in_use = !known.layer.expired();
-      stored = store.open(ref.digest, ref.size, ref.form);
-      const bool empty = !in_use && stored->bytes_present() == 0;
-      if (empty || only_for(known, ref, others)) return open_locked(ref);
-      const bool whole = stored->has({0, chunk::block_count(ref.size)});
-      if (in_use || whole || look > 0) return nullptr;
+  std::unique_lock hold(mutex);
+  for (bool again = false;; again = true) {
+    auto& known = settled(hold, ref);
+    const auto stored = store.open(ref.digest, ref.size, ref.form);
+    const bool used = is_used(known);
+    if (!used && stored->bytes_present() == 0) {
+      const auto looker = known.layer.lock();
+      if (looker) looker->state_->provenance.discarded();
+      known = {looker, true};
+      return open_locked(ref);
     }
-    stored->discard();
+    if (only_for(known, ref, others)) return open_locked(ref);
+    const bool whole = stored->has({0, chunk::block_count(ref.size)});
+    if (used || again || whole || known.sealed) return nullptr;
+    drop(hold, known, *stored);
   }
 }
 

@@ -162,6 +162,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
 
   chunk::Store& store;
   const std::vector<chunk::Source*> sources;
+  const util::Bytes secret;  ///< of held_block()
   const FetchOptions options;
   std::atomic<std::chrono::milliseconds> fault_timeout;  ///< takes the place of the option
   util::Timers& timers;
@@ -172,15 +173,22 @@ struct Brain : std::enable_shared_from_this<Brain> {
 
   std::mutex mutex;
   std::condition_variable written;     ///< a flight's write in the store has ended
+  std::condition_variable drop_ended;  ///< an Opened is not dropping any more
   util::CallbackGate looks;            ///< around what the hedge timers do; closed by stop()
   std::atomic<bool> stopping = false;  ///< set under the lock
   /// A layer that was opened since start, and in whose names since nothing of it was here.
   struct Opened {
     std::weak_ptr<Layer> layer;
     bool traced = false;  ///< else there are bytes of an earlier run
-    std::set<chunk::Origin> origins;
+    std::set<chunk::Origin> origins{};
+    bool sealed = false;    ///< its bytes met a tree, which may not be in memory any more
+    bool dropping = false;  ///< what is here of it goes: who opens it waits
   };
   [[nodiscard]] std::shared_ptr<Layer> open_locked(const chunk::LayerRef& ref);
+  Opened& settled(std::unique_lock<std::mutex>& hold, const chunk::LayerRef& ref);
+  void drop(std::unique_lock<std::mutex>& hold, Opened& known, chunk::StoredLayer& stored);
+  /// Who opened it in nobody's name only looks.
+  static bool is_used(const Opened& known);
   static bool only_for(const Opened& known, const chunk::LayerRef& ref,
                        const std::set<chunk::Origin>& others);
   std::map<std::pair<util::Digest, chunk::Form>, Opened> layers;

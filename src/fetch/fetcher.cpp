@@ -72,6 +72,10 @@ std::optional<std::set<chunk::Origin>> Fetcher::came_for(const chunk::LayerRef& 
   return brain_->came_for(ref);
 }
 
+util::Outcome<std::optional<HeldBlock>> Fetcher::held_block(const Layer& layer) const {
+  return fetch::held_block(layer.stored(), layer.sealed(), brain_->secret);
+}
+
 void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {
   brain_->fault_timeout = timeout;
 }

@@ -19,6 +19,7 @@
 #include "chunk/layer_ref.h"
 #include "chunk/source.h"
 #include "chunk/store.h"
+#include "fetch/held_block.h"
 #include "fetch/touch_log.h"
 #include "util/metrics.h"
 #include "util/operation.h"
@@ -126,11 +127,14 @@ class Fetcher {
   /// Throws what chunk::Store::open throws. A known layer takes the new origins in.
   [[nodiscard]] std::shared_ptr<Layer> open(const chunk::LayerRef& ref);
   /// The same, where nothing of it is, or is about to be, here in other names than the reference's
-  /// and these: else null. A part of it that is in nobody's use is dropped for that. Blocking.
+  /// and these; else null. Blocking: a provisional part that nobody has with an origin is dropped.
   [[nodiscard]] std::shared_ptr<Layer> open_alone(const chunk::LayerRef& ref,
                                                   const std::set<chunk::Origin>& others = {});
   /// As Layer::came_for().
   [[nodiscard]] std::optional<std::set<chunk::Origin>> came_for(const chunk::LayerRef& ref) const;
+  /// See fetch/held_block.h: the block that whoever says to hold the layer is asked for, the same
+  /// one for all, as long as this lives. Blocking.
+  [[nodiscard]] util::Outcome<std::optional<HeldBlock>> held_block(const Layer& layer) const;
   /// Of FetchOptions, for the reads to come.
   void set_fault_timeout(std::chrono::milliseconds timeout);
   /// A hit without waiting; see chunk::StoredLayer.

@@ -50,6 +50,7 @@ void Brain::seal(Layer& layer, Tree tree) {
   {
     const std::lock_guard hold(mutex);
     const Tree old = std::exchange(*state.tree.lock(), tree);
+    layers[{layer.ref().digest, layer.ref().form}].sealed = tree != nullptr;
     if (!tree) return layer.stored().trust(nullptr);
     if (old && old->root() == tree->root()) return;
     state.peers_barred = false;
@@ -96,6 +97,7 @@ void Brain::discard(Layer& layer, const std::string& why) {
   {
     const std::lock_guard hold(mutex);
     *state.tree.lock() = nullptr;
+    layers[{layer.ref().digest, layer.ref().form}].sealed = false;
     layer.stored().trust(nullptr);
     const auto suppliers = state.provenance.suppliers();
     for (const auto& supplier : suppliers)

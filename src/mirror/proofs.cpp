@@ -3,12 +3,9 @@
 
 #include "mirror/proofs.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 
 #include "mirror/permissions.h"
-#include "util/error.h"
 #include "util/log.h"
 
 namespace swarmfs::mirror {
@@ -19,58 +16,14 @@ using util::Outcome;
 
 namespace {
 
-util::Bytes fresh_secret() {
-  util::Bytes made(32);
-  if (::getrandom(made.data(), made.size(), 0) != static_cast<ssize_t>(made.size()))
-    throw util::SysError("getrandom");
-  return made;
-}
-
-Outcome<util::SharedBytes> read_stored(chunk::StoredLayer& stored, util::ByteRange range) {
-  const auto answer = std::make_shared<std::promise<Outcome<util::SharedBytes>>>();
-  stored.read(range,
-              [answer](Outcome<util::SharedBytes> bytes) { answer->set_value(std::move(bytes)); });
-  return answer->get_future().get();
-}
-
-bool hashes_at_once(chunk::StoredLayer& stored) {
-  const util::ByteRange all{0, stored.size()};
-  if (all.length > Proofs::kHashedAtOnce || !stored.has(chunk::blocks_covering(all))) return false;
-  const auto bytes = read_stored(stored, all);
-  return bytes && util::Sha256::of(bytes->view()) == stored.digest();
-}
-
-uint64_t place_of(const util::Bytes& secret, const util::Digest& blob, uint64_t count) {
-  const auto mixed = util::hmac_sha256(secret, blob.bytes());
-  uint64_t number = 0;
-  for (const std::byte byte : util::ByteView(mixed.bytes()).first(sizeof number))
-    number = number << 8 | static_cast<uint64_t>(byte);
-  return number % count;
-}
-
 /// As long as no permission outlives it.
 constexpr util::Duration kProofBelieved = Permissions::kBelieved;
 
 }  // namespace
 
-std::optional<uint64_t> present_from(uint64_t start, uint64_t count,
-                                     const std::vector<chunk::BlockRange>& missing) {
-  const auto first_in = [&](uint64_t from, uint64_t end) -> std::optional<uint64_t> {
-    for (const auto& run : missing)
-      if (run.first <= from) from = std::max(from, run.end());
-    return from < end ? std::optional(from) : std::nullopt;
-  };
-  const auto after = first_in(start, count);
-  return after ? after : first_in(0, start);
-}
-
 Proofs::Proofs(Upstream& upstream, fetch::Fetcher& fetcher, Ledger& ledger,
                const util::Clock& clock)
-    : upstream_(upstream),
-      fetcher_(fetcher),
-      ledger_(ledger),
-      clock_(clock),
-      secret_(fresh_secret()) {}
+    : upstream_(upstream), fetcher_(fetcher), ledger_(ledger), clock_(clock) {}
 
 bool Proofs::belongs(const Key& key) const {
   if (ledger_.belongs(key.first, key.second)) return true;
@@ -80,6 +33,7 @@ bool Proofs::belongs(const Key& key) const {
 }
 
 void Proofs::remember(const Key& key) {
+  upstream_.showed(key.first, key.second);
   if (ledger_.set_belongs(key.first, key.second)) return;
   auto proven = proven_.lock();
   (*proven)[key] = clock_.now();
@@ -111,18 +65,7 @@ std::shared_ptr<fetch::Layer> Proofs::open_if_came_so(const chunk::LayerRef& blo
 Outcome<std::optional<Proofs::Held>> Proofs::held_block(const chunk::LayerRef& blob) {
   const chunk::LayerRef for_nobody{blob.digest, blob.size, {}};
   const auto known = upstream_.opened(for_nobody);
-  const auto layer = fetcher_.open(for_nobody);
-  auto& stored = layer->stored();
-  if (!layer->sealed() && !stored.verified() && !hashes_at_once(stored))
-    return std::optional<Held>();
-  const uint64_t count = chunk::block_count(blob.size);
-  const auto block =
-      present_from(place_of(secret_, blob.digest, count), count, stored.missing({0, count}));
-  if (!block) return std::optional<Held>();
-  const auto range = chunk::bytes_of({*block, 1}, blob.size);
-  auto bytes = read_stored(stored, range);
-  if (!bytes) return Failure{Fault::unavailable, bytes.failure().message};
-  return std::optional(Held{range, std::move(*bytes)});
+  return fetcher_.held_block(*fetcher_.open(for_nobody));
 }
 
 Outcome<Proofs::Opened> Proofs::open(const chunk::LayerRef& blob, const std::string& authorization,

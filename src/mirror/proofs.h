@@ -36,8 +36,6 @@ namespace swarmfs::mirror {
 class Proofs {
  public:
   static constexpr size_t kRemembered = 4096;
-  /// A blob that nothing else vouches for is hashed on the spot up to this size.
-  static constexpr uint64_t kHashedAtOnce = 1 << 20;
 
   Proofs(Upstream& upstream, fetch::Fetcher& fetcher, Ledger& ledger, const util::Clock& clock);
 
@@ -57,10 +55,7 @@ class Proofs {
  private:
   using Key = std::pair<std::string, util::Digest>;  ///< repository, blob
   using Question = std::pair<Key, util::Digest>;     ///< and the hash of the header
-  struct Held {
-    util::ByteRange range;
-    util::SharedBytes bytes;
-  };
+  using Held = fetch::HeldBlock;
 
   [[nodiscard]] bool belongs(const Key& key) const;
   /// Whether each of the names is this one, or public.
@@ -82,14 +77,9 @@ class Proofs {
   fetch::Fetcher& fetcher_;
   Ledger& ledger_;
   const util::Clock& clock_;
-  const util::Bytes secret_;
   util::Sync<std::map<Key, util::SteadyTime>> proven_;  ///< of blobs that no manifest names
   util::Once<Question, util::Done> asking_;             ///< one for all who ask it at once
   util::Sync<std::set<Key>> told_;
 };
-
-/// The first block from `start` on, and round, of `count` that is in none of the runs (ascending).
-std::optional<uint64_t> present_from(uint64_t start, uint64_t count,
-                                     const std::vector<chunk::BlockRange>& missing);
 
 }  // namespace swarmfs::mirror

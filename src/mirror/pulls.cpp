@@ -72,12 +72,16 @@ void Pulls::end(Opens::iterator open, Ended& ended) {
   open_.erase(open);
 }
 
+void Pulls::make_room(Ended& ended) {
+  auto oldest = open_.end();
+  for (auto open = open_.begin(); open != open_.end(); ++open)
+    if (open->running == 0 && (oldest == open_.end() || open->last < oldest->last)) oldest = open;
+  if (oldest != open_.end()) end(oldest, ended);
+}
+
 Pulls::Open& Pulls::begin(util::SteadyTime now, const Caller& caller, const oci::Reference& what,
                           Ended& ended) {
-  if (open_.size() >= kMost)
-    end(std::min_element(open_.begin(), open_.end(),
-                         [](const Open& a, const Open& b) { return a.last < b.last; }),
-        ended);
+  if (open_.size() >= kMost) make_room(ended);
   return open_.emplace_back(Open{
       next_++, {.what = what, .caller = caller}, host_of(caller.address), {}, {}, {}, 0, now, now});
 }
@@ -169,7 +173,7 @@ Pulls::Ended Pulls::blob_ended(util::SteadyTime now, Id id, const util::Digest& 
   Ended ended = tend(now);
   const auto open =
       std::find_if(open_.begin(), open_.end(), [&](const Open& one) { return one.id == id; });
-  if (open == open_.end()) return ended;  // it had to make room
+  if (open == open_.end()) return ended;  // end_all() came first
   --open->running;
   open->last = now;
   for (const auto& [source, bytes] : by_source) open->pull.by_source[source] += bytes;

@@ -43,7 +43,8 @@ std::string in_words(const std::map<std::string, uint64_t>& by_source);
 
 /// Groups the requests of clients into pulls. One begins with a manifest (or a blob that belongs to
 /// none) and ends when all that its manifests name was given, when nothing happened for a while,
-/// or when its tag is asked for again. Not synchronised; bounded.
+/// or when its tag is asked for again. Not synchronised; bounded: for a new one the oldest makes
+/// room of which no blob is on its way.
 class Pulls {
  public:
   static constexpr std::chrono::seconds kIdle{30};
@@ -93,6 +94,7 @@ class Pulls {
   Open& of_blob(util::SteadyTime now, const Caller& caller, const oci::Reference& blob,
                 Ended& ended);
   void end(Opens::iterator open, Ended& ended);
+  void make_room(Ended& ended);
 
   Opens open_;
   Id next_ = 1;

@@ -70,6 +70,8 @@ class Upstream {
   virtual void learnt(const oci::Reference& reference, const Document& document, Word word) = 0;
   /// A manifest was given out: its blobs will be wanted, here and by peers.
   virtual void gave(const oci::Reference& reference, const Document& document, Word word) = 0;
+  /// The repository showed that it holds the blob, to a caller or by giving all of it.
+  virtual void showed(const std::string& repository, const util::Digest& blob) = 0;
   /// Bytes of the blob are about to be read: what is known of it counts from now on, as long as the
   /// result lives.
   virtual std::shared_ptr<const void> opened(const chunk::LayerRef& blob) = 0;

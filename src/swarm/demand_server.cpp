@@ -75,7 +75,7 @@ std::optional<Endpoint> asker_endpoint(const PeerRequest& request) {
 
 struct DemandServer::State {
   struct Range {
-    util::Digest layer;
+    NamedLayer layer;
     util::ByteRange bytes;
     uint64_t size = 0;
     chunk::Class cls = chunk::Class::fault;
@@ -163,7 +163,7 @@ struct DemandServer::State {
       if (!holdings.belongs(digest, repository)) continue;
       if (looks && !holdings.is_stored(digest)) continue;
       if (asker) views.wanted_by(*asker, digest, now, request.peer);
-      const auto held = holdings.held(digest);
+      const auto held = holdings.held(NamedLayer{digest, repository});
       if (!held) continue;
       const bool wants = !held->complete && views.find(digest);
       LayerNews layer{held->size, wants, held->sealed, BlockSet(chunk::block_count(held->size))};
@@ -192,9 +192,9 @@ struct DemandServer::State {
   void give_profile(const PeerRequest& request, const Respond& respond, const std::string& hex) {
     const auto digest = util::Digest::parse_hex(hex);
     if (!digest) return respond(refusal(400, "no digest"));
-    if (auto refusal = refuse(request, query(request, "repository")))
-      return respond(std::move(*refusal));
-    holdings.profile(*digest, [respond](const std::optional<std::string>& profile) {
+    const std::string repository = query(request, "repository");
+    if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
+    holdings.profile(*digest, repository, [respond](const std::optional<std::string>& profile) {
       respond(profile ? answer(200, "application/json", bytes_of(*profile))
                       : refusal(404, "nobody read that image here"));
     });
@@ -207,43 +207,43 @@ struct DemandServer::State {
     const std::string repository = query(request, "repository");
     if (!holdings.belongs(*digest, repository)) return respond(refusal(404, "not here"));
     if (auto refusal = refuse(request, repository)) return respond(std::move(*refusal));
-    if (what == "/bytes") return give_bytes(request, respond, *digest);
-    if (what == "/windows") return give_windows(request, respond, *digest);
+    const NamedLayer layer{*digest, repository};
+    if (what == "/bytes") return give_bytes(request, respond, layer);
+    if (what == "/windows") return give_windows(request, respond, layer);
     if (what != "/claim" && what != "/tree" && what != "/index")
       return respond(refusal(404, "no such path"));
-    holdings.published(*digest, [respond, what](std::optional<PublishedLayer> layer) {
-      if (!layer || layer->claim.empty()) return respond(refusal(404, "not sealed here"));
+    holdings.published(layer, [respond, what](std::optional<PublishedLayer> made) {
+      if (!made || made->claim.empty()) return respond(refusal(404, "not sealed here"));
       if (what == "/claim")
-        respond(answer(200, "application/json", bytes_of(layer->claim)));
+        respond(answer(200, "application/json", bytes_of(made->claim)));
       else
         respond(answer(200, "application/octet-stream",
-                       SharedBytes::of(std::move(what == "/tree" ? layer->leaves : layer->index))));
+                       SharedBytes::of(std::move(what == "/tree" ? made->leaves : made->index))));
     });
   }
 
-  void give_bytes(const PeerRequest& request, const Respond& respond, const util::Digest& digest) {
+  void give_bytes(const PeerRequest& request, const Respond& respond, const NamedLayer& layer) {
     const auto range = http::parse_range(request.header("Range").value_or(""));
     const auto cls = class_of(query(request, "class"));
-    const auto held = holdings.held(digest);
+    const auto held = holdings.held(layer);
     if (!held) return respond(refusal(404, "not here"));
     if (!range || !cls || range->clamp(held->size) != *range || range->empty() ||
         range->length > kLongestRange)
       return respond(refusal(416, fmt::format("one range of at most {} bytes inside the layer's {}",
                                               kLongestRange, held->size)));
-    read({digest, *range, held->size, *cls, query(request, "fetch") == "1", request.peer,
+    read({layer, *range, held->size, *cls, query(request, "fetch") == "1", request.peer,
           asker_endpoint(request), std::nullopt},
          is_here(*held, chunk::blocks_covering(*range)), respond);
   }
 
-  void give_windows(const PeerRequest& request, const Respond& respond,
-                    const util::Digest& digest) {
+  void give_windows(const PeerRequest& request, const Respond& respond, const NamedLayer& layer) {
     const auto name = util::Digest::parse_hex(query(request, "name"));
     const auto range = http::parse_range(request.header("Range").value_or(""));
     const auto cls = class_of(query(request, "class"));
     if (!name) return respond(refusal(400, "no name"));
     if (!range || !cls || range->empty() || range->length > kLongestRange)
       return respond(refusal(416, fmt::format("one range of at most {} bytes", kLongestRange)));
-    read({digest, *range, 0, *cls, false, request.peer, asker_endpoint(request), name}, true,
+    read({layer, *range, 0, *cls, false, request.peer, asker_endpoint(request), name}, true,
          respond);
   }
 
@@ -278,7 +278,7 @@ struct DemandServer::State {
   PeerResponse partial(const Range& range, const SharedBytes& bytes) {
     served.add(static_cast<double>(bytes.size()));
     if (options.traffic)
-      options.traffic->given(range.layer, bytes.size(), std::chrono::steady_clock::now());
+      options.traffic->given(range.layer.digest, bytes.size(), std::chrono::steady_clock::now());
     auto made = answer(206, "application/octet-stream", bytes);
     const std::string size = range.windows ? "*" : std::to_string(range.size);
     made.headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", range.bytes.offset,
@@ -287,12 +287,13 @@ struct DemandServer::State {
     return made;
   }
 
-  /// Others who have it, but for the asker.
+  /// Others who have it, and say so in that name, but for the asker.
   std::string holders(const Range& range) {
     std::string others;
     size_t count = 0;
-    for (const auto& member : views.members(range.layer, chunk::blocks_covering(range.bytes),
+    for (const auto& member : views.members(range.layer.digest, chunk::blocks_covering(range.bytes),
                                             std::chrono::steady_clock::now())) {
+      if (member.repository != range.layer.repository) continue;
       if (!member.holds || member.endpoint == range.asker || count == kMostOthers) continue;
       others += (count++ ? "," : "") + member.endpoint.to_string();
     }

@@ -60,34 +60,47 @@ struct HeldManifest {
   util::Bytes bytes;
 };
 
+/// A layer as a member asks for it.
+struct NamedLayer {
+  util::Digest digest;
+  std::string repository;
+};
+
 /// What the demand lane needs from the rest of the daemon, which implements it. Repositories are
 /// "registry/name" ("docker.io/library/nginx"). Called on threads of the demand server, several at
 /// once; must not block.
+///
+/// A manifest can name any layer, so what is here of one is given only in the name of a repository
+/// that was shown to hold it. In another name all answers are as if nothing of it were here.
 class Holdings {
  public:
   virtual ~Holdings() = default;
   /// Whether a manifest of the repository that names the layer was resolved here (or by a member).
   [[nodiscard]] virtual bool belongs(const util::Digest& layer, const std::string& repository) = 0;
   [[nodiscard]] virtual Access access(const std::string& repository) = 0;
-  /// Empty: nothing is known of it here.
+  /// For ourselves, in whatever name. Empty: nothing is known of it here.
   [[nodiscard]] virtual std::optional<HeldLayer> held(const util::Digest& layer) = 0;
-  /// Whether anything of the layer was ever stored here. Unlike held() it makes no room for it.
+  /// For a member.
+  [[nodiscard]] virtual std::optional<HeldLayer> held(const NamedLayer& layer) = 0;
+  /// Whether anything of the layer was ever stored here, in whatever name. Unlike held() it makes
+  /// no room for it.
   [[nodiscard]] virtual bool is_stored(const util::Digest& layer) = 0;
-  /// Bytes for a peer. `fetch`: from the registry where they are not here (or on their way); else
+  /// Bytes for a peer. `fetch`: from the repository where they are not here (or on their way); else
   /// absent bytes are Fault::not_found. `on_read` runs on any thread, once, unless the operation
   /// dies first.
   using OnRead = std::function<void(util::Outcome<util::SharedBytes>)>;
-  [[nodiscard]] virtual util::Operation read(const util::Digest& layer, util::ByteRange range,
+  [[nodiscard]] virtual util::Operation read(const NamedLayer& layer, util::ByteRange range,
                                              bool fetch, const chunk::FetchContext& context,
                                              OnRead on_read) = 0;
   /// A range of the windows of the layer's index that have this name (chunk::Form::windows); where
   /// not all that is asked for is here Fault::not_found, outside of them Fault::invalid. As read().
-  [[nodiscard]] virtual util::Operation windows(const util::Digest& layer, const util::Digest& name,
+  [[nodiscard]] virtual util::Operation windows(const NamedLayer& layer, const util::Digest& name,
                                                 util::ByteRange range, OnRead on_read) = 0;
   /// The answer may come later, on any thread: documents are read from the disk.
-  virtual void published(const util::Digest& layer,
+  virtual void published(const NamedLayer& layer,
                          std::function<void(std::optional<PublishedLayer>)> callback) = 0;
-  /// Empty: it is not sealed here. May read documents from the disk.
+  /// Empty: it is not sealed here, or not shown to be of a public repository. May read documents
+  /// from the disk.
   [[nodiscard]] virtual std::optional<ExchangedLayer> exchanged(const util::Digest& layer) = 0;
   /// What a reference of a public repository stood for when it was last resolved here.
   /// `platform`: "linux/amd64".
@@ -95,8 +108,8 @@ class Holdings {
                         std::function<void(std::optional<HeldManifest>)> callback) = 0;
   /// Registries that are asked for bulk here, or told us to wait; by host.
   [[nodiscard]] virtual std::map<std::string, RegistryWord> registries() = 0;
-  /// The access profile of an image (JSON of image::AccessProfile).
-  virtual void profile(const util::Digest& manifest,
+  /// The access profile of an image of the repository (JSON of image::AccessProfile).
+  virtual void profile(const util::Digest& manifest, const std::string& repository,
                        std::function<void(std::optional<std::string>)> callback) = 0;
 };
 

@@ -22,6 +22,12 @@ std::vector<std::string> repositories_of(const chunk::LayerRef& layer) {
   return made;
 }
 
+std::string name_to_ask_in(const chunk::LayerRef& layer, const std::string& known) {
+  const auto own = repositories_of(layer);
+  const bool is_own = std::find(own.begin(), own.end(), known) != own.end();
+  return own.empty() || is_own ? known : own.front();
+}
+
 bool LayerViews::interest(const chunk::LayerRef& layer, util::SteadyTime now) {
   auto views = views_.lock();
   const auto [place, fresh] = views->try_emplace(layer.digest);

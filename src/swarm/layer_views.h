@@ -23,6 +23,10 @@ namespace swarmfs::swarm {
 /// The repositories that a layer can be asked for in: "registry/name".
 std::vector<std::string> repositories_of(const chunk::LayerRef& layer);
 
+/// In which of its own names a layer is asked for of a member that knows it in `known`: what comes
+/// in another repository's name is that one's.
+std::string name_to_ask_in(const chunk::LayerRef& layer, const std::string& known);
+
 /// What this node knows of who has and who wants the layers that it is interested in. Any thread; a
 /// leaf: calls nobody.
 class LayerViews {

@@ -55,7 +55,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
     if (member == by_endpoint.end()) continue;
     if (member->second->holds) question.holders.push_back(made.peers.size());
     holds.push_back(member->second->holds);
-    made.repositories.push_back(member->second->repository);
+    made.repositories.push_back(name_to_ask_in(layer, member->second->repository));
     made.peers.push_back(std::move(candidate));
   }
   question.layer = layer.digest;

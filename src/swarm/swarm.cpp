@@ -269,7 +269,7 @@ struct Swarm::State {
                                          const chunk::LayerRef& layer) {
     const Endpoint& peer = member.endpoint;
     const std::string path = "/v1/layers/" + layer.digest.hex();
-    const DemandClient::Query query{{"repository", member.repository}};
+    const DemandClient::Query query{{"repository", name_to_ask_in(layer, member.repository)}};
     const auto text = client.get(peer, path + "/claim", query, kDocument);
     if (!text) return std::nullopt;
     const auto claim = cluster::Claim::parse(*text);

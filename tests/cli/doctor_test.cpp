@@ -311,6 +311,47 @@ TEST(CheckMirror, off_is_well_and_said) {
       "swarmfs\n");
 }
 
+TEST(CheckHandOver, says_what_comes_from_containerd_or_why_nothing_does) {
+  const nlohmann::json well{
+      {"address", "/c.sock"}, {"trouble", nullptr}, {"layers", 12}, {"bytes", 34'000'000}};
+  auto down = well, other = well;
+  down["trouble"] = "connection refused";
+  other["address"] = "/other.sock";
+  const std::string off =
+      "ok    hand-over: off; layers that containerd pulls past the mirror count with [containerd] "
+      "address\n";
+  const std::string restart = " – systemctl restart swarmfs\n";
+  const struct {
+    HandOverFacts facts;
+    std::string expected;
+  } table[] = {
+      {{"", {}, nullptr, true}, off},
+      {{"", {}, nullptr, false}, off},
+      {{"/c.sock", {}, well, true},
+       "ok    hand-over: /c.sock is watched, all its namespaces; 12 layers, 34.0 MB handed over "
+       "since start\n"},
+      {{"/c.sock", {"k8s.io"}, well, true},
+       "ok    hand-over: /c.sock is watched, namespace k8s.io; 12 layers, 34.0 MB handed over "
+       "since start\n"},
+      {{"/c.sock", {"k8s.io", "moby"}, well, true},
+       "ok    hand-over: /c.sock is watched, namespaces k8s.io, moby; 12 layers, 34.0 MB handed "
+       "over since start\n"},
+      {{"/c.sock", {}, down, true},
+       "FAIL  hand-over: /c.sock is not watched: connection refused – systemctl status containerd; "
+       "is that its socket? ([containerd] address) the daemon tries again by itself\n"},
+      {{"/c.sock", {}, nullptr, true},
+       "warn  hand-over: [containerd] address is set, and the daemon runs without it" + restart},
+      {{"/c.sock", {}, other, true},
+       "warn  hand-over: the daemon watches /other.sock, [containerd] address is '/c.sock'" +
+           restart},
+      {{"", {}, well, true},
+       "warn  hand-over: the daemon watches /c.sock, [containerd] address is ''" + restart},
+      {{"/c.sock", {}, nullptr, false},
+       "warn  hand-over: no layer of /c.sock – no daemon, no hand-over\n"},
+  };
+  for (const auto& row : table) expect_text(check_hand_over(row.facts), row.expected);
+}
+
 TEST(CheckRuntimes, are_those_that_the_node_has) {
   FakeNode node{{"/etc/containerd/config.toml",
                  "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n"
@@ -396,6 +437,7 @@ TEST(NodeSettings, have_the_daemons_defaults_and_skip_what_is_strange) {
   EXPECT_EQ(none.cache_directory, "/var/lib/swarmfs");
   EXPECT_EQ(none.cache_quota, 20'000'000'000U);
   EXPECT_EQ(none.mirror_listen, "");
+  EXPECT_EQ(none.containerd_address, "");
   const auto some = parse_settings(R"(
       strange = 1
       [cache]
@@ -403,6 +445,9 @@ TEST(NodeSettings, have_the_daemons_defaults_and_skip_what_is_strange) {
       quota = "1GiB"
       [mirror]
       listen = "127.0.0.1:1"
+      [containerd]
+      address = "/c.sock"
+      namespaces = ["k8s.io"]
       [cluster]
       token_file = "/t"
       listen = ["10.0.0.1", "[fd00::1]"]
@@ -417,6 +462,8 @@ TEST(NodeSettings, have_the_daemons_defaults_and_skip_what_is_strange) {
   EXPECT_EQ(some.cache_directory, "/c");
   EXPECT_EQ(some.cache_quota, 1U << 30);
   EXPECT_EQ(some.mirror_listen, "127.0.0.1:1");
+  EXPECT_EQ(some.containerd_address, "/c.sock");
+  EXPECT_EQ(some.containerd_namespaces, std::vector<std::string>{"k8s.io"});
   EXPECT_EQ(some.listen, (std::vector<std::string>{"10.0.0.1:7946", "[fd00::1]:7946"}));
   EXPECT_EQ(some.peers, std::vector<std::string>{"10.0.0.2:1"});
   ASSERT_EQ(some.registries.size(), 1U);

@@ -63,6 +63,7 @@ class FakeClaims final : public ClaimSource {
     offers.pop_front();
     return offer;
   }
+  void proven(const fetch::Layer& layer) override { hashed.push_back(layer.ref().digest); }
   void blame(const std::string& claimant, const util::Digest&, const std::string& why) override {
     blamed.push_back(claimant);
     reasons += why + "\n";
@@ -73,6 +74,7 @@ class FakeClaims final : public ClaimSource {
   }
   std::deque<SealedLayer> offers;
   std::vector<std::string> blamed;
+  std::vector<util::Digest> hashed;
   std::string reasons;
 };
 

@@ -93,6 +93,7 @@ TEST_F(ContentTest, a_claim_that_held_on_completion_becomes_this_nodes_own_word)
   EXPECT_FALSE(content->standing->claimed());
   EXPECT_EQ(library_->published(ref_.digest)->claim, own_claim());
   EXPECT_TRUE(content->bytes->stored().verified());
+  EXPECT_EQ(claims_.hashed, std::vector{ref_.digest}) << "its bytes are told of";
   EXPECT_TRUE(claims_.blamed.empty());
   start("");
   EXPECT_FALSE(library_->open_known(ref_)->standing->claimed());

@@ -4,6 +4,7 @@
 #include "fetch_fixture.h"
 
 #include "fetch/read_ahead.h"
+#include "support/dropping_store.h"
 
 namespace swarmfs::fetch {
 namespace {
@@ -63,6 +64,73 @@ TEST_F(FetchTest, a_layer_is_opened_alone_while_all_that_is_here_came_in_one_nam
   ASSERT_TRUE(layer_) << "nobody uses it";
   EXPECT_EQ(layer_->stored().bytes_present(), 0u) << "but what came is nobody's";
   EXPECT_EQ(layer_->came_for(), (std::set<chunk::Origin>{{"a", "app"}}));
+}
+
+TEST_F(FetchTest, a_sealed_part_is_dropped_for_nobody) {
+  start();
+  const auto digest = layer_->ref().digest;
+  layer_ = fetcher_->open({digest, kSize, {{"a", "app"}}});
+  auto one = read({0, 100}, chunk::Class::pull);
+  source_.answer_all();
+  expect_bytes(one, {0, 100});
+  await_cached({0, 100});
+  layer_->seal(tree());
+  layer_.reset();
+  EXPECT_FALSE(fetcher_->open_alone({digest, kSize, {{"b", "app"}}}));
+  layer_ = fetcher_->open({digest, kSize, {}});
+  EXPECT_EQ(layer_->stored().bytes_present(), chunk::kBlockSize);
+  layer_->seal(nullptr);  // the tree was wrong
+  layer_.reset();
+  layer_ = fetcher_->open_alone({digest, kSize, {{"b", "app"}}});
+  ASSERT_TRUE(layer_);
+  EXPECT_EQ(layer_->stored().bytes_present(), 0u);
+}
+
+TEST_F(FetchTest, who_only_looks_keeps_nobody_from_opening_a_layer_alone) {
+  start();
+  const auto digest = layer_->ref().digest;
+  layer_ = fetcher_->open({digest, kSize, {{"a", "app"}}});
+  auto one = read({0, 100}, chunk::Class::pull);
+  source_.answer_all();
+  expect_bytes(one, {0, 100});
+  await_cached({0, 100});
+  layer_.reset();
+  const auto look = fetcher_->open({digest, kSize, {}});
+  layer_ = fetcher_->open_alone({digest, kSize, {{"b", "app"}}});
+  ASSERT_TRUE(layer_);
+  EXPECT_EQ(look->stored().bytes_present(), 0u);
+  EXPECT_EQ(look->came_for(), (std::set<chunk::Origin>{{"b", "app"}}));
+}
+
+TEST_F(FetchTest, who_opens_a_layer_that_is_being_dropped_waits) {
+  start();
+  const auto digest = layer_->ref().digest;
+  layer_ = fetcher_->open({digest, kSize, {{"a", "app"}}});
+  auto one = read({0, 100}, chunk::Class::pull);
+  source_.answer_all();
+  expect_bytes(one, {0, 100});
+  await_cached({0, 100});
+  layer_.reset();
+  fetcher_->stop();
+  fetcher_.reset();
+  support::DroppingStore store(*cache_);
+  fetcher_.emplace(store, std::vector<chunk::Source*>{&source_}, FetchOptions{}, timers_, metrics_);
+  std::atomic<bool> opened = false, too_early = false;
+  std::future<std::shared_ptr<Layer>> other;
+  store.on_discard = [&] {
+    other = std::async(std::launch::async, [&] {
+      auto made = fetcher_->open({digest, kSize, {{"c", "app"}}});
+      opened = true;
+      return made;
+    });
+    std::this_thread::sleep_for(milliseconds(200));  // a chance to come too early
+    too_early = opened.load();
+  };
+  EXPECT_TRUE(fetcher_->open_alone({digest, kSize, {{"b", "app"}}}));
+  ASSERT_TRUE(other.valid());
+  layer_ = other.get();
+  EXPECT_FALSE(too_early);
+  EXPECT_EQ(layer_->stored().bytes_present(), 0u);
 }
 
 TEST_F(FetchTest, what_an_earlier_run_left_is_of_no_name_and_all_of_it_is_kept) {

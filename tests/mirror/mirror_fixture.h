@@ -92,6 +92,10 @@ class FakeUpstream final : public Upstream {
     const std::lock_guard hold(mutex);
     given.push_back(document.digest);
   }
+  void showed(const std::string& repository, const util::Digest& blob) override {
+    const std::lock_guard hold(mutex);
+    shown.emplace_back(repository, blob);
+  }
   std::shared_ptr<const void> opened(const chunk::LayerRef&) override { return nullptr; }
   void complete(const chunk::LayerRef& blob, const std::string&) override {
     const std::lock_guard hold(mutex);
@@ -117,6 +121,7 @@ class FakeUpstream final : public Upstream {
     std::string authorization;
   };
   std::vector<Proof> proofs;
+  std::vector<std::pair<std::string, util::Digest>> shown;
   std::map<std::string, std::string> holds;  ///< by repository: what its registry gives of the blob
 };
 

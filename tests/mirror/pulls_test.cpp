@@ -194,9 +194,26 @@ TEST_F(PullsTest, they_are_bounded_and_those_that_make_room_are_told) {
     manifest("r.io/app:v" + std::to_string(i), image({"a"}));
   EXPECT_EQ(heard_.size(), 11u);
   finish(id, "x", {{"cache", 5}});
-  EXPECT_EQ(heard_.size(), 11u) << "its pull was told already";
+  EXPECT_EQ(heard_.size(), 11u);
   hear(pulls_.end_all());
   EXPECT_EQ(heard_.size(), Pulls::kMost + 11);
+  EXPECT_TRUE(heard_[11].starts_with("pulled r.io/first")) << heard_[11];
+  EXPECT_NE(heard_[11].find(": 1 blob, 5 B (cache 5 B)"), std::string::npos)
+      << heard_[11] << ": whose blob is on its way makes no room";
+}
+
+TEST_F(PullsTest, none_of_which_a_blob_is_on_its_way_makes_room) {
+  std::vector<Pulls::Id> ids;
+  for (size_t i = 0; i < Pulls::kMost + 3; ++i) {
+    ids.push_back(begin("r.io/app" + std::to_string(i), "x", who_));
+    now_ += 1s;
+  }
+  EXPECT_EQ(heard_, Lines{});
+  for (const auto id : ids) finish(id, "x", {{"cache", 5}});
+  hear(pulls_.end_all());
+  ASSERT_EQ(heard_.size(), Pulls::kMost + 3);
+  for (const auto& line : heard_)
+    EXPECT_NE(line.find("5 B (cache 5 B)"), std::string::npos) << line;
 }
 
 }  // namespace

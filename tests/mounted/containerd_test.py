@@ -182,9 +182,19 @@ def evicted_blocks_are_ours_alone(place, registry):
             assert digest(f.read()) == layer["digest"], layer
 
 
+def doctor(node):
+    """What it finds of the hand-over: grade and words."""
+    done = subprocess.run([SWARMFS, "doctor", "--json", "--config", node.toml, "--timeout", "20"], stdout=subprocess.PIPE)
+    return next((one["grade"], one["why"]) for one in json.loads(done.stdout)["findings"] if one["what"] == "hand-over")
+
+
 def dies_and_comes_back(place, registry):
+    taken = status(place.first)["layers"]
+    assert doctor(place.first) == ("ok", doctor(place.first)[1]) and f"; {taken} layers, " in doctor(place.first)[1], doctor(place.first)
+    assert doctor(place.second)[1].startswith("off; "), doctor(place.second)
     place.containerd.kill()
     wait_for("the daemon to say so", lambda: status(place.first)["trouble"] is not None, 60)
+    assert doctor(place.first)[0] == "FAIL" and " is not watched: " in doctor(place.first)[1], doctor(place.first)
     assert "is not watched" in place.first.run("status").stdout
     place.first.terminate()
     place.first.start()  # nobody waits for containerd

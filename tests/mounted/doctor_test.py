@@ -24,7 +24,7 @@ def all_is_well(node, registry, peer):
     found = doctor(node)
     assert {grade for grade, _ in found.values()} == {"ok"}, found
     expected = {"configuration", "daemon", "fuse device", "fuse mount", "cache directory", "cache space", "cluster identity",
-                f"cluster listen {node.listen}", "peers", f"registry {registry.host}", "clock", f"mirror {node.mirror}",
+                f"cluster listen {node.listen}", "peers", f"registry {registry.host}", "clock", f"mirror {node.mirror}", "hand-over",
                 "pull", "read"}
     assert set(found) == expected, set(found) ^ expected
     assert "1 of 1" in found["peers"][1], found

@@ -20,8 +20,8 @@ def login(name):
 
 
 class Claimant:
-    """A registry that says to hold every blob it is told to, and gives what `mode` says: "absent", "wrong" bytes of the
-    range, all of wrong bytes "whole", right bytes but no ranges ("plain"), or nothing at all ("silent")."""
+    """A registry that says to hold every blob it is told to, and gives what `mode` says: "absent", "wrong" or "right" bytes
+    of the range, all of wrong bytes "whole", right bytes but no ranges ("plain"), or nothing at all ("silent")."""
 
     def __init__(self):
         self.mode, self.blobs, self.truth, self.ranges = "absent", {}, {}, []
@@ -61,7 +61,8 @@ class Claimant:
                 if outer.mode == "whole" or not asked:
                     return self.say(200, b"\xa5" * size, True)
                 first, last = (int(part) for part in asked.split("=")[1].split("-"))
-                self.say(206, b"\xa5" * (last - first + 1), True, extra={"Content-Range": f"bytes {first}-{last}/{size}"})
+                part = outer.truth[name][first:last + 1] if outer.mode == "right" else b"\xa5" * (last - first + 1)
+                self.say(206, part, True, extra={"Content-Range": f"bytes {first}-{last}/{size}"})
 
             def say(self, status, body, with_body, kind="application/octet-stream", extra={}):
                 self.send_response(status)

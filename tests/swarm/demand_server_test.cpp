@@ -356,6 +356,8 @@ TEST_F(DemandServerTest, turns_away_whom_it_banned) {
 TEST_F(DemandServerTest, names_others_when_it_is_busy_and_whoever_has_what_it_lacks) {
   const Endpoint holder{"10.0.0.9", 7946}, asker{"127.0.0.1", 4711};
   their_views_.interest(layer_, clock_.now());
+  their_views_.heard({"10.0.0.8", 7946}, "docker.io/private/x", {layer_.digest},
+                     {"", {{layer_.digest, news(true)}}}, clock_.now());
   for (const auto& endpoint : {holder, asker})
     their_views_.heard(endpoint, kRepository, {layer_.digest}, {"", {{layer_.digest, news(true)}}},
                        clock_.now());
@@ -363,7 +365,8 @@ TEST_F(DemandServerTest, names_others_when_it_is_busy_and_whoever_has_what_it_la
   holdings_.held_->complete = false;
   const auto referred = ask_bytes(kRange, "fault", true);
   EXPECT_EQ(referred.status, 503);
-  EXPECT_EQ(referred.header("Swarmfs-Others"), holder.to_string()) << "not the asker itself";
+  EXPECT_EQ(referred.header("Swarmfs-Others"), holder.to_string())
+      << "not the asker itself, nor who has it in another name";
   EXPECT_EQ(holdings_.fetches_, 0);
 
   ServeLimits none;

@@ -34,8 +34,9 @@ class FakeHoldings final : public Holdings {
     ++helds_;
     return layer == layer_ ? held_ : std::nullopt;
   }
+  std::optional<HeldLayer> held(const NamedLayer& layer) override { return held(layer.digest); }
   bool is_stored(const util::Digest& layer) override { return stored_ && layer == layer_; }
-  util::Operation read(const util::Digest&, util::ByteRange range, bool fetch,
+  util::Operation read(const NamedLayer&, util::ByteRange range, bool fetch,
                        const chunk::FetchContext& context, OnRead on_read) override {
     EXPECT_TRUE(context.for_peer) << "a peer's request is never handed to a peer";
     fetches_ += fetch;
@@ -52,9 +53,10 @@ class FakeHoldings final : public Holdings {
     on_read(util::SharedBytes::of({bytes.begin(), bytes.end()}));
     return {};
   }
-  util::Operation windows(const util::Digest& layer, const util::Digest& name,
-                          util::ByteRange range, OnRead on_read) override {
-    const bool here = layer == layer_ && name == windows_name_ && range.end() <= windows_.size();
+  util::Operation windows(const NamedLayer& layer, const util::Digest& name, util::ByteRange range,
+                          OnRead on_read) override {
+    const bool here =
+        layer.digest == layer_ && name == windows_name_ && range.end() <= windows_.size();
     if (!here) {
       on_read(util::Failure{util::Fault::not_found, "not here"});
       return {};
@@ -63,7 +65,7 @@ class FakeHoldings final : public Holdings {
     on_read(util::SharedBytes::of({bytes.begin(), bytes.end()}));
     return {};
   }
-  void published(const util::Digest&,
+  void published(const NamedLayer&,
                  std::function<void(std::optional<PublishedLayer>)> callback) override {
     callback(published_);
   }
@@ -76,9 +78,9 @@ class FakeHoldings final : public Holdings {
     callback(known ? manifest_ : std::nullopt);
   }
   std::map<std::string, RegistryWord> registries() override { return registries_; }
-  void profile(const util::Digest&,
+  void profile(const util::Digest&, const std::string& repository,
                std::function<void(std::optional<std::string>)> callback) override {
-    callback(profile_);
+    callback(repository == repository_ ? profile_ : std::nullopt);
   }
 
   util::Digest layer_;

@@ -297,17 +297,22 @@ TEST_F(PeerSourceTest, asks_again_whom_it_dropped_for_a_peer_that_lags_now) {
 TEST_F(PeerSourceTest, asks_each_peer_in_a_repository_that_it_knows_the_layer_in) {
   Peer& other = peer("other", right);
   know(other, "other");
-  auto elsewhere = layer_;
-  elsewhere.origins = {{"docker.io", "library/other"}};
-  views_.interest(elsewhere, clock_.now());
+  auto both = layer_;
+  both.origins.push_back({"docker.io", "library/other"});
+  views_.interest(both, clock_.now());
   const News here{"here", {{layer_.digest, news(true)}}};
   views_.heard(at(other), kRepository, {layer_.digest}, {}, clock_.now());
   views_.heard(at(other), "docker.io/library/other", {layer_.digest}, here, clock_.now());
   views_.heard(at(other), kRepository, {layer_.digest}, {}, clock_.now());
-  const auto got = fetch(kRange);
-  EXPECT_FALSE(got->fault());
-  EXPECT_NE(other.asked().front().target.find("repository=docker.io%2Flibrary%2Fother&"),
-            std::string::npos);
+  const auto name_asked_in = [&](const chunk::LayerRef& layer) {
+    Fetch got(source_, layer, kRange, Class::pull);
+    EXPECT_FALSE(got.fault());
+    const auto target = other.asked().back().target;
+    return target.substr(target.find("repository="));
+  };
+  EXPECT_TRUE(name_asked_in(both).starts_with("repository=docker.io%2Flibrary%2Fother&"));
+  EXPECT_TRUE(name_asked_in(layer_).starts_with("repository=docker.io%2Flibrary%2Fnginx&"))
+      << "what is wanted for one repository does not come in the name of another";
   views_.heard(at(other), "docker.io/library/other", {layer_.digest}, {}, clock_.now());
   EXPECT_FALSE(source_.plan(layer_, kRange, {})) << "gone where it was";
 }

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "daemon/blob_range.h"
+
+#include <future>
+
+namespace swarmfs::daemon {
+
+using util::Failure;
+using util::Fault;
+using util::Outcome;
+
+Outcome<util::Bytes> blob_range(registry::RegistryClient& registry, const oci::Reference& blob,
+                                util::ByteRange range, bool anonymous, util::SteadyTime deadline) {
+  const std::vector<chunk::Origin> origins{{blob.registry, blob.repository}};
+  util::Bytes bytes;
+  std::promise<Outcome<http::Response>> answer;
+  registry::GetOrder order;
+  order.origins = origins;
+  order.path = "blobs/" + blob.target();
+  order.range = range;
+  order.cls = chunk::Class::fault;  // somebody waits
+  order.deadline = deadline;
+  order.anonymous = anonymous;
+  order.on_data = [&](util::ByteView more) { bytes.insert(bytes.end(), more.begin(), more.end()); };
+  order.on_done = [&](Outcome<http::Response> outcome) { answer.set_value(std::move(outcome)); };
+  const auto transfer = registry.get(std::move(order));
+  const auto outcome = answer.get_future().get();
+  if (outcome) return bytes;
+  if (!registry.serves_ranges(origins)) return Failure{Fault::invalid, "it answers no ranges"};
+  return outcome.failure();
+}
+
+}  // namespace swarmfs::daemon
