@@ -53,20 +53,31 @@ size_t entries(const char* folder) {
 }
 
 /// Waits for the store's word.
-void write(chunk::StoredLayer& stored, util::ByteView content, util::ByteRange range) {
+bool try_write(chunk::StoredLayer& stored, util::ByteView part, uint64_t offset) {
   std::promise<bool> written;
-  const auto part = content.subspan(range.offset, range.length);
-  stored.write(chunk::BlockIndex{range.offset / chunk::kBlockSize},
+  stored.write(chunk::BlockIndex{offset / chunk::kBlockSize},
                util::SharedBytes::of({part.begin(), part.end()}), chunk::Class::pull,
                [&](const auto& outcome) { written.set_value(static_cast<bool>(outcome)); });
-  if (!written.get_future().get()) throw std::runtime_error("the giver's cache takes nothing");
+  return written.get_future().get();
 }
 
-bool is_stored(chunk::StoredLayer& stored, util::ByteView content, util::ByteRange range) {
+/// Until the store, which may be evicting, takes it.
+void write(chunk::StoredLayer& stored, util::ByteView content, util::ByteRange range) {
+  const auto part = content.subspan(range.offset, range.length);
+  for (const auto begun = Clock::now(); !try_write(stored, part, range.offset);) {
+    if (Clock::now() > begun + std::chrono::seconds(60))
+      throw std::runtime_error("the giver's cache takes nothing");
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+/// Or absent: a cache that is full keeps nothing.
+bool is_right(chunk::StoredLayer& stored, util::ByteView content, util::ByteRange range) {
   std::promise<bool> right;
   stored.read(range, [&](const util::Outcome<util::SharedBytes>& bytes) {
     const auto part = content.subspan(range.offset, range.length);
-    right.set_value(bytes && std::ranges::equal(bytes->view(), part));
+    right.set_value(bytes ? std::ranges::equal(bytes->view(), part)
+                          : bytes.failure().fault == util::Fault::not_found);
   });
   return right.get_future().get();
 }
@@ -185,8 +196,8 @@ class Soak::Layer {
     give(kLayer);
   }
   void take_leave() {
-    if (!is_stored(*taken_, content_, chunk(number_ % chunks_.size())))
-      throw std::runtime_error(to_string() + ", but they were not kept");
+    if (!is_right(*taken_, content_, chunk(number_ % chunks_.size())))
+      throw std::runtime_error(to_string() + ", and what was kept is wrong");
     *stands_ = false;
     for (auto* node : {&giver_, &taker_}) node->holdings.take_away(ref_.digest);
     given_.reset();
@@ -223,20 +234,40 @@ Soak::Soak(const std::filesystem::path& directory, const cluster::Token& token)
 Soak::~Soak() = default;
 
 void Soak::run_until(uint64_t chunks, std::chrono::seconds patience) {
-  auto moved = Clock::now();
+  patience_ = patience;
+  moved_ = Clock::now();
   while (chunks_ < chunks) {
     while (layers_.size() < kLayersAtOnce) {
       layers_.push_back(std::make_unique<Layer>(next_++, giver_, taker_));
-      if (next_ % kDropEmptyEvery) continue;
-      for (auto* node : {&giver_, &taker_}) node->cache.drop_empty();
+      if (next_ % kDropEmptyEvery == 0) drop_empty();
     }
-    const auto before = chunks_;
-    std::erase_if(layers_, [&](const auto& layer) { return layer->step(chunks_); });
-    if (chunks_ > before) moved = Clock::now();
-    if (Clock::now() > moved + patience)
-      throw std::runtime_error("nothing comes; " + layers_.front()->to_string());
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    step();
   }
+  while (!layers_.empty()) step();
+  for (auto* node : {&giver_, &taker_}) empty(node->cache);
+}
+
+void Soak::step() {
+  const auto before = chunks_;
+  std::erase_if(layers_, [&](const auto& layer) { return layer->step(chunks_); });
+  if (chunks_ > before) moved_ = Clock::now();
+  if (Clock::now() > moved_ + patience_)
+    throw std::runtime_error("nothing comes; " + layers_.front()->to_string());
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+}
+
+void Soak::empty(chunk::Store& cache) {
+  for (const auto begun = Clock::now(); !cache.layers().empty();) {
+    cache.evict_all();
+    drop_empty();
+    if (Clock::now() > begun + patience_)
+      throw std::runtime_error("somebody holds " + cache.layers().front().to_string());
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+void Soak::drop_empty() {
+  for (auto* node : {&giver_, &taker_}) node->cache.drop_empty();
 }
 
 }  // namespace swarmfs::torrent_test

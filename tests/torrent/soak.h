@@ -36,8 +36,8 @@ class Soak {
   Soak(const Soak&) = delete;
   Soak& operator=(const Soak&) = delete;
 
-  /// Goes on until so many chunks have come. Throws std::runtime_error where one is wrong, or where
-  /// for `patience` nothing comes.
+  /// Goes on until so many chunks have come, ends what it has begun, and empties the caches. Throws
+  /// std::runtime_error where a chunk is wrong, or where for `patience` nothing comes.
   void run_until(uint64_t chunks, std::chrono::seconds patience);
   [[nodiscard]] uint64_t chunks() const { return chunks_; }
 
@@ -46,9 +46,15 @@ class Soak {
 
   Soak(const std::filesystem::path& directory, const cluster::Token& token);
 
+  void step();
+  void empty(chunk::Store& cache);
+  void drop_empty();
+
   SoakNode giver_, taker_;
   uint64_t chunks_ = 0;
   unsigned next_ = 0;
+  std::chrono::seconds patience_{};
+  std::chrono::steady_clock::time_point moved_;  ///< the latest chunk
   std::list<std::unique_ptr<Layer>> layers_;
 };
 

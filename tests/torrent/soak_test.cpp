@@ -12,21 +12,20 @@ namespace swarmfs::torrent_test {
 TEST(Soak, neither_memory_nor_descriptors_nor_threads_grow_with_the_chunks_that_were_moved) {
   constexpr uint64_t kWarm = 800, kAll = 3200;
   constexpr std::chrono::seconds kPatience{60};
+  // 600 MiB come in between, in some 37 layers.
+  constexpr size_t kSlack = 8 << 20;
   const support::TemporaryDirectory directory;
   Soak soak(directory.path());
   soak.run_until(kWarm, kPatience);
   const auto warm = Footprint::now();
   soak.run_until(kAll, kPatience);
   const auto used = Footprint::now();
-  // What came in between is 600 MiB in 37 layers, a tenth of it would show. Layers are at work at
-  // either time, in another state of it.
-  constexpr size_t kSlack = 2 * Soak::kLayersAtOnce * Soak::kLayer / 3;
   EXPECT_LT(used.heap, warm.heap + kSlack);
 #ifndef __SANITIZE_ADDRESS__  // which keeps what is freed
-  EXPECT_LT(used.anonymous, warm.anonymous + 2 * kSlack);
+  EXPECT_LT(used.anonymous, warm.anonymous + 8 * kSlack);
 #endif
-  EXPECT_LT(used.descriptors, warm.descriptors + 100);
-  EXPECT_LE(used.threads, warm.threads + 8);
+  EXPECT_LT(used.descriptors, warm.descriptors + 16);
+  EXPECT_LT(used.threads, warm.threads + 16) << "of io_uring's some come and go";
 }
 
 }  // namespace swarmfs::torrent_test
