@@ -3,6 +3,8 @@
 
 #include "soak.h"
 
+#include <malloc.h>
+
 #include <cstring>
 #include <fstream>
 #include <future>
@@ -47,9 +49,20 @@ size_t anonymous_memory() {
   throw std::runtime_error("no RssAnon");
 }
 
-size_t entries(const char* folder) {
-  const std::filesystem::directory_iterator all(folder);
+size_t count_descriptors() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
   return static_cast<size_t>(std::distance(begin(all), end(all)));
+}
+
+/// Without those that the kernel makes for io_uring, and lets go.
+size_t count_threads() {
+  size_t made = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::ifstream(task.path() / "comm") >> name;
+    made += !name.starts_with("iou-");
+  }
+  return made;
 }
 
 /// Waits for the store's word.
@@ -85,7 +98,8 @@ bool is_right(chunk::StoredLayer& stored, util::ByteView content, util::ByteRang
 }  // namespace
 
 Footprint Footprint::now() {
-  return {anonymous_memory(), live_heap(), entries("/proc/self/fd"), entries("/proc/self/task")};
+  ::malloc_trim(0);  // how much of what is free waits to be used again changes by the moment
+  return {anonymous_memory(), live_heap(), count_descriptors(), count_threads()};
 }
 
 /// One layer on its way from one node to the other. One thread, but what Coming says.

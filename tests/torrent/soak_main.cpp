@@ -48,7 +48,7 @@ int main(int argc, char** argv) try {
   Soak soak(directory.path());
   const auto begun = std::chrono::steady_clock::now();
   for (uint64_t part = 1; part <= 20; ++part) {
-    soak.run_until(chunks * part / 20, std::chrono::seconds(120));
+    soak.run_until(chunks * part / 20, std::chrono::seconds(300));
     print(soak, begun);
   }
 } catch (const std::exception& error) {

@@ -10,9 +10,9 @@
 namespace swarmfs::torrent_test {
 
 TEST(Soak, neither_memory_nor_descriptors_nor_threads_grow_with_the_chunks_that_were_moved) {
-  constexpr uint64_t kWarm = 800, kAll = 3200;
-  constexpr std::chrono::seconds kPatience{60};
-  // 600 MiB come in between, in some 37 layers.
+  constexpr uint64_t kWarm = 800, kAll = 2400;
+  constexpr std::chrono::seconds kPatience{180};  // disks can pause
+  // 400 MiB come in between, in some 25 layers.
   constexpr size_t kSlack = 8 << 20;
   const support::TemporaryDirectory directory;
   Soak soak(directory.path());
@@ -25,7 +25,7 @@ TEST(Soak, neither_memory_nor_descriptors_nor_threads_grow_with_the_chunks_that_
   EXPECT_LT(used.anonymous, warm.anonymous + 8 * kSlack);
 #endif
   EXPECT_LT(used.descriptors, warm.descriptors + 16);
-  EXPECT_LT(used.threads, warm.threads + 16) << "of io_uring's some come and go";
+  EXPECT_EQ(used.threads, warm.threads);
 }
 
 }  // namespace swarmfs::torrent_test
