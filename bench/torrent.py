@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """One layer from node to node by BitTorrent, without TLS: our session on the chunk cache beside libtorrent's with its own
-storage, in turn; and what 200 layers cost that nobody asks for.
+storage, in turn; and what two nodes pay for 200 layers that both have.
     bench/torrent.py BUILD [--mib 256] [--rounds 3] [--rate MBIT]     --rate: over a link of that rate, in namespaces"""
 import argparse
 import os

@@ -5,7 +5,8 @@
 // with its own storage and the same settings.
 //   torrent_peer serve ours|stock DIRECTORY MIB ADDRESS PORT
 //   torrent_peer fetch ours|stock DIRECTORY MIB ADDRESS PORT PEER_ADDRESS PEER_PORT
-//   torrent_peer idle DIRECTORY LAYERS SECONDS      two of ours with the same layers, connected
+//   torrent_peer idle DIRECTORY LAYERS SECONDS      two nodes' bulk lanes with the same layers of
+//                                                   300 MiB, whole and connected by TLS
 // Says "ready", waits for a line, then prints the seconds that it took and the CPU seconds that it
 // used.
 
@@ -21,6 +22,7 @@
 #include <libtorrent/torrent_info.hpp>
 #include <random>
 
+#include "../tests/torrent/soak_node.h"
 #include "cache/chunk_cache.h"
 #include "swarm/info_dict.h"
 #include "swarm/torrent_session.h"
@@ -96,10 +98,6 @@ class Ours {
     }
     session_.refresh(layers_.front(), pieces);
     while (meters_.stored.value() < static_cast<double>(pieces.size())) pause();
-  }
-  [[nodiscard]] bool all_connected() const {
-    return std::all_of(layers_.begin(), layers_.end(),
-                       [](const auto& layer) { return layer->availability.summary().peers > 0; });
   }
 
  private:
@@ -188,16 +186,61 @@ void exchange(const std::vector<std::string>& words) {
   std::cin.get();
 }
 
-void idle(const std::vector<std::string>& words) {
-  const std::filesystem::path directory(words.at(1));
-  const swarm::Endpoint one{"127.0.0.81", 7951}, other{"127.0.0.82", 7951};
-  Ours first(directory / "1", one), second(directory / "2", other);
-  for (unsigned seed = 0; seed < std::stoul(words.at(2)); ++seed) {
-    const Content content(1 << 20, seed + 2);
-    first.take(content, true, {});
-    second.take(content, true, {one});
+/// All of it is here, says it: nobody asks for bytes.
+class WholeLayer final : public chunk::StoredLayer {
+ public:
+  WholeLayer(const util::Digest& digest, uint64_t size) : digest_(digest), size_(size) {}
+  const util::Digest& digest() const override { return digest_; }
+  uint64_t size() const override { return size_; }
+  bool has(chunk::BlockRange) const override { return true; }
+  std::vector<chunk::BlockRange> missing(chunk::BlockRange) const override { return {}; }
+  uint64_t bytes_present() const override { return size_; }
+  bool try_read_now(util::ByteRange, std::byte*) override { return false; }
+  void read(util::ByteRange, OnRead) override { std::abort(); }
+  void write(chunk::BlockIndex, util::SharedBytes, chunk::Class, OnWritten) override {
+    std::abort();
   }
-  while (!first.all_connected() || !second.all_connected()) pause();
+  void trust(std::shared_ptr<const chunk::HashTree>) override {}
+  void suspect(chunk::BlockRange) override {}
+  bool verified() const override { return true; }
+  void mark_verified() override {}
+  void discard() override {}
+  void set_pinned(bool) override {}
+
+ private:
+  const util::Digest digest_;
+  const uint64_t size_;
+};
+
+void idle(const std::vector<std::string>& words) {
+  constexpr uint64_t kSize = 300ull << 20;
+  const std::filesystem::path directory(words.at(1));
+  const auto token = cluster::Token::make();
+  torrent_test::SoakNode first("127.0.0.81", token, directory / "1", kSize),
+      second("127.0.0.82", token, directory / "2", kSize);
+  const auto tree = std::make_shared<const chunk::HashTree>(
+      kSize, std::vector<util::Digest>(chunk::block_count(kSize)));
+  std::vector<util::Digest> layers;
+  for (size_t i = 0; i < std::stoul(words.at(2)); ++i) {
+    const auto name = std::to_string(i);
+    layers.push_back(util::Sha256::of(util::as_bytes(name)));
+    const chunk::LayerRef ref{layers.back(), kSize, {{"docker.io", "library/soak"}}, {}, {}};
+    for (auto* node : {&first, &second}) {
+      node->holdings.put(
+          {ref, tree, std::make_shared<WholeLayer>(ref.digest, kSize), [] { return true; }});
+      node->views.interest(ref, Clock::now());
+    }
+  }
+  const auto connected = [&](const auto& layer) {
+    return first.lane->peers(layer).value_or(0) > 0 && second.lane->peers(layer).value_or(0) > 0;
+  };
+  while (!std::all_of(layers.begin(), layers.end(), connected)) {
+    for (const auto& layer : layers) {
+      first.hear(second, layer, kSize);
+      second.hear(first, layer, kSize);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
   measure([&] { std::this_thread::sleep_for(std::chrono::seconds(std::stoi(words.at(3)))); });
 }
 

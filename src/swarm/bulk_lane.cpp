@@ -161,9 +161,8 @@ void BulkLane::look_after(const util::Digest& digest, bool is_wanted) {
   if (!is_wanted || !entry.stands() || layer.broken()) return drop(digest);
   if (auto peers = strangers_to(layer); !peers.empty())
     session_.connect(entry.layer, std::move(peers));
-  std::vector<uint32_t> fresh;
-  for (uint32_t piece = 0; piece < layer.pieces(); ++piece)
-    if (!layer.told(piece) && layer.stored().has(layer.blocks_of(piece))) fresh.push_back(piece);
+  auto fresh = layer.untold();
+  std::erase_if(fresh, [&](uint32_t piece) { return !layer.stored().has(layer.blocks_of(piece)); });
   if (!fresh.empty()) session_.inject(entry.layer, std::move(fresh));
 }
 

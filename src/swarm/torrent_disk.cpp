@@ -11,6 +11,7 @@
 #include <libtorrent/file_storage.hpp>
 #include <libtorrent/peer_request.hpp>
 #include <libtorrent/storage_defs.hpp>
+#include <new>
 
 #include "util/log.h"
 
@@ -43,14 +44,17 @@ lt::storage_error passing(lt::operation_t operation) {
   return {lt::error_code(boost::asio::error::operation_aborted), operation};
 }
 
-}  // namespace
+/// With zeros up to `length`.
+lt::disk_buffer_holder padded(lt::buffer_allocator_interface& disk, util::ByteView bytes,
+                              int length) {
+  auto* buffer = static_cast<char*>(std::malloc(static_cast<size_t>(length)));
+  if (!buffer) throw std::bad_alloc();
+  const auto text = util::as_text(bytes);
+  std::fill(std::copy(text.begin(), text.end(), buffer), buffer + length, '\0');
+  return {disk, buffer, length};
+}
 
-struct TorrentDisk::Reading {
-  lt::disk_buffer_holder buffer;
-  util::Digest layer;
-  uint64_t length = 0;  ///< without padding
-  std::function<void(lt::disk_buffer_holder, const lt::storage_error&)> handler;
-};
+}  // namespace
 
 struct TorrentDisk::Landing {
   std::shared_ptr<TorrentLayer> layer;
@@ -65,35 +69,13 @@ bool TorrentDisk::Assembly::whole() const {
   return std::find(blocks.begin(), blocks.end(), false) == blocks.end();
 }
 
-struct StoreCalls::Call {
-  Call(lt::io_context& network, std::shared_ptr<StoreCalls> its_calls)
-      : guard(boost::asio::make_work_guard(network)), calls(std::move(its_calls)) {
-    ++*calls->count_.lock();
-  }
-  ~Call() {
-    guard.reset();  // the last use of the network
-    --*calls->count_.lock();
-    calls->none_.notify_all();
-  }
-  Call(const Call&) = delete;
-  Call& operator=(const Call&) = delete;
-
-  boost::asio::executor_work_guard<lt::io_context::executor_type> guard;
-  const std::shared_ptr<StoreCalls> calls;
-};
-
-std::shared_ptr<void> StoreCalls::begin(lt::io_context& network) {
-  return std::make_shared<Call>(network, shared_from_this());
-}
-
-void StoreCalls::wait() {
-  auto count = count_.lock();
-  count.wait(none_, [&] { return *count == 0; });
-}
-
 TorrentDisk::TorrentDisk(lt::io_context& network, TorrentShelf& shelf,
                          std::shared_ptr<StoreCalls> calls, BulkMeters& meters)
-    : network_(network), shelf_(shelf), calls_(std::move(calls)), meters_(meters) {}
+    : network_(network),
+      shelf_(shelf),
+      calls_(std::move(calls)),
+      meters_(meters),
+      reads_(network_, calls_) {}
 
 void TorrentDisk::post(std::function<void()> call) {
   boost::asio::post(network_, std::move(call));
@@ -107,42 +89,24 @@ lt::storage_holder TorrentDisk::new_torrent(const lt::storage_params& params,
 }
 
 void TorrentDisk::remove_torrent(lt::storage_index_t storage) {
-  storages_.erase(static_cast<uint32_t>(storage));
+  const auto found = storages_.find(static_cast<uint32_t>(storage));
+  reads_.forget(*found->second.layer);
+  storages_.erase(found);
 }
 
 void TorrentDisk::async_read(
     lt::storage_index_t storage, const lt::peer_request& request,
     std::function<void(lt::disk_buffer_holder, const lt::storage_error&)> handler,
     lt::disk_job_flags_t) {
-  auto layer = at(storage).layer;
-  const auto range = bytes_of_request(*layer, request);
-  auto* buffer = static_cast<char*>(std::calloc(1, static_cast<size_t>(request.length)));
-  auto reading =
-      std::make_shared<Reading>(Reading{lt::disk_buffer_holder(*this, buffer, request.length),
-                                        layer->ref().digest, range.length, std::move(handler)});
-  if (range.empty()) return post([this, reading] { on_read(*reading, true); });
-  if (layer->stored().try_read_now(range, reinterpret_cast<std::byte*>(buffer)))
-    return post([this, reading] { on_read(*reading, true); });
-  // The call keeps run() going until the answer is posted.
-  layer->stored().read(range, [call = calls_->begin(network_), this, layer, reading,
-                               buffer](const util::Outcome<util::SharedBytes>& outcome) {
-    if (outcome)
-      std::memcpy(buffer, outcome->data(), outcome->size());
-    else if (outcome.failure().fault == util::Fault::not_found)
-      layer->set_broken();
-    post([this, reading, good = static_cast<bool>(outcome)] { on_read(*reading, good); });
-  });
-}
-
-void TorrentDisk::on_read(Reading& reading, bool good) {
-  if (good) {
-    meters_.sent.add(static_cast<double>(reading.length));
-    meters_.traffic.given(reading.layer, reading.length, std::chrono::steady_clock::now());
-  }
-  // Moved out: what they hold of libtorrent's must die on this thread.
-  const auto handler = std::move(reading.handler);
-  handler(std::move(reading.buffer),
-          good ? lt::storage_error{} : passing(lt::operation_t::file_read));
+  const auto& layer = at(storage).layer;
+  reads_.read(layer, bytes_of_request(*layer, request),
+              [this, digest = layer->ref().digest, length = request.length,
+               handler = std::move(handler)](const util::Outcome<util::SharedBytes>& bytes) {
+                if (!bytes) return handler({}, passing(lt::operation_t::file_read));
+                meters_.sent.add(static_cast<double>(bytes->size()));
+                meters_.traffic.given(digest, bytes->size(), std::chrono::steady_clock::now());
+                handler(padded(*this, bytes->view(), length), lt::storage_error{});
+              });
 }
 
 bool TorrentDisk::async_write(lt::storage_index_t storage, const lt::peer_request& request,

@@ -3,7 +3,6 @@
 
 #pragma once
 
-#include <condition_variable>
 #include <libtorrent/disk_interface.hpp>
 #include <libtorrent/disk_observer.hpp>
 #include <libtorrent/io_context.hpp>
@@ -14,26 +13,12 @@
 
 #include "swarm/bulk_meters.h"
 #include "swarm/torrent_layer.h"
-#include "util/sync.h"
+#include "swarm/torrent_reads.h"
 
 namespace swarmfs::swarm {
 
 /// Layers by the "save path" that libtorrent is given for them.
 using TorrentShelf = std::map<std::string, std::shared_ptr<TorrentLayer>>;
-
-/// The store's callbacks that have yet to return. What they post to keeps running for each, and
-/// must not be freed before the last one has let go of it: wait(), once it has stopped. Any thread.
-class StoreCalls : public std::enable_shared_from_this<StoreCalls> {
- public:
-  /// Stands for one callback, which holds it for as long as it lives.
-  [[nodiscard]] std::shared_ptr<void> begin(lt::io_context& network);
-  void wait();
-
- private:
-  struct Call;
-  util::Sync<size_t> count_;
-  std::condition_variable none_;
-};
 
 /// libtorrent's disk, straight on chunk::Store: one copy of a layer's bytes on the node. Blocks are
 /// collected in memory until their piece is whole; then what the store lacks of it is written, and
@@ -113,13 +98,11 @@ class TorrentDisk final : public lt::disk_interface, public lt::buffer_allocator
     std::shared_ptr<TorrentLayer> layer;
     std::map<uint32_t, Assembly> assemblies;
   };
-  struct Reading;
   /// A piece that is being written, in one or several runs. Guarded by the network thread.
   struct Landing;
 
   Storage& at(lt::storage_index_t storage) { return storages_.at(static_cast<uint32_t>(storage)); }
   void post(std::function<void()> call);
-  void on_read(Reading& reading, bool good);
   void land(const std::shared_ptr<Landing>& landing);
   void on_landed(const std::shared_ptr<Landing>& landing, bool kept);
   /// To those who wait for it.
@@ -130,6 +113,7 @@ class TorrentDisk final : public lt::disk_interface, public lt::buffer_allocator
   TorrentShelf& shelf_;
   const std::shared_ptr<StoreCalls> calls_;
   BulkMeters& meters_;
+  TorrentReads reads_;
   std::map<uint32_t, Storage> storages_;
   uint32_t next_storage_ = 0;
   bool injecting_ = false;

@@ -45,6 +45,14 @@ uint32_t TorrentLayer::piece_at(uint64_t offset) const {
   return static_cast<uint32_t>(offset / piece_size_);
 }
 
+std::vector<uint32_t> TorrentLayer::untold() const {
+  std::vector<uint32_t> made;
+  auto told = told_.lock();
+  for (uint32_t piece = 0; piece < pieces_; ++piece)
+    if (!(*told)[piece]) made.push_back(piece);
+  return made;
+}
+
 bool TorrentLayer::tell(uint32_t piece) {
   auto told = told_.lock();
   const bool fresh = !(*told)[piece];

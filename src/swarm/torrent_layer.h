@@ -53,6 +53,7 @@ class TorrentLayer {
 
   /// What other nodes were told that we have.
   [[nodiscard]] bool told(uint32_t piece) const { return (*told_.lock())[piece]; }
+  [[nodiscard]] std::vector<uint32_t> untold() const;
   /// True: it was not before.
   bool tell(uint32_t piece);
   /// It cannot give what it told that it has, or cannot keep what comes: the torrent has to be made

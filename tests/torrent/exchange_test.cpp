@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
+#include "swarm/torrent_reads.h"
 #include "torrent_fixture.h"
 
 namespace swarmfs::torrent_test {
@@ -21,15 +22,15 @@ TEST(TorrentExchange, carries_a_layer_from_store_to_store) {
   EXPECT_EQ(node.meters().stored.value(), node.layer()->pieces());
 }
 
-TEST(TorrentExchange, reads_cold_bytes_elsewhere) {
+TEST(TorrentExchange, reads_the_store_by_stretches) {
   const Subject subject(2 << 20);
   Node seed("127.0.0.21"), node("127.0.0.22");
   seed.take(subject, true);
-  seed.stored().set_cold(true);
   node.take(subject, false, {seed.endpoint()});
   node.want_all();
   ASSERT_TRUE(await([&] { return node.complete(); }));
   EXPECT_TRUE(node.stored().content() == subject.content);
+  EXPECT_EQ(seed.stored().reads(), subject.ref.size / swarm::TorrentReads::kStretch);
 }
 
 TEST(TorrentExchange, brings_only_what_is_awaited) {
@@ -189,7 +190,6 @@ TEST(TorrentExchange, ends_in_the_middle_of_things) {
   for (int round = 0; round < 5; ++round) {
     Node seed("127.0.0.21"), node("127.0.0.22");
     seed.take(subject, true);
-    seed.stored().set_cold(round % 2 == 0);
     node.take(subject, false, {seed.endpoint()});
     node.want_all();
     ASSERT_TRUE(await([&] { return node.came() >= static_cast<size_t>(round); }));

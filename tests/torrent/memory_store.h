@@ -40,7 +40,7 @@ class MemoryLayer final : public chunk::StoredLayer {
     return std::string(util::as_text(state->bytes));
   }
   [[nodiscard]] uint64_t written() const { return state_.lock()->written; }
-  void set_cold(bool cold) { state_.lock()->cold = cold; }
+  [[nodiscard]] size_t reads() const { return state_.lock()->reads; }
   void set_full(bool full) { state_.lock()->full = full; }
 
   const util::Digest& digest() const override { return digest_; }
@@ -66,11 +66,11 @@ class MemoryLayer final : public chunk::StoredLayer {
   }
   bool try_read_now(util::ByteRange range, std::byte* into) override {
     if (!has(chunk::blocks_covering(range))) return false;
-    if (state_.lock()->cold) return false;
     std::memcpy(into, state_.lock()->bytes.data() + range.offset, range.length);
     return true;
   }
   void read(util::ByteRange range, OnRead on_read) override {
+    ++state_.lock()->reads;
     workers_.post(util::Workers::Urgency::normal, [this, range, on_read = std::move(on_read)] {
       if (!has(chunk::blocks_covering(range)))
         return on_read(util::Failure{util::Fault::not_found, "evicted"});
@@ -111,7 +111,7 @@ class MemoryLayer final : public chunk::StoredLayer {
     util::Bytes bytes;
     std::vector<bool> present;
     uint64_t written = 0;
-    bool cold = false;
+    size_t reads = 0;
     bool full = false;
   };
   const util::Digest digest_;
