@@ -64,6 +64,12 @@ class Source {
   /// nothing back.
   [[nodiscard]] virtual std::optional<Plan> plan(const LayerRef& layer, util::ByteRange range,
                                                  const FetchContext& context) = 0;
+  /// Whether the beginning of the range is somewhere to be given at once. False: whoever is asked
+  /// has to get it from elsewhere first, or nobody is known. Like plan().
+  [[nodiscard]] virtual bool has(const LayerRef& layer, util::ByteRange range) {
+    static_cast<void>(layer), static_cast<void>(range);
+    return true;
+  }
   /// Bytes of the layer that `supplier` (as Transfer::supplier says) gave were wrong. Any thread,
   /// no lock held.
   virtual void blame(const LayerRef& layer, const std::string& supplier, const std::string& why) {

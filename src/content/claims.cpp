@@ -87,7 +87,7 @@ Outcome<util::Done> LayerLibrary::verify_digest(const Content& content) {
       pass_over(fetcher_, content.bytes, {.cls = Class::backfill, .made = Made::digest});
   if (!pass) return pass.failure();
   if (pass->digest != content.ref().digest) return check(content, Class::backfill, false);
-  content.bytes->stored().mark_verified();
+  mark_verified(*content.bytes);
   return util::Done{};
 }
 

@@ -168,7 +168,8 @@ std::optional<swarm::HeldLayer> PeerHoldings::look(const util::Digest& digest) {
   const auto missing = layer->stored().missing({0, count});
   made.complete = missing.empty();
   made.presence = without(count, missing);
-  for (const auto& blocks : parts_.fetcher->coming(*layer)) made.presence.push_back(blocks);
+  made.coming = parts_.fetcher->coming(*layer);
+  made.presence.insert(made.presence.end(), made.coming.begin(), made.coming.end());
   made.sealed = parts_.library && parts_.library->may_publish(digest);
   return made;
 }

@@ -149,6 +149,12 @@ struct Brain : std::enable_shared_from_this<Brain> {
   chunk::BlockRange next_run(const Bulk& bulk, uint64_t& cursor) const;
   /// The same, of what the registry is to be asked for while others bring the rest.
   chunk::BlockRange next_of_share(Bulk& bulk) const;
+  /// The same, of what others bring. Empty: nothing is left, or news are waited for.
+  chunk::BlockRange next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t limit);
+  [[nodiscard]] chunk::BlockRange next_that_peers_have(const Bulk& bulk) const;
+  [[nodiscard]] bool peers_have(const chunk::LayerRef& layer, chunk::BlockRange run) const;
+  /// Pumps again when there may be news.
+  void await_news(const std::shared_ptr<Bulk>& bulk);
   void start_bulk_flight(const std::shared_ptr<Bulk>& bulk, chunk::BlockRange run, uint64_t& cursor,
                          Actions& actions);
   /// All that is missing is asked for, in order, by class pull: it comes anyway.

@@ -21,6 +21,8 @@ namespace {
 constexpr unsigned kMostLooks = 32;
 /// However short the plans or the gaps are: no more flights than so many in the place of one.
 constexpr uint64_t kMostCuts = 16;
+/// Peers tell their news four times a second.
+constexpr std::chrono::milliseconds kNewsWatch{100};
 
 }  // namespace
 
@@ -88,7 +90,10 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
     uint64_t* cursor = &bulk->share_cursor;
     BlockRange run;
     if (bulk->ours < limit / 2) run = next_of_share(*bulk);
-    if (run.empty()) run = next_run(*bulk, *(cursor = &bulk->cursor));
+    if (run.empty()) {
+      cursor = &bulk->cursor;
+      run = next_of_others(bulk, limit);
+    }
     if (run.empty()) break;
     if (!store.may_hold(run.count * kBlockSize, bulk->cls)) {
       bulk->failure =
@@ -137,9 +142,69 @@ BlockRange Brain::next_of_share(Bulk& bulk) const {
   return {};
 }
 
+BlockRange Brain::next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t limit) {
+  const Layer& layer = *bulk->layer;
+  const BlockRange first = next_run(*bulk, bulk->cursor);
+  if (first.empty() || layer.front_to_back() || peers_have(layer.with_origins(), first))
+    return first;
+  if (const BlockRange ahead = next_that_peers_have(*bulk); !ahead.empty()) return ahead;
+  if (may_wait_for_share(bulk->waiting, limit)) return first;
+  Flight probe;
+  probe.layer = bulk->layer;
+  probe.range = chunk::bytes_of(first, layer.ref().size);
+  probe.context.cls = bulk->cls;
+  probe.spent.resize(sources.size());
+  const auto choice = choose(probe);
+  if (!choice || sources[choice->source]->kind() != chunk::SourceKind::peer) return first;
+  await_news(bulk);
+  return {};
+}
+
+BlockRange Brain::next_that_peers_have(const Bulk& bulk) const {
+  const auto& table = bulk.layer->state_->by_block;
+  const auto& stored = bulk.layer->stored();
+  const chunk::LayerRef ref = bulk.layer->with_origins();
+  const uint64_t count = chunk::block_count(ref.size);
+  const uint64_t chunk_blocks = chunk::chunk_size(ref.size) / kBlockSize;
+  uint64_t at = bulk.cursor;
+  for (unsigned look = 0; look < kMostAhead && at < count; ++look) {
+    const BlockRange next = blocks_at(at, count, bulk.turn);
+    const uint64_t length = std::min(next.count, chunk_blocks - next.first % chunk_blocks);
+    const bool lacks = !stored.has({next.first, 1}) && !table.contains(next.first);
+    if (lacks && peers_have(ref, {next.first, length})) return next_run(bulk, at);
+    at += length;
+  }
+  return {};
+}
+
+bool Brain::peers_have(const chunk::LayerRef& layer, BlockRange run) const {
+  const auto range = chunk::bytes_of(run, layer.size);
+  return std::any_of(sources.begin(), sources.end(), [&](chunk::Source* source) {
+    return source->kind() == chunk::SourceKind::peer && source->has(layer, range);
+  });
+}
+
+void Brain::await_news(const std::shared_ptr<Bulk>& bulk) {
+  if (std::exchange(bulk->awaits_news, true)) return;
+  timers.post(kNewsWatch, [weak = weak_from_this(), late = std::weak_ptr<Bulk>(bulk)] {
+    const auto self = weak.lock();
+    const auto found = late.lock();
+    if (!self || !found) return;
+    self->looks.run([&] {
+      Actions actions;
+      {
+        const std::lock_guard hold(self->mutex);
+        found->awaits_news = false;
+        self->pump(actions);
+      }
+      run(actions);
+    });
+  });
+}
+
 void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, BlockRange run, uint64_t& cursor,
                               Actions& actions) {
-  const double turn = bulk->turn;
+  const uint64_t count = chunk::block_count(bulk->layer->ref().size);
   const auto deadline = std::chrono::steady_clock::now() + options.bulk_timeout;
   const auto flight = make_flight(bulk->layer, run, {bulk->cls, deadline, "", false}, actions);
   const uint64_t blocks = chunk::blocks_covering(flight->range).count;
@@ -147,7 +212,11 @@ void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, BlockRange run,
   flight->weight = std::max(flight->range.length, options.request_size / kMostCuts);
   bulk->in_flight += flight->weight;
   if (flight->ours) bulk->ours += flight->weight;
-  if (bulk->turn == turn) cursor += blocks;  // else it begins anew
+  flight->waits_for_share =
+      !flight->ours && !peers_have(bulk->layer->with_origins(), {run.first, blocks});
+  if (flight->waits_for_share) bulk->waiting += flight->weight;
+  // Else it was ahead of the others, or the order is another by now.
+  if (cursor < count && blocks_at(cursor, count, bulk->turn).first == run.first) cursor += blocks;
 }
 
 void Brain::end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions) {

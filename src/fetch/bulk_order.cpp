@@ -9,7 +9,7 @@ namespace swarmfs::fetch {
 
 namespace {
 
-constexpr uint64_t kOrderWindow = (32 << 20) / chunk::kBlockSize;
+constexpr uint64_t kOrderWindow = (128 << 20) / chunk::kBlockSize;
 /// The largest chunk: none is cut in two.
 constexpr uint64_t kTurnStep = (1 << 20) / chunk::kBlockSize;
 
@@ -22,6 +22,10 @@ chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn) {
   const uint64_t passed = position - first;
   const uint64_t at = (passed + steps * kTurnStep) % length;
   return {first + at, std::min(length - at, length - passed)};
+}
+
+bool may_wait_for_share(uint64_t waiting, uint64_t limit) {
+  return waiting < limit / 4;
 }
 
 }  // namespace swarmfs::fetch

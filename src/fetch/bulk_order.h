@@ -10,12 +10,21 @@
 /// In which order bulk asks for a layer. Pure.
 namespace swarmfs::fetch {
 
-/// From the front, so that who reads along is never far behind, but window by window (32 MiB), and
+/// From the front, so that who reads along is never far behind, but window by window (128 MiB), and
 /// each window from a place of the node's own and round: nodes that bring in the same layer soon
 /// have something to give each other, and do not all stand before the one that has what comes next.
 ///
 /// The blocks at `position` (< `count`, the layer's blocks) of that order and those after it that
 /// follow in the layer, too. `turn`: where in a window the node begins, [0, 1).
 chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn);
+
+/// Of what others bring bulk asks first for what one of them has. So many requests it looks ahead
+/// for such.
+inline constexpr unsigned kMostAhead = 128;
+/// Where there is none, whether it asks for the next in order all the same, for somebody to get it
+/// from the registry. `waiting`: bytes that it asked for so, of the `limit` that it may have under
+/// way. Not with all of it: who brings his share brings it unasked, and who waits for that takes no
+/// part in what goes round by then.
+bool may_wait_for_share(uint64_t waiting, uint64_t limit);
 
 }  // namespace swarmfs::fetch

@@ -231,6 +231,7 @@ std::vector<Part> Brain::retire(const FlightPtr& flight, Actions& actions) {
   give_inflow(*flight);
   if (flight->bulk) flight->bulk->in_flight -= flight->weight;
   if (flight->bulk && flight->ours) flight->bulk->ours -= flight->weight;
+  if (flight->waits_for_share) flight->bulk->waiting -= flight->weight;
   return std::exchange(flight->parts, {});
 }
 

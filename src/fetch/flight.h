@@ -90,8 +90,9 @@ struct Flight {
   util::SteadyTime progress;  ///< when a block arrived or a source was asked last
   unsigned look = 0;          ///< only the last look that was planned for a hedge counts
   std::vector<Part> parts;
-  std::shared_ptr<Bulk> bulk;  ///< of backfill and pull
-  uint64_t weight = 0;         ///< bytes of its bulk's limit
+  std::shared_ptr<Bulk> bulk;    ///< of backfill and pull
+  uint64_t weight = 0;           ///< bytes of its bulk's limit
+  bool waits_for_share = false;  ///< see may_wait_for_share
 
   [[nodiscard]] util::ByteRange rest() const {
     return {range.offset + arrived, range.length - arrived};
@@ -121,6 +122,8 @@ struct Bulk {
   uint64_t share_cursor = 0;                   ///< as `cursor`, of our own share
   uint64_t in_flight = 0;                      ///< weight of its flights, bytes
   uint64_t ours = 0;                           ///< of these: of our own share
+  uint64_t waiting = 0;                        ///< of these: that nobody had when it was asked for
+  bool awaits_news = false;                    ///< of peers, to go on
   std::optional<util::SteadyTime> progress{};  ///< when a block came last
   bool ended = false;
   std::optional<util::Failure> failure;

@@ -49,17 +49,6 @@ std::optional<chunk::Class> class_of(std::string_view name) {
   return std::nullopt;
 }
 
-/// Whether all the blocks are in the store, or on their way from the registry.
-bool is_here(const HeldLayer& held, chunk::BlockRange blocks) {
-  BlockSet wanted(blocks.count);
-  for (const auto& one : held.presence) {
-    const uint64_t first = std::max(one.first, blocks.first);
-    const uint64_t end = std::min(one.end(), blocks.end());
-    if (first < end) wanted.add({first - blocks.first, end - first});
-  }
-  return wanted.has({0, blocks.count});
-}
-
 /// Where the asker's own demand lane is: its address, and the port that it says.
 std::optional<Endpoint> asker_endpoint(const PeerRequest& request) {
   const auto remote = Endpoint::parse(request.remote_address);
@@ -95,7 +84,7 @@ struct DemandServer::State {
         shed(metrics.counter("swarmfs_peer_shed_total", "Requests of peers sent elsewhere")),
         refused(metrics.counter("swarmfs_peer_refused_total",
                                 "Requests of peers for what they may not have")),
-        serving(options.limits) {
+        serving(std::make_shared<Serving>(options.limits)) {
     http::PeerServerOptions server_options;
     server_options.addresses = options.listen;
     server = std::make_unique<http::PeerServer>(
@@ -104,7 +93,7 @@ struct DemandServer::State {
         });
   }
   ~State() {
-    serving.stop();
+    serving->stop();
     server.reset();
   }
   State(const State&) = delete;
@@ -168,6 +157,7 @@ struct DemandServer::State {
       const bool wants = !held->complete && views.find(digest);
       LayerNews layer{held->size, wants, held->sealed, BlockSet(chunk::block_count(held->size))};
       for (const auto& blocks : held->presence) layer.blocks.add(blocks);
+      layer.coming = held->coming;
       if (digest == asked[turn % asked.size()]) {
         layer.shareholders = views.shareholders_of(digest, now);
         layer.shareholders.erase(request.peer);
@@ -231,9 +221,11 @@ struct DemandServer::State {
         range->length > kLongestRange)
       return respond(refusal(416, fmt::format("one range of at most {} bytes inside the layer's {}",
                                               kLongestRange, held->size)));
+    const auto blocks = chunk::blocks_covering(*range);
+    const bool here = is_here(*held, blocks);
     read({layer, *range, held->size, *cls, query(request, "fetch") == "1", request.peer,
           asker_endpoint(request), std::nullopt},
-         is_here(*held, chunk::blocks_covering(*range)), respond);
+         here, here && !is_coming(*held, blocks), respond);
   }
 
   void give_windows(const PeerRequest& request, const Respond& respond, const NamedLayer& layer) {
@@ -243,36 +235,41 @@ struct DemandServer::State {
     if (!name) return respond(refusal(400, "no name"));
     if (!range || !cls || range->empty() || range->length > kLongestRange)
       return respond(refusal(416, fmt::format("one range of at most {} bytes", kLongestRange)));
-    read({layer, *range, 0, *cls, false, request.peer, asker_endpoint(request), name}, true,
+    read({layer, *range, 0, *cls, false, request.peer, asker_endpoint(request), name}, true, true,
          respond);
   }
 
-  void read(const Range& range, bool here, const Respond& respond) {
-    const Serving::Request request{range.peer, range.cls, range.bytes.length};
+  /// `here`: or on its way; `present`: not only on its way.
+  void read(const Range& range, bool here, bool present, const Respond& respond) {
+    const Serving::Request request{range.peer, range.cls, range.bytes.length, present};
     const auto began = std::chrono::steady_clock::now();
-    const auto [number, wait] = serving.enter(request, began);
+    const auto [number, wait] = serving->enter(request, began);
     const auto others = range.windows ? std::string() : holders(range);
     const Serve how = how_to_serve(number.has_value(), here, range.fetch && !others.empty());
     if (how == Serve::busy || how == Serve::refer) {
-      if (number) serving.leave(request, *number);
+      if (number) serving->leave(request, *number);
       return respond(send_away(others, wait));
     }
-    serving.spend(request, began);
+    serving->spend(request, began);
     chunk::FetchContext context{range.cls, began + kPatience, "peer " + range.peer};
     context.for_peer = true;
     auto on_read = [this, range, request, respond, how, began,
                     number = *number](const Outcome<SharedBytes>& bytes) {
       const auto now = std::chrono::steady_clock::now();
       if (how == Serve::relay && bytes) table.fetched(now - began);
-      if (!bytes) serving.give_back(request, now);
-      serving.leave(request, number);
-      respond(bytes ? partial(range, *bytes) : refusal(bytes.failure()));
+      if (bytes) {
+        serving->sends(request, number);
+        return respond(partial(range, until_sent(serving, request, number, *bytes)));
+      }
+      serving->give_back(request, now);
+      serving->leave(request, number);
+      respond(refusal(bytes.failure()));
     };
     auto operation =
         range.windows
             ? holdings.windows(range.layer, *range.windows, range.bytes, std::move(on_read))
             : holdings.read(range.layer, range.bytes, range.fetch, context, std::move(on_read));
-    serving.keep(*number, std::move(operation));
+    serving->keep(*number, std::move(operation));
   }
 
   PeerResponse partial(const Range& range, const SharedBytes& bytes) {
@@ -319,7 +316,7 @@ struct DemandServer::State {
   util::Metrics::Counter& served;
   util::Metrics::Counter& shed;
   util::Metrics::Counter& refused;
-  Serving serving;
+  const std::shared_ptr<Serving> serving;  ///< outlived by answers that are being sent
   std::unique_ptr<http::PeerServer> server;
 };
 
@@ -331,7 +328,7 @@ DemandServer::DemandServer(DemandServerOptions options, const http::TlsMaterial&
 DemandServer::~DemandServer() = default;
 
 void DemandServer::set_limits(const ServeLimits& limits) {
-  state_->serving.set_limits(limits);
+  state_->serving->set_limits(limits);
 }
 
 void DemandServer::set_tls(const http::TlsMaterial& material) {

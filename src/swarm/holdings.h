@@ -29,7 +29,12 @@ struct HeldLayer {
   bool complete = false;  ///< every block is here
   bool sealed = false;    ///< published() has a claim, and the index's windows are here
   std::vector<chunk::BlockRange> presence;  ///< blocks here, or on their way from the registry
+  std::vector<chunk::BlockRange> coming{};  ///< of these: on their way
 };
+/// Whether all the blocks are in the store, or on their way from the registry.
+bool is_here(const HeldLayer& held, chunk::BlockRange blocks);
+/// Whether some of them are on their way.
+bool is_coming(const HeldLayer& held, chunk::BlockRange blocks);
 
 /// What a node that hashed the layer as a whole gives away with it.
 struct PublishedLayer {

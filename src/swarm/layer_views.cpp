@@ -168,6 +168,17 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
   return found;
 }
 
+bool LayerViews::are_here(const util::Digest& layer, chunk::BlockRange blocks,
+                          util::SteadyTime now) const {
+  auto views = views_.lock();
+  const auto view = views->find(layer);
+  if (view == views->end()) return false;
+  const auto& peers = view->second.peers;
+  return std::any_of(peers.begin(), peers.end(), [&](const auto& one) {
+    return one.second.last() + kBelieved >= now && one.second.news.has_here(blocks);
+  });
+}
+
 std::set<Endpoint> LayerViews::heard_from(const util::Digest& layer) const {
   std::set<Endpoint> found;
   auto views = views_.lock();

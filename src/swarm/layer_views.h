@@ -79,6 +79,9 @@ class LayerViews {
   /// nobody is interested in.
   [[nodiscard]] std::vector<Member> members(const util::Digest& layer, chunk::BlockRange blocks,
                                             util::SteadyTime now) const;
+  /// Whether a peer said that it has all of the blocks, not only on their way.
+  [[nodiscard]] bool are_here(const util::Digest& layer, chunk::BlockRange blocks,
+                              util::SteadyTime now) const;
   /// Peers that answered or asked since the layer became interesting.
   [[nodiscard]] std::set<Endpoint> heard_from(const util::Digest& layer) const;
   [[nodiscard]] std::optional<chunk::LayerRef> find(const util::Digest& layer) const;

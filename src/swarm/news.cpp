@@ -3,7 +3,9 @@
 
 #include "swarm/news.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "swarm/shareholders.h"
 
@@ -19,6 +21,27 @@ constexpr uint64_t kLargestLayer = 1ull << 40;
 constexpr size_t kMostLayers = 256;
 constexpr size_t kLongestZone = 63;
 constexpr size_t kLongestId = 128;  ///< of a node
+constexpr size_t kMostComing = 256;
+
+/// Empty: out of bounds.
+std::optional<std::vector<chunk::BlockRange>> read_coming(const json& node, uint64_t count) {
+  std::vector<chunk::BlockRange> made;
+  const json list = node.value("coming", json::array());
+  if (!list.is_array() || list.size() > kMostComing) return std::nullopt;
+  for (const json& pair : list) {
+    const chunk::BlockRange blocks{pair.at(0).get<uint64_t>(), pair.at(1).get<uint64_t>()};
+    if (blocks.first > count || blocks.count > count - blocks.first) return std::nullopt;
+    made.push_back(blocks);
+  }
+  return made;
+}
+
+json pairs(const std::vector<chunk::BlockRange>& list) {
+  json made = json::array();
+  for (size_t i = 0; i < std::min(list.size(), kMostComing); ++i)
+    made.push_back({list[i].first, list[i].count});
+  return made;
+}
 
 util::Outcome<LayerNews> read_layer(const json& node) {
   LayerNews made;
@@ -30,6 +53,9 @@ util::Outcome<LayerNews> read_layer(const json& node) {
                                 chunk::block_count(made.size));
   if (!blocks) return Failure{Fault::invalid, "blocks that do not fit the layer"};
   made.blocks = std::move(*blocks);
+  auto coming = read_coming(node, chunk::block_count(made.size));
+  if (!coming) return Failure{Fault::invalid, "blocks on their way that do not fit the layer"};
+  made.coming = std::move(*coming);
   made.bulk_port = node.value("bulk_port", uint16_t{0});
   const json named = node.value("shareholders", json::object());
   if (!named.is_object() || named.size() > kMostShareholders)
@@ -51,6 +77,13 @@ json texts(const std::map<std::string, Endpoint>& shareholders) {
 
 }  // namespace
 
+bool LayerNews::has_here(chunk::BlockRange asked) const {
+  return blocks.has(asked) &&
+         std::none_of(coming.begin(), coming.end(), [&](const chunk::BlockRange& one) {
+           return one.first < asked.end() && asked.first < one.end();
+         });
+}
+
 std::string News::to_json() const {
   json list = json::object();
   for (const auto& [digest, layer] : layers) {
@@ -59,6 +92,7 @@ std::string News::to_json() const {
                                        {"sealed", layer.sealed},
                                        {"blocks", layer.blocks.to_base64()},
                                        {"shareholders", texts(layer.shareholders)}};
+    if (!layer.coming.empty()) said["coming"] = pairs(layer.coming);
     if (layer.bulk_port != 0) said["bulk_port"] = layer.bulk_port;
   }
   return json{{"zone", zone}, {"layers", std::move(list)}}.dump();

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "swarm/block_set.h"
 #include "swarm/endpoint.h"
@@ -21,9 +22,12 @@ struct LayerNews {
   bool wants = false;   ///< it is bringing the layer in, so it owns shares
   bool sealed = false;  ///< it has claim, hash tree, index and all its windows to give
   BlockSet blocks;      ///< that it has, or has on their way from the registry
+  std::vector<chunk::BlockRange> coming{};  ///< of these: on their way
   /// Literal, by node id: that it knows of, the asker and itself left out.
   std::map<std::string, Endpoint> shareholders{};
   uint16_t bulk_port = 0;  ///< where it exchanges the layer by BitTorrent; 0: it does not
+  /// All of `asked`, and not only on their way.
+  [[nodiscard]] bool has_here(chunk::BlockRange asked) const;
   bool operator==(const LayerNews&) const = default;
 };
 
@@ -33,10 +37,12 @@ struct News {
   std::map<util::Digest, LayerNews> layers;
 
   /// {"zone":"a","layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>",
-  /// "shareholders":{"<node id>":"10.0.0.3:7946"},"bulk_port":7950}}}; without "bulk_port" it is 0
+  /// "coming":[[first,count],…],"shareholders":{"<node id>":"10.0.0.3:7946"},"bulk_port":7950}}};
+  /// without "coming" there are none, without "bulk_port" it is 0
   [[nodiscard]] std::string to_json() const;
   /// Failure (invalid): not such a text; a zone of more than 63 characters, a layer of more than
-  /// 1 TiB, more than 256 layers or more than 64 shareholders of one. Pure.
+  /// 1 TiB, more than 256 layers, or more than 64 shareholders or 256 ranges on their way of one.
+  /// Pure.
   static util::Outcome<News> parse(std::string_view text);
 };
 

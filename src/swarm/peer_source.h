@@ -41,6 +41,7 @@ class PeerSource final : public chunk::Source {
   [[nodiscard]] std::string name() const override { return "peers"; }
   [[nodiscard]] std::optional<chunk::Plan> plan(const chunk::LayerRef& layer, util::ByteRange range,
                                                 const chunk::FetchContext& context) override;
+  [[nodiscard]] bool has(const chunk::LayerRef& layer, util::ByteRange range) override;
   [[nodiscard]] std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer,
                                                        util::ByteRange range,
                                                        const chunk::FetchContext& context,

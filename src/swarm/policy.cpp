@@ -229,6 +229,10 @@ bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, 
   return load.requests == 0 || load.bytes + length <= limits.bytes;
 }
 
+bool may_send(const ServeLimits& limits, uint64_t unsent, chunk::Class cls, uint64_t length) {
+  return is_fault(cls) || unsent == 0 || unsent + length <= limits.bulk_unsent;
+}
+
 Serve how_to_serve(bool admitted, bool here, bool elsewhere) {
   if (!here && elsewhere) return Serve::refer;
   if (!admitted) return Serve::busy;

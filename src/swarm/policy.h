@@ -129,6 +129,7 @@ struct ServeLimits {
   unsigned bulk_requests = 64;
   unsigned per_peer = 32;
   uint64_t bytes = 256ull << 20;    ///< promised and not yet sent
+  uint64_t bulk_unsent = 12 << 20;  ///< bytes of bulk that are here and not yet sent; see may_send
   uint64_t bulk_rate = 0;           ///< bytes per second of bulk; 0: no limit
   uint64_t bulk_rate_per_peer = 0;  ///< likewise
 };
@@ -140,6 +141,11 @@ struct ServeLoad {
 };
 /// Whether one more request of `length` bytes is within the limits.
 bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length);
+
+/// Whether bulk that is here is sent now, beside `unsent` bytes of it. What a crowd asks of one
+/// node would else flow all at once, each piece so slowly that for long nobody has any to pass on.
+/// A fault always is, and so is what nothing goes before.
+bool may_send(const ServeLimits& limits, uint64_t unsent, chunk::Class cls, uint64_t length);
 
 /// How a request of another node is answered.
 enum class Serve {

@@ -22,7 +22,8 @@ bool is_bulk(const Serving::Request& request) {
 }  // namespace
 
 Serving::Serving(const ServeLimits& limits)
-    : load_(Load{limits, bucket(limits.bulk_rate, std::chrono::steady_clock::now()), {}, {}, {}}) {}
+    : load_(Load{
+          limits, bucket(limits.bulk_rate, std::chrono::steady_clock::now()), {}, {}, 0, {}}) {}
 
 Serving::OfPeer& Serving::Load::of(const std::string& peer, util::SteadyTime now) {
   // A cap is remembered of who is idle, too.
@@ -46,6 +47,7 @@ Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
   auto& peer = load->of(request.peer, now);
   total.of_this_peer = peer.requests;
   if (load->stopping || !admits(load->limits, total, request.cls, request.bytes)) return {};
+  if (request.here && !may_send(load->limits, load->unsent, request.cls, request.bytes)) return {};
   if (is_bulk(request))
     if (const auto wait = std::max(load->bulk.wait(now), peer.bulk.wait(now));
         wait > util::Duration())
@@ -54,8 +56,17 @@ Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
   total.bulk_requests += is_bulk(request);
   total.bytes += request.bytes;
   ++peer.requests;
-  load->reads.emplace(load->next, util::Operation());
+  const uint64_t unsent = request.here && is_bulk(request) ? request.bytes : 0;
+  load->unsent += unsent;
+  load->entered.emplace(load->next, One{{}, unsent});
   return {load->next++, {}};
+}
+
+void Serving::sends(const Request& request, uint64_t number) {
+  auto load = load_.lock();
+  const auto found = load->entered.find(number);
+  if (found == load->entered.end() || !is_bulk(request) || found->second.unsent > 0) return;
+  load->unsent += found->second.unsent = request.bytes;
 }
 
 void Serving::spend(const Request& request, util::SteadyTime now) {
@@ -74,8 +85,8 @@ void Serving::give_back(const Request& request, util::SteadyTime now) {
 
 void Serving::keep(uint64_t number, util::Operation operation) {
   auto load = load_.lock();
-  const auto found = load->reads.find(number);
-  if (found != load->reads.end()) std::swap(found->second, operation);
+  const auto found = load->entered.find(number);
+  if (found != load->entered.end()) std::swap(found->second.read, operation);
   load.unlock();  // what was not kept dies without it
 }
 
@@ -87,19 +98,29 @@ void Serving::leave(const Request& request, uint64_t number) {
   total.bulk_requests -= is_bulk(request);
   total.bytes -= request.bytes;
   --load->peers.at(request.peer).requests;
-  if (const auto found = load->reads.find(number); found != load->reads.end()) {
-    ended = std::move(found->second);
-    load->reads.erase(found);
+  if (const auto found = load->entered.find(number); found != load->entered.end()) {
+    ended = std::move(found->second.read);
+    load->unsent -= found->second.unsent;
+    load->entered.erase(found);
   }
   load.unlock();
 }
 
 void Serving::stop() {
-  std::map<uint64_t, util::Operation> reads;
+  std::map<uint64_t, One> entered;
   auto load = load_.lock();
   load->stopping = true;
-  reads.swap(load->reads);
+  entered.swap(load->entered);
   load.unlock();
+}
+
+util::SharedBytes until_sent(std::shared_ptr<Serving> serving, Serving::Request request,
+                             uint64_t number, util::SharedBytes bytes) {
+  const auto view = bytes.view();
+  std::shared_ptr<const void> owner(
+      view.data(), [serving = std::move(serving), request = std::move(request), number,
+                    bytes = std::move(bytes)](const void*) { serving->leave(request, number); });
+  return {std::move(owner), view};
 }
 
 }  // namespace swarmfs::swarm

@@ -4,24 +4,27 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "swarm/policy.h"
 #include "util/operation.h"
+#include "util/shared_bytes.h"
 #include "util/sync.h"
 #include "util/token_bucket.h"
 
 namespace swarmfs::swarm {
 
-/// What is being given to other nodes now, and whether one more request of theirs is within the
-/// limits. Any thread.
+/// What is being given to other nodes now, until it is sent, and whether one more request of theirs
+/// is within the limits. Any thread.
 class Serving {
  public:
   struct Request {
     std::string peer;  ///< node id
     chunk::Class cls = chunk::Class::fault;
     uint64_t bytes = 0;
+    bool here = false;  ///< it need not be waited for
   };
 
   explicit Serving(const ServeLimits& limits);
@@ -39,6 +42,8 @@ class Serving {
   /// it could not be.
   void spend(const Request& request, util::SteadyTime now);
   void give_back(const Request& request, util::SteadyTime now);
+  /// It is read, and on its way from now on.
+  void sends(const Request& request, uint64_t number);
   /// What reads it, until leave(), which may have been already.
   void keep(uint64_t number, util::Operation operation);
   void leave(const Request& request, uint64_t number);
@@ -50,12 +55,17 @@ class Serving {
     unsigned requests = 0;
     util::TokenBucket bulk;
   };
+  struct One {
+    util::Operation read;
+    uint64_t unsent = 0;
+  };
   struct Load {
     ServeLimits limits;
     util::TokenBucket bulk;
     ServeLoad total;
     std::map<std::string, OfPeer> peers;
-    std::map<uint64_t, util::Operation> reads;  ///< of all that entered
+    uint64_t unsent = 0;  ///< of bulk that is here, bytes
+    std::map<uint64_t, One> entered;
     uint64_t next = 0;
     bool stopping = false;
 
@@ -64,5 +74,10 @@ class Serving {
 
   util::Sync<Load> load_;
 };
+
+/// The bytes, which keep what entered as `number` its place until all of them are sent, or the
+/// asker is gone.
+util::SharedBytes until_sent(std::shared_ptr<Serving> serving, Serving::Request request,
+                             uint64_t number, util::SharedBytes bytes);
 
 }  // namespace swarmfs::swarm

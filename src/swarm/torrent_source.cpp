@@ -78,6 +78,12 @@ std::optional<chunk::Plan> TorrentSource::plan(const chunk::LayerRef& layer, Byt
   return made;
 }
 
+bool TorrentSource::has(const chunk::LayerRef& layer, ByteRange range) {
+  chunk::FetchContext context{chunk::Class::pull, {}, ""};
+  context.sealed = true;  // what is exchanged is
+  return plan(layer, range, context).has_value();
+}
+
 std::unique_ptr<chunk::Transfer> TorrentSource::fetch(const chunk::LayerRef& layer, ByteRange range,
                                                       const chunk::FetchContext& context,
                                                       OnData on_data, OnDone on_done) {

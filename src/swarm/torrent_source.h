@@ -29,6 +29,7 @@ class TorrentSource final : public chunk::Source {
   [[nodiscard]] std::string name() const override { return "bulk"; }
   [[nodiscard]] std::optional<chunk::Plan> plan(const chunk::LayerRef& layer, util::ByteRange range,
                                                 const chunk::FetchContext& context) override;
+  [[nodiscard]] bool has(const chunk::LayerRef& layer, util::ByteRange range) override;
   [[nodiscard]] std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer,
                                                        util::ByteRange range,
                                                        const chunk::FetchContext& context,

@@ -13,21 +13,21 @@ namespace {
 
 using chunk::BlockRange;
 
-constexpr uint64_t kWindow = 2048;  ///< blocks
+constexpr uint64_t kWindow = 8192;  ///< blocks
 
 TEST(BulkOrder, goes_round_in_each_window) {
   const std::tuple<uint64_t, uint64_t, double, BlockRange, const char*> table[] = {
-      {0, 5000, 0, {0, kWindow}, "no turn: in order"},
-      {kWindow, 5000, 0, {kWindow, kWindow}, "the next window"},
-      {4096, 5000, 0, {4096, 904}, "the last, which is short"},
-      {10, 5000, 0, {10, kWindow - 10}, "what is left of it"},
-      {0, 5000, 0.5, {1024, 1024}, "from the middle to its end"},
-      {1000, 5000, 0.5, {2024, 24}, "near its end"},
-      {1024, 5000, 0.5, {0, 1024}, "then its beginning"},
-      {kWindow, 5000, 0.5, {3072, 1024}, "the second window from its middle"},
-      {4096, 5000, 0.5, {4544, 456}, "the last: whole chunks of 1 MiB"},
-      {4096 + 456, 5000, 0.5, {4096, 448}, "and its beginning"},
-      {0, 5000, 0.999, {1984, 64}, "never past the end"},
+      {0, 20'000, 0, {0, kWindow}, "no turn: in order"},
+      {kWindow, 20'000, 0, {kWindow, kWindow}, "the next window"},
+      {16'384, 20'000, 0, {16'384, 3616}, "the last, which is short"},
+      {10, 20'000, 0, {10, kWindow - 10}, "what is left of it"},
+      {0, 20'000, 0.5, {4096, 4096}, "from the middle to its end"},
+      {4000, 20'000, 0.5, {8096, 96}, "near its end"},
+      {4096, 20'000, 0.5, {0, 4096}, "then its beginning"},
+      {kWindow, 20'000, 0.5, {kWindow + 4096, 4096}, "the second window from its middle"},
+      {16'384, 20'000, 0.5, {18'176, 1824}, "the last: whole chunks of 1 MiB"},
+      {16'384 + 1824, 20'000, 0.5, {16'384, 1792}, "and its beginning"},
+      {0, 20'000, 0.999, {8128, 64}, "never past the end"},
       {0, 63, 0.9, {0, 63}, "less than a chunk"},
       {7, 63, 0.9, {7, 56}, "in it"},
       {0, 1, 0.5, {0, 1}, "one block"},
@@ -37,7 +37,7 @@ TEST(BulkOrder, goes_round_in_each_window) {
 }
 
 TEST(BulkOrder, comes_by_every_block_once) {
-  for (const uint64_t count : {1, 15, 64, 65, 2047, 2048, 2049, 5000})
+  for (const uint64_t count : {1, 15, 64, 65, 8191, 8192, 8193, 20'000})
     for (const double turn : {0.0, 0.1, 0.5, 0.77, 0.9999}) {
       std::vector<unsigned> seen(count);
       for (uint64_t position = 0; position < count;) {
@@ -49,6 +49,13 @@ TEST(BulkOrder, comes_by_every_block_once) {
       }
       EXPECT_EQ(seen, std::vector<unsigned>(count, 1)) << count << " blocks, turn " << turn;
     }
+}
+
+TEST(BulkOrder, waits_for_shares_of_others_with_a_quarter_of_it) {
+  EXPECT_TRUE(may_wait_for_share(0, 12));
+  EXPECT_TRUE(may_wait_for_share(2, 12));
+  EXPECT_FALSE(may_wait_for_share(3, 12));
+  EXPECT_FALSE(may_wait_for_share(12, 12));
 }
 
 }  // namespace

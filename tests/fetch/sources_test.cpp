@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
+#include <atomic>
+
 #include "fetch/inflow.h"
 #include "fetch_fixture.h"
 
@@ -356,6 +358,25 @@ TEST_F(SourcesTest, backfill_is_shy_of_peers_until_faults_are_far) {
       fetcher_->bring_in(layer_, Class::backfill, [](const Outcome<util::Done>&) {});
   EXPECT_EQ(peer_.requests(), inflow_limit(0, true).backfill / kChunk);
   await([&] { return peer_.requests() == inflow_limit(0, false).backfill / kChunk; });
+}
+
+TEST_F(SourcesTest, bulk_asks_peers_first_for_what_they_have_and_waits_for_little_else) {
+  constexpr uint64_t kMiB = 1 << 20;
+  start_with_peer({.request_size = kMiB, .pull_transfers = 4});
+  peer_.set_plan(Plan{kMiB});
+  std::atomic<uint64_t> had{5};  // that MiB; all, in the end
+  peer_.set_has([&](util::ByteRange range) { return had == 9 || range.offset / kMiB == had; });
+  const auto pull = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
+  ASSERT_EQ(peer_.requests(), 2u) << "the rest waits for news, but for a quarter";
+  EXPECT_EQ(peer_.asked(0).offset, 5 * kMiB);
+  EXPECT_EQ(peer_.asked(1).offset, 0u) << "in order, for its owner to get it";
+  had = 7;
+  await([&] { return peer_.requests() == 3; });
+  EXPECT_EQ(peer_.asked(2).offset, 7 * kMiB);
+  had = 9;
+  await([&] { return peer_.requests() == 4; });
+  EXPECT_EQ(peer_.asked(3).offset, kMiB) << "nothing was passed over";
+  EXPECT_EQ(source_.requests(), 0u);
 }
 
 TEST_F(SourcesTest, a_read_of_a_source_that_goes_front_to_back_ends_at_its_deadline) {

@@ -35,6 +35,10 @@ class FakeSource final : public chunk::Source {
     if (!plan_ || (windows && layer.size != windows_.size())) return std::nullopt;
     return chunk::Plan{std::min(plan_->length, range.length), plan_->hedge, plan_->front_to_back};
   }
+  bool has(const chunk::LayerRef&, util::ByteRange range) override {
+    const std::lock_guard hold(mutex_);
+    return !has_ || has_(range);
+  }
   void blame(const chunk::LayerRef&, const std::string& supplier, const std::string&) override {
     const std::lock_guard hold(mutex_);
     blamed_.push_back(supplier);
@@ -55,6 +59,11 @@ class FakeSource final : public chunk::Source {
   void set_plan(std::optional<chunk::Plan> plan) {
     const std::lock_guard hold(mutex_);
     plan_ = plan;
+  }
+  /// What it has at once, by range; at first all.
+  void set_has(std::function<bool(util::ByteRange)> has) {
+    const std::lock_guard hold(mutex_);
+    has_ = std::move(has);
   }
   /// Windows to give of a layer whose index has as many. At first: none.
   void set_windows(std::string windows) {
@@ -196,6 +205,7 @@ class FakeSource final : public chunk::Source {
   const chunk::SourceKind kind_;
   std::optional<chunk::Plan> plan_ = chunk::Plan{UINT64_MAX};
   std::function<std::optional<chunk::Plan>(util::ByteRange)> planner_;
+  std::function<bool(util::ByteRange)> has_;
   std::string supplier_ = "fake";
   std::map<size_t, Asked> live_;
   std::vector<util::ByteRange> asked_;

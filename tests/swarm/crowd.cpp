@@ -12,6 +12,37 @@
 namespace swarmfs::swarm {
 namespace {
 
+/// What is under way at the end of each second.
+void count(CrowdWorld& world) {
+  world.wires.after(std::chrono::milliseconds(999), [&world] {
+    auto& second = world.second();
+    for (const auto& node : world.nodes) {
+      if (node->gone) continue;
+      second.under_way += node->inflow.requests;
+      second.sending += node->sending;
+      second.mean += static_cast<double>(world.options.chunks - node->missing) /
+                     static_cast<double>(world.nodes.size());
+      for (const auto& [chunk, ask] : node->asks) {
+        if (!ask->admitted) continue;
+        bool flows = false, waits = false;
+        for (const auto& one : ask->tries) {
+          flows = flows || one->flow;
+          waits = waits || (one->open && !one->flow);
+        }
+        ++(flows                          ? second.coming
+           : node->coming.contains(chunk) ? second.own
+           : waits                        ? second.relayed
+                                          : second.paused);
+      }
+      second.finished += node->took > 0;
+    }
+    for (uint32_t chunk = 0; chunk < world.options.chunks; ++chunk)
+      second.here += std::any_of(world.nodes.begin(), world.nodes.end(),
+                                 [&](const auto& node) { return !node->gone && node->has[chunk]; });
+    world.wires.after(std::chrono::milliseconds(1), [&world] { count(world); });
+  });
+}
+
 struct Crowd {
   explicit Crowd(const CrowdOptions& options) : world(options) {
     std::uniform_real_distribution<double> when(0, 1);
@@ -19,6 +50,7 @@ struct Crowd {
       join(std::chrono::duration_cast<util::Duration>(options.joins * when(world.random)));
     if (options.losses_per_minute > 0) lose_one();
     if (options.chunks == 0) watch();
+    if (options.trace) count(world);
   }
   /// What is left of requests holds on to nodes, which must all be there.
   ~Crowd() {
@@ -118,6 +150,7 @@ CrowdResult Crowd::result() {
   made.slow_optimum = bytes / std::min(options.registry_rate, options.node_rate / 20);
   made.other_zone = world.given[1] / std::max(1.0, world.given[0] + world.given[1]);
   made.agrees_after = agrees_after;
+  if (options.trace) made.seconds = world.seconds;
   for (const auto& node : world.nodes) {
     const double rate = static_cast<double>(node->answers) / seconds;
     made.news_per_second += rate / static_cast<double>(options.nodes);

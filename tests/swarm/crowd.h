@@ -28,10 +28,31 @@ struct CrowdOptions {
   util::Duration registry_delay = std::chrono::milliseconds(30);
   util::Duration hop = std::chrono::microseconds(250);
   util::Duration zone_hop = std::chrono::milliseconds(2);
-  unsigned sends = 0;  ///< chunks that a node sends at once, more are told "busy"; 0: the daemon's
   std::chrono::milliseconds news_every{250};
   std::chrono::seconds lasts{600};  ///< at most, of virtual time
+  bool trace = false;               ///< count what happens in each second
   uint64_t seed = 1;
+};
+
+/// Why a node asked the registry for a chunk.
+enum class CrowdWhy : uint8_t { share, relay, busy, late, lagging, gone };
+inline constexpr size_t kCrowdWhys = 6;
+inline constexpr const char* kCrowdWhyNames[kCrowdWhys] = {"share", "relay",   "busy",
+                                                           "late",  "lagging", "gone"};
+
+/// What happened in one second.
+struct CrowdSecond {
+  uint64_t asked[kCrowdWhys] = {};  ///< of the registry
+  uint64_t again[kCrowdWhys] = {};  ///< of these: for a chunk that somebody has or brings
+  uint64_t from_registry = 0;       ///< chunks that came
+  uint64_t from_peers = 0;
+  uint64_t requests = 0;                        ///< to peers
+  uint64_t referred = 0, busy = 0, nobody = 0;  ///< answers; `nobody`: the peer was gone
+  uint64_t dropped = 0;  ///< requests that came too late: somebody else gave it
+  /// Chunks wanted at its end: that come; that a peer waits for; from the registry; paused.
+  uint64_t coming = 0, relayed = 0, own = 0, paused = 0;
+  double here = 0, mean = 0;                          ///< chunks that somebody has; that a node has
+  uint64_t under_way = 0, sending = 0, finished = 0;  ///< at its end
 };
 
 struct CrowdResult {
@@ -49,6 +70,7 @@ struct CrowdResult {
   /// News alone: seconds until nine of ten nodes took at least 62 of the 64 true shareholders for
   /// such; less than 0: never.
   double agrees_after = -1;
+  std::vector<CrowdSecond> seconds{};  ///< where it is traced
   /// Seconds that `part` of the nodes stayed below; 0: nobody has it all.
   [[nodiscard]] double at(double part) const;
 };

@@ -17,6 +17,7 @@ constexpr uint64_t kBlocks = kCrowdChunk / chunk::kBlockSize;
 // As fetch's brain.
 constexpr unsigned kMostLooks = 32;
 constexpr util::Duration kQueueWatch = milliseconds(500);
+constexpr util::Duration kNewsWatch = milliseconds(100);
 constexpr util::Duration kSilent = std::chrono::seconds(3);
 
 /// What a pull has under way.
@@ -53,26 +54,48 @@ AskPtr Node::next_of_share() {
   return nullptr;
 }
 
+AskPtr Node::next_of_others() {
+  const auto first = next_run(cursor);
+  if (!first) return nullptr;
+  const auto ask = std::make_shared<Ask>(Ask{.chunk = *first});
+  uint64_t at = cursor;
+  for (unsigned look = 0; look <= fetch::kMostAhead && at < has.size(); ++look, ++at) {
+    const auto blocks = fetch::blocks_at(at * kBlocks, has.size() * kBlocks, turn);
+    const auto chunk = static_cast<uint32_t>(blocks.first / kBlocks);
+    if (!lacks(chunk) || !views.are_here(chunk)) continue;
+    ask->chunk = chunk;
+    plan(*ask);
+    return ask;
+  }
+  plan(*ask);
+  if (!ask->steps.front().second.peer) return ask;
+  ask->waits = fetch::may_wait_for_share(waiting * kCrowdChunk, pull_limit());
+  return ask->waits ? ask : nullptr;
+}
+
 void Node::pump() {
-  if (gone) return;
+  if (gone || !begun) return;
   admit();
   while (asks.size() * kCrowdChunk < pull_limit()) {
     AskPtr ask = ours * kCrowdChunk < pull_limit() / 2 ? next_of_share() : nullptr;
-    if (!ask) {
-      const auto chunk = next_run(cursor);
-      if (!chunk) break;
-      ++cursor;
-      ask = std::make_shared<Ask>(Ask{.chunk = *chunk});
-      plan(*ask);
-    }
+    if (!ask) ask = next_of_others();
+    if (!ask) break;
     enqueue(ask);
   }
   admit();
 }
 
+/// As fetch awaits news while there is only to be had what nobody has.
+void Node::watch_news() {
+  if (gone || missing == 0) return;
+  pump();
+  world.wires.after(kNewsWatch, [this] { watch_news(); });
+}
+
 void Node::enqueue(const AskPtr& ask) {
   ask->ours = !ask->steps.front().second.peer;
   ours += ask->ours;
+  waiting += ask->waits;
   ask->progress = world.wires.now();
   asks.emplace(ask->chunk, ask);
   queue.push_back(ask);
@@ -82,10 +105,10 @@ void Node::admit() {
   if (queue.empty()) return;
   const auto limit = fetch::inflow_limit(gauge.best(world.wires.now()), false);
   for (;;) {
-    std::vector<fetch::WaitingRequest> waiting;
+    std::vector<fetch::WaitingRequest> requests;
     for (const auto& ask : queue)
-      waiting.push_back({chunk::Class::pull, ask->ours, false, inflow.bytes});
-    const auto next = fetch::next_in(waiting, inflow, limit);
+      requests.push_back({chunk::Class::pull, ask->ours, false, inflow.bytes});
+    const auto next = fetch::next_in(requests, inflow, limit);
     if (!next) return;
     const auto place = std::next(queue.begin(), static_cast<ptrdiff_t>(*next));
     const AskPtr ask = *place;
@@ -104,7 +127,7 @@ void Node::let_in(const AskPtr& ask) {
   world.wires.after({}, [this, ask] {
     if (ask->done || gone) return;
     plan(*ask);
-    next_step(ask);
+    next_step(ask, CrowdWhy::share);
   });
 }
 
@@ -133,11 +156,15 @@ void Node::watch_queue() {
 void Node::got(const AskPtr& ask) {
   if (ask->done || gone) return;
   ask->done = true;
-  for (const auto& one : ask->tries) end(one);
+  for (const auto& one : ask->tries) {
+    world.second().dropped += one->open && !one->flow && one->moved == util::SteadyTime();
+    end(one);
+  }
   ask->tries.clear();
   give_inflow(*ask);
   queue.remove(ask);
   ours -= ask->ours;
+  waiting -= ask->waits;
   asks.erase(ask->chunk);
   have(ask->chunk);
   pump();
@@ -146,17 +173,20 @@ void Node::got(const AskPtr& ask) {
 void Node::have(uint32_t chunk) {
   if (has[chunk]) return;
   has[chunk] = true;
+  ++world.sources[chunk];
   gauge.arrived(kCrowdChunk, world.wires.now());
   if (--missing > 0) return;
   took = std::chrono::duration<double>(world.wires.now() - started).count();
   --world.running;
 }
 
-void Node::from_registry(uint32_t chunk, std::function<void()> then) {
+void Node::from_registry(uint32_t chunk, CrowdWhy why, std::function<void()> then) {
   if (has[chunk]) return then();
   auto& waiters = coming[chunk];
   waiters.push_back(std::move(then));
   if (waiters.size() > 1) return;
+  ++world.second().asked[static_cast<size_t>(why)];
+  if (world.sources[chunk]++ > 0) ++world.second().again[static_cast<size_t>(why)];
   to_ask.push_back(chunk);
   if (!std::exchange(at_registry, true)) ++world.at_registry;
   ask_registry();
@@ -185,6 +215,8 @@ void Node::transfer(uint32_t chunk) {
 void Node::transferred(uint32_t chunk) {
   transfers.erase(chunk);
   world.registry_bytes += kCrowdChunk;
+  ++world.second().from_registry;
+  --world.sources[chunk];
   const auto waiters = std::move(coming[chunk]);
   coming.erase(chunk);
   have(chunk);

@@ -56,7 +56,10 @@ void Node::join() {
 void Node::begin() {
   if (gone) return;
   const auto until = started + news_patience(views.known(), false);
-  if (world.wires.now() >= until) return pump();
+  if (world.wires.now() >= until) {
+    begun = true;
+    return watch_news();
+  }
   world.wires.after(milliseconds(50), [this] { begin(); });
 }
 
@@ -87,7 +90,7 @@ void Node::tell() {
     other.views.wanted_by(self, now);
     std::vector<bool> bits = other.has;
     for (const auto& [chunk, waiters] : other.coming) bits[chunk] = true;
-    views.heard(other.self, std::move(bits), other.views.owners(), now);
+    views.heard(other.self, other.has, std::move(bits), other.views.owners(), now);
   }
   world.wires.after(world.options.news_every, [this] { tell(); });
 }
@@ -113,11 +116,11 @@ void Node::plan(Ask& ask) const {
   ask.next = ask.relayed ? ask.steps.size() - 1 : 0;
 }
 
-void Node::next_step(const AskPtr& ask) {
+void Node::next_step(const AskPtr& ask, CrowdWhy why) {
   if (ask->done || gone || ask->next >= ask->steps.size()) return;
   const auto [peer, step] = ask->steps[ask->next++];
   if (step.peer) return ask_peer(ask, peer, step.hedge);
-  from_registry(ask->chunk, [this, ask] { got(ask); });
+  from_registry(ask->chunk, why, [this, ask] { got(ask); });
 }
 
 void Node::ask_peer(const AskPtr& ask, uint32_t peer, util::Duration hedge) {
@@ -136,7 +139,7 @@ void Node::set_hedge(const AskPtr& ask, const TryPtr& one, size_t following, uti
   world.wires.after(hedge, [this, ask, one, following, hedge] {
     if (ask->done || gone || !one->open || one->flow || ask->next != following) return;
     if (!may_overtake(kBulk, congested())) return set_hedge(ask, one, following, hedge);
-    next_step(ask);
+    next_step(ask, CrowdWhy::late);
   });
 }
 
@@ -148,39 +151,43 @@ void Node::request(const AskPtr& ask, const TryPtr& one) {
       if (!one->open || ask->done) return;
       end(one);
       views.forget(one->peer);
-      next_step(ask);
+      ++world.second().nobody;
+      next_step(ask, CrowdWhy::gone);
     });
   one->slot = peer.serve(index, ask->chunk, !one->has_it, [this, ask, one] {
     if (!ask->done && one->open && !one->flow && !gone) receive(ask, one);
   });
+  ++world.second().requests;
   if (!one->slot) sent_away(ask, one, peer.views.holders_but(ask->chunk, index));
 }
 
 void Node::sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uint32_t>& others) {
   end(one);
+  ++(others.empty() ? world.second().busy : world.second().referred);
   for (const uint32_t holder : others) views.named_holder(holder, ask->chunk);
   std::optional<util::Duration> pause = util::Duration();
   if (others.empty() || ask->referred++ >= kMostReferrals)
     pause = pause_when_busy(kBulk, ask->busy++);
-  if (!pause) return next_step(ask);
+  if (!pause) return next_step(ask, CrowdWhy::busy);
   world.wires.after(*pause, [this, ask] {
     if (ask->done || gone) return;
     plan(*ask);
-    next_step(ask);
+    next_step(ask, CrowdWhy::share);
   });
 }
 
 void Node::receive(const AskPtr& ask, const TryPtr& one) {
   Node& peer = *world.nodes[one->peer];
   ++peer.sending;
-  one->slot.reset();  // the demand server counts until the bytes are read
   one->moved = ask->progress = world.wires.now();
   views.first_byte(one->peer, one->has_it, one->moved - one->began);
   const auto came = one->moved;
   one->flow = world.wires.start(peer.up, down, kCrowdChunk, [this, ask, one, came, &peer] {
     one->flow.reset();
+    one->slot.reset();
     --peer.sending;
     world.given[peer.self.zone != self.zone] += kCrowdChunk;
+    ++world.second().from_peers;
     views.took(one->peer, world.wires.now() - came);
     got(ask);
   });
@@ -196,7 +203,8 @@ void Node::check_lag(const AskPtr& ask, const TryPtr& one) {
     one->told = sent;
     const Progress progress{kCrowdChunk, static_cast<uint64_t>(sent), now - one->began,
                             one->expected, now - one->moved};
-    if (lags(kBulk, progress) && may_overtake(kBulk, congested())) return next_step(ask);
+    if (lags(kBulk, progress) && may_overtake(kBulk, congested()))
+      return next_step(ask, CrowdWhy::lagging);
     check_lag(ask, one);
   });
 }
@@ -216,8 +224,7 @@ void Node::end(const TryPtr& one) {
 
 std::shared_ptr<void> Node::serve(uint32_t asker, uint32_t chunk, bool fetch,
                                   std::function<void()> ready) {
-  const unsigned most = world.options.sends;
-  if (has[chunk] && most > 0 && sending >= most) return nullptr;
+  if (has[chunk] && !may_send(kServe, sending * kCrowdChunk, kBulk, kCrowdChunk)) return nullptr;
   const ServeLoad load{serving, serving, serving_to[asker], serving * kCrowdChunk};
   const bool here = has[chunk] || coming.contains(chunk);
   const Serve how = how_to_serve(admits(kServe, load, kBulk, kCrowdChunk), here,
@@ -230,7 +237,7 @@ std::shared_ptr<void> Node::serve(uint32_t asker, uint32_t chunk, bool fetch,
   world.wires.after({}, [this, chunk, how, began, ready = std::move(ready)]() mutable {
     if (gone) return;
     if (const auto ask = asks.find(chunk); ask != asks.end()) ask->second->relayed = true;
-    from_registry(chunk, [this, how, began, ready = std::move(ready)] {
+    from_registry(chunk, CrowdWhy::relay, [this, how, began, ready = std::move(ready)] {
       if (how == Serve::relay) registry_time.add(world.wires.now() - began);
       ready();
     });

@@ -29,7 +29,7 @@ struct Node;
 /// What the nodes of a crowd share.
 struct CrowdWorld {
   explicit CrowdWorld(const CrowdOptions& o)
-      : options(o), registry(wires.add_wire(o.registry_rate)), random(o.seed) {}
+      : options(o), registry(wires.add_wire(o.registry_rate)), random(o.seed), sources(o.chunks) {}
 
   const CrowdOptions options;
   const util::Digest layer = util::Sha256::of(util::as_bytes("layer"));
@@ -38,7 +38,15 @@ struct CrowdWorld {
   const Wires::Wire registry;
   std::mt19937_64 random;
   double registry_bytes = 0;
-  double given[2] = {};      ///< by peers: of the same zone, of another
+  double given[2] = {};  ///< by peers: of the same zone, of another
+  std::vector<CrowdSecond> seconds;
+  std::vector<uint16_t> sources;  ///< by chunk: nodes that have it or bring it from the registry
+  CrowdSecond& second() {
+    const auto at = static_cast<size_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(wires.now().time_since_epoch()).count());
+    if (seconds.size() <= at) seconds.resize(at + 1);
+    return seconds[at];
+  }
   size_t running = 0;        ///< nodes that are there and have not all of it
   unsigned at_registry = 0;  ///< nodes that ask it
 };
@@ -60,6 +68,7 @@ using TryPtr = std::shared_ptr<Try>;
 struct Ask {
   uint32_t chunk = 0;
   bool ours = false;
+  bool waits = false;     ///< nobody had it when it was asked for
   bool admitted = false;  ///< counts in the inflow
   bool relayed = false;   ///< let go for a peer's sake: not to peers
   bool done = false;
@@ -83,6 +92,8 @@ struct Node {
   [[nodiscard]] bool lacks(uint32_t chunk) const;
   std::optional<uint32_t> next_run(uint64_t& cursor) const;
   AskPtr next_of_share();
+  AskPtr next_of_others();
+  void watch_news();
   void enqueue(const AskPtr& ask);
   void admit();
   void let_in(const AskPtr& ask);
@@ -92,7 +103,7 @@ struct Node {
   void have(uint32_t chunk);
 
   // The registry (crowd_bulk.cpp).
-  void from_registry(uint32_t chunk, std::function<void()> then);
+  void from_registry(uint32_t chunk, CrowdWhy why, std::function<void()> then);
   void ask_registry();
   void transfer(uint32_t chunk);
   void transferred(uint32_t chunk);
@@ -101,7 +112,7 @@ struct Node {
   void begin();
   void tell();
   void plan(Ask& ask) const;
-  void next_step(const AskPtr& ask);
+  void next_step(const AskPtr& ask, CrowdWhy why);
   void ask_peer(const AskPtr& ask, uint32_t peer, util::Duration hedge);
   void set_hedge(const AskPtr& ask, const TryPtr& one, size_t following, util::Duration hedge);
   void request(const AskPtr& ask, const TryPtr& one);
@@ -121,7 +132,7 @@ struct Node {
   const bool straggler;
   const Wires::Wire up, down;
   CrowdViews views;
-  bool joined = false, gone = false;
+  bool joined = false, gone = false, begun = false;
   util::SteadyTime started{};
   double took = 0;
   uint64_t news_turn;
@@ -133,6 +144,7 @@ struct Node {
   uint64_t cursor = 0, share_cursor = 0;
   std::map<uint32_t, AskPtr> asks;  ///< by chunk
   size_t ours = 0;                  ///< of these
+  size_t waiting = 0;               ///< likewise
   std::list<AskPtr> queue;          ///< for room in the inflow
   fetch::Inflow inflow;
   fetch::LinkGauge gauge;

@@ -15,21 +15,25 @@
 namespace {
 
 using swarmfs::swarm::CrowdOptions;
+using swarmfs::swarm::CrowdResult;
 
 constexpr const char* kHelp =
     R"(crowd_sim: nodes that pull one layer together, on a virtual clock, by the policies of the daemon.
     crowd_sim [--nodes 1,10,100,1000,5000] [--image MIB] [--loss PERCENT] [--straggler PERCENT]
-        [--zones N] [--sends N] [--link MBIT] [--registry MBIT] [--delay MS] [--joins MS] [--seconds S] [--seed N]
+        [--zones N] [--link MBIT] [--registry MBIT] [--delay MS] [--joins MS] [--seconds S] [--seed N]
+        [--trace]
 --nodes      sizes of the crowd, a row each
 --image      MiB of the layer, in chunks of 1 MiB (1000); 0: news alone, for --seconds
 --loss       percent of the nodes that vanish in a minute, a fresh one joins for each (1)
 --straggler  percent of the nodes that have a link 20 times narrower (1); "p50" to "last" leave them out
 --zones      the nodes are in, 4 ms RTT between them (2)
---sends      chunks that a node sends at once, more are told "busy"; 0: no limit, as the daemon (0)
 --link       Mbit/s of a node, each way (1000); --registry: of the registry, for all (1000)
 --delay      ms until the registry answers (30)
 --joins      ms within which all nodes join (1000)
 --seconds    of virtual time, at most (600)
+--trace      a row a second as well: what came, what peers answered, what the chunks under way wait for ("flow":
+             they come; "relay": for a peer; "own": for the registry; "paused": told to ask again), how much somebody
+             has and a node on average, and why the registry was asked (again: for what somebody has or brings)
 copies: of the layer, from the registry. p50, p99, last: from joining to having all of it, over the
 optimum (the layer over the narrower link). slow: the last straggler, over its own optimum. zone2: part of
 what peers gave that came from another zone. news/s: that the busiest node answers. agree: mean part of
@@ -37,13 +41,13 @@ the true shareholders that a node takes for such.
 )";
 
 const option kOptions[] = {
-    {"nodes", required_argument, nullptr, 'n'},   {"image", required_argument, nullptr, 'i'},
-    {"loss", required_argument, nullptr, 'l'},    {"straggler", required_argument, nullptr, 's'},
-    {"zones", required_argument, nullptr, 'z'},   {"sends", required_argument, nullptr, 'b'},
-    {"link", required_argument, nullptr, 'k'},    {"registry", required_argument, nullptr, 'r'},
-    {"delay", required_argument, nullptr, 'd'},   {"joins", required_argument, nullptr, 'j'},
-    {"seconds", required_argument, nullptr, 't'}, {"seed", required_argument, nullptr, 'x'},
-    {"help", no_argument, nullptr, 'h'},          {}};
+    {"nodes", required_argument, nullptr, 'n'},    {"image", required_argument, nullptr, 'i'},
+    {"loss", required_argument, nullptr, 'l'},     {"straggler", required_argument, nullptr, 's'},
+    {"zones", required_argument, nullptr, 'z'},    {"link", required_argument, nullptr, 'k'},
+    {"registry", required_argument, nullptr, 'r'}, {"delay", required_argument, nullptr, 'd'},
+    {"joins", required_argument, nullptr, 'j'},    {"seconds", required_argument, nullptr, 't'},
+    {"seed", required_argument, nullptr, 'x'},     {"trace", no_argument, nullptr, 'T'},
+    {"help", no_argument, nullptr, 'h'},           {}};
 
 std::vector<size_t> sizes_of(const std::string& list) {
   std::vector<size_t> made;
@@ -75,9 +79,6 @@ bool set(CrowdOptions& options, std::vector<size_t>& sizes, int name, const char
     case 'z':
       options.zones = whole;
       return whole > 0;
-    case 'b':
-      options.sends = whole;
-      return true;
     case 'k':
       options.node_rate = value * 1e6 / 8;
       return value > 0;
@@ -93,11 +94,33 @@ bool set(CrowdOptions& options, std::vector<size_t>& sizes, int name, const char
     case 't':
       options.lasts = std::chrono::seconds(whole);
       return true;
+    case 'T':
+      return options.trace = true;
     case 'x':
       options.seed = whole;
       return true;
     default:
       return false;
+  }
+}
+
+void print_trace(const CrowdResult& made) {
+  std::printf(
+      "  sec  reg   peers  reqs  refer  busy  gone  late  under sending finished | flow relay own "
+      "paused | here mean | asked(again):");
+  for (const char* name : swarmfs::swarm::kCrowdWhyNames) std::printf(" %s", name);
+  std::puts("");
+  size_t at = 0;
+  for (const auto& one : made.seconds) {
+    std::printf(
+        "%5zu %4lu %7lu %6lu %5lu %5lu %4lu %5lu %6lu %6lu %5lu | %5lu %5lu %5lu %5lu | %4.0f "
+        "%4.0f |",
+        at++, one.from_registry, one.from_peers, one.requests, one.referred, one.busy, one.nobody,
+        one.dropped, one.under_way, one.sending, one.finished, one.coming, one.relayed, one.own,
+        one.paused, one.here, one.mean);
+    for (size_t i = 0; i < swarmfs::swarm::kCrowdWhys; ++i)
+      std::printf("  %lu(%lu)", one.asked[i], one.again[i]);
+    std::puts("");
   }
 }
 
@@ -112,6 +135,7 @@ void simulate(const CrowdOptions& options) {
       options.nodes, made.copies, best, made.at(0.5) / best, made.at(0.99) / best,
       made.at(1) / best, slow, made.unfinished, made.other_zone, made.busiest_per_second,
       made.agreement, static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC);
+  if (options.trace) print_trace(made);
   std::fflush(stdout);
 }
 

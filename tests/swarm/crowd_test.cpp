@@ -62,19 +62,20 @@ TEST(Crowd, that_starts_at_once_takes_little_more_than_one_copy) {
   for (const size_t nodes : {10, 64}) {
     const auto made = pull("at once", {.nodes = nodes, .chunks = 300});
     EXPECT_LE(made.copies, 1.1) << nodes;
-    EXPECT_LE(made.at(0.99), 3.5 * made.optimum) << nodes;
+    EXPECT_LE(made.at(0.99), 2.5 * made.optimum) << nodes;
   }
 }
 
 TEST(Crowd, that_loses_one_in_ten_a_minute_takes_little_more_than_one_copy) {
   const auto made = pull("losses", {.nodes = 64, .chunks = 300, .losses_per_minute = 0.1});
   EXPECT_LE(made.copies, 1.1);
-  EXPECT_LE(made.at(0.99), 3.5 * made.optimum);
+  EXPECT_LE(made.at(0.99), 2.5 * made.optimum);
 }
 
-TEST(Crowd, is_no_slower_where_there_are_more_of_it_if_each_sends_few_chunks_at_once) {
-  const auto small = pull("64", {.nodes = 64, .chunks = 300, .sends = 12});
-  const auto large = pull("120", {.nodes = 120, .chunks = 300, .sends = 12});
+TEST(Crowd, is_no_slower_where_there_are_more_of_it) {
+  const auto small = pull("64", {.nodes = 64, .chunks = 300});
+  const auto large = pull("120", {.nodes = 120, .chunks = 300});
+  EXPECT_LE(large.copies, 1.1);
   EXPECT_LE(large.at(0.99), 1.5 * small.at(0.99));
 }
 

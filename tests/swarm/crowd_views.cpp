@@ -53,7 +53,7 @@ CrowdViews::View& CrowdViews::view_of(const Self& peer, util::SteadyTime now) {
   candidate.zone = peer.zone;
   candidate.expected = kUnmeasured;
   candidates_.push_back(std::move(candidate));
-  views_.push_back({peer.index, peer.weight, now, std::vector<bool>(chunks_)});
+  views_.push_back({peer.index, peer.weight, now, std::vector<bool>(chunks_), {}});
   return views_.back();
 }
 
@@ -73,9 +73,11 @@ void CrowdViews::wanted_by(const Self& peer, util::SteadyTime now) {
   view_of(peer, now);
 }
 
-void CrowdViews::heard(const Self& peer, std::vector<bool> has, const Named& shareholders,
-                       util::SteadyTime now) {
-  view_of(peer, now).has = std::move(has);
+void CrowdViews::heard(const Self& peer, std::vector<bool> here, std::vector<bool> has,
+                       const Named& shareholders, util::SteadyTime now) {
+  View& view = view_of(peer, now);
+  view.has = std::move(has);
+  view.here = std::move(here);
   renew_owners();
   for (const auto& [named, weight] : shareholders) {
     if (weight <= lightest_ || named == self_.index || places_.contains(named)) continue;
@@ -122,6 +124,11 @@ void CrowdViews::renew_owners() {
   owners_.clear();
   for (const size_t i : shareholders(weights)) owners_.emplace_back(views_[i].peer, weights[i]);
   lightest_ = owners_.size() < kMostShareholders ? 0 : owners_.back().second;
+}
+
+bool CrowdViews::are_here(uint32_t chunk) const {
+  return std::any_of(views_.begin(), views_.end(),
+                     [&](const View& view) { return !view.here.empty() && view.here[chunk]; });
 }
 
 std::vector<size_t> CrowdViews::holders(uint32_t chunk) const {

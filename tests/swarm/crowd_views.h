@@ -32,8 +32,8 @@ class CrowdViews {
   void know(uint32_t peer);
   void wanted_by(const Self& peer, util::SteadyTime now);
   using Named = std::vector<std::pair<uint32_t, uint64_t>>;  ///< a node and its weight
-  void heard(const Self& peer, std::vector<bool> has, const Named& shareholders,
-             util::SteadyTime now);
+  void heard(const Self& peer, std::vector<bool> here, std::vector<bool> has,
+             const Named& shareholders, util::SteadyTime now);
   void named_holder(uint32_t peer, uint32_t chunk);
   /// It does not answer.
   void forget(uint32_t peer);
@@ -46,6 +46,8 @@ class CrowdViews {
   [[nodiscard]] const std::vector<Candidate>& candidates() const { return candidates_; }
   [[nodiscard]] uint32_t node(size_t candidate) const { return views_[candidate].peer; }
   /// Indices into candidates().
+  /// Whether a peer said that it has it, not only on its way.
+  [[nodiscard]] bool are_here(uint32_t chunk) const;
   [[nodiscard]] std::vector<size_t> holders(uint32_t chunk) const;
   [[nodiscard]] std::vector<uint32_t> holders_but(uint32_t chunk, uint32_t but) const;
   [[nodiscard]] bool holds(uint32_t peer, uint32_t chunk) const;
@@ -64,7 +66,8 @@ class CrowdViews {
     uint32_t peer = 0;
     uint64_t weight = 0;
     util::SteadyTime heard;
-    std::vector<bool> has;
+    std::vector<bool> has;     ///< or has it on its way from the registry
+    std::vector<bool> here{};  ///< and not only on its way
   };
   View& view_of(const Self& peer, util::SteadyTime now);
   void drop(size_t place);

@@ -114,6 +114,35 @@ TEST(News, that_names_shareholders_out_of_bounds_is_refused) {
     EXPECT_FALSE(News::parse(text(",\"shareholders\":" + bad))) << bad.substr(0, 40);
 }
 
+TEST(News, tells_what_is_only_on_its_way) {
+  const auto digest = util::Sha256::of(util::as_bytes("layer"));
+  LayerNews layer{100 * chunk::kBlockSize, true, false, BlockSet(100)};
+  layer.blocks.add({10, 30});
+  layer.coming = {{20, 5}};
+  const std::string text = News{"", {{digest, layer}}}.to_json();
+  const auto read = News::parse(text);
+  ASSERT_TRUE(read);
+  const LayerNews& said = read->layers.at(digest);
+  EXPECT_EQ(said, layer);
+  EXPECT_TRUE(said.has_here({10, 10}));
+  EXPECT_FALSE(said.has_here({15, 6})) << "the last of it is on its way";
+  EXPECT_FALSE(said.has_here({24, 2}));
+  EXPECT_TRUE(said.has_here({25, 15}));
+  EXPECT_FALSE(said.has_here({39, 2})) << "it has not";
+  const auto with = [&](const std::string& coming) {
+    std::string changed = text;
+    const std::string was = "[[20,5]]";
+    return changed.replace(changed.find(was), was.size(), coming);
+  };
+  ASSERT_TRUE(News::parse(with("[[0,100]]")));
+  std::string many = "[[1,1]";
+  for (int i = 0; i < 256; ++i) many += ",[1,1]";
+  for (const std::string& bad : std::vector<std::string>{"7", "{}", "[7]", "[[1]]", "[[0,101]]",
+                                                         "[[101,0]]", "[[1,18446744073709551615]]",
+                                                         "[[-1,2]]", "[[\"a\",2]]", many + "]"})
+    EXPECT_FALSE(News::parse(with(bad))) << bad.substr(0, 40);
+}
+
 TEST_F(NewsRoundsTest, greets_who_is_there_without_a_topic) {
   Peer& other = peer("a", [](auto&) { return Peer::answer(200, News{}.to_json()); });
   start({at(other)});

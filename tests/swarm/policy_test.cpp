@@ -267,6 +267,18 @@ TEST(Admission, keeps_room_for_faults) {
         << load.requests << " " << load.bytes << " " << length;
 }
 
+TEST(Admission, lets_bulk_that_is_here_flow_a_little_at_a_time) {
+  ServeLimits limits;
+  limits.bulk_unsent = 1000;
+  const std::tuple<uint64_t, Class, uint64_t, bool> table[] = {
+      {0, Class::pull, 5000, true},  // nothing goes before it
+      {600, Class::pull, 400, true},      {600, Class::pull, 401, false},
+      {600, Class::backfill, 401, false}, {1000, Class::fault, 5000, true},
+  };
+  for (const auto& [unsent, cls, length, sent] : table)
+    EXPECT_EQ(may_send(limits, unsent, cls, length), sent) << unsent << " " << length;
+}
+
 TEST(Serving, sends_what_is_here_refers_to_who_has_it_and_relays_the_rest) {
   EXPECT_EQ(how_to_serve(true, true, true), Serve::send);
   EXPECT_EQ(how_to_serve(true, false, true), Serve::refer);

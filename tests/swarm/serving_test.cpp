@@ -102,5 +102,38 @@ TEST_F(ServingTest, keeps_a_read_until_its_request_leaves) {
   EXPECT_FALSE(serving.enter(request, now_).number);
 }
 
+TEST_F(ServingTest, counts_bulk_that_is_here_until_it_is_sent) {
+  ServeLimits limits;
+  limits.bulk_unsent = 1000;
+  const auto serving = std::make_shared<Serving>(limits);
+  const Serving::Request request{"a", Class::pull, 600, true};
+  const auto first = *serving->enter(request, now_).number;
+  serving->sends(request, first);
+  auto bytes = until_sent(serving, request, first, util::SharedBytes::of(util::Bytes(600)));
+  EXPECT_EQ(bytes.size(), 600u);
+  EXPECT_FALSE(gives(*serving, request));
+  EXPECT_TRUE(gives(*serving, {"a", Class::fault, 600, true}));
+  EXPECT_TRUE(gives(*serving, {"a", Class::pull, 400, true}));
+  EXPECT_TRUE(gives(*serving, {"a", Class::pull, 600})) << "the registry is slower";
+  auto rest = bytes.slice(500, 100);
+  bytes = {};
+  EXPECT_FALSE(gives(*serving, request)) << "some of it is not sent yet";
+  rest = {};
+  EXPECT_TRUE(gives(*serving, request));
+}
+
+TEST_F(ServingTest, counts_bulk_that_it_had_to_get_from_when_it_is_read) {
+  ServeLimits limits;
+  limits.bulk_unsent = 1000;
+  Serving serving(limits);
+  const Serving::Request relayed{"a", Class::pull, 600}, other{"a", Class::pull, 600, true};
+  const auto number = *serving.enter(relayed, now_).number;
+  EXPECT_TRUE(gives(serving, other));
+  serving.sends(relayed, number);
+  EXPECT_FALSE(gives(serving, other));
+  serving.leave(relayed, number);
+  EXPECT_TRUE(gives(serving, other));
+}
+
 }  // namespace
 }  // namespace swarmfs::swarm
