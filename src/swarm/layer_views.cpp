@@ -168,15 +168,18 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
   return found;
 }
 
-bool LayerViews::are_here(const util::Digest& layer, chunk::BlockRange blocks,
-                          util::SteadyTime now) const {
+ChunkCopies LayerViews::copies(const util::Digest& layer, chunk::BlockRange blocks,
+                               util::SteadyTime now) const {
+  ChunkCopies made;
   auto views = views_.lock();
   const auto view = views->find(layer);
-  if (view == views->end()) return false;
-  const auto& peers = view->second.peers;
-  return std::any_of(peers.begin(), peers.end(), [&](const auto& one) {
-    return one.second.last() + kBelieved >= now && one.second.news.has_here(blocks);
-  });
+  if (view == views->end()) return made;
+  for (const auto& [endpoint, peer] : view->second.peers) {
+    if (peer.last() + kBelieved < now) continue;
+    made.wanting += peer.wants ? 1 : 0;
+    if (peer.news.has_here(blocks)) ++(peer.wants ? made.of_wanting : made.of_others);
+  }
+  return made;
 }
 
 std::set<Endpoint> LayerViews::heard_from(const util::Digest& layer) const {

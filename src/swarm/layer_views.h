@@ -14,6 +14,7 @@
 #include "chunk/layer_ref.h"
 #include "swarm/endpoint.h"
 #include "swarm/news.h"
+#include "swarm/policy.h"
 #include "swarm/shareholders.h"
 #include "util/clock.h"
 #include "util/sync.h"
@@ -79,9 +80,9 @@ class LayerViews {
   /// nobody is interested in.
   [[nodiscard]] std::vector<Member> members(const util::Digest& layer, chunk::BlockRange blocks,
                                             util::SteadyTime now) const;
-  /// Whether a peer said that it has all of the blocks, not only on their way.
-  [[nodiscard]] bool are_here(const util::Digest& layer, chunk::BlockRange blocks,
-                              util::SteadyTime now) const;
+  /// Of all of the blocks, not only on their way, as peers say.
+  [[nodiscard]] ChunkCopies copies(const util::Digest& layer, chunk::BlockRange blocks,
+                                   util::SteadyTime now) const;
   /// Peers that answered or asked since the layer became interesting.
   [[nodiscard]] std::set<Endpoint> heard_from(const util::Digest& layer) const;
   [[nodiscard]] std::optional<chunk::LayerRef> find(const util::Digest& layer) const;

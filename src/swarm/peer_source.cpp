@@ -136,7 +136,7 @@ std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRa
 bool PeerSource::has(const chunk::LayerRef& layer, ByteRange range) {
   if (layer.form == chunk::Form::windows) return true;
   const auto blocks = chunk::blocks_covering(in_chunk(layer, range));
-  return state_->views.are_here(layer.digest, blocks, std::chrono::steady_clock::now());
+  return is_to_be_had(state_->views.copies(layer.digest, blocks, std::chrono::steady_clock::now()));
 }
 
 std::unique_ptr<chunk::Transfer> PeerSource::fetch(const chunk::LayerRef& layer, ByteRange range,

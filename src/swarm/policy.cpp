@@ -190,6 +190,10 @@ std::vector<Step> steps(const Question& question) {
   return result;
 }
 
+bool is_to_be_had(const ChunkCopies& copies) {
+  return copies.of_wanting > 0 || copies.of_others > copies.wanting;
+}
+
 bool is_ours(const Question& question) {
   return able_owners(question, 1).front() == question.peers.size();
 }

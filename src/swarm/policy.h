@@ -85,6 +85,16 @@ struct Question {
 /// The registry is the last step, always.
 std::vector<Step> steps(const Question& question);
 
+/// Who has a chunk of a layer, ourselves left out.
+struct ChunkCopies {
+  size_t of_wanting = 0;  ///< members that are bringing the layer in
+  size_t of_others = 0;   ///< those who are not: mostly they have all of it
+  size_t wanting = 0;     ///< that are bringing it in, with this chunk or without
+};
+/// Whether bulk asks for a chunk of somebody else's share ahead of others. Not where few have it
+/// all and many want it: what those few can give at once is the share of each, which he passes on.
+bool is_to_be_had(const ChunkCopies& copies);
+
 /// Whether the chunk is of our own share. Where somebody has it we bring it in all the same ahead
 /// of others' shares: nodes that want what one has get distinct bytes of it, and give them to each
 /// other.

@@ -167,6 +167,16 @@ TEST(Steps, holders_come_before_owners_even_before_ourselves) {
   EXPECT_EQ(names(it), (std::vector<std::string>{"c", "registry"}));
 }
 
+TEST(IsToBeHad, unless_few_have_all_that_many_want) {
+  const std::tuple<ChunkCopies, bool> table[] = {
+      {{0, 0, 0}, false}, {{0, 1, 0}, true}, {{0, 1, 1}, false}, {{0, 2, 1}, true},
+      {{0, 1, 7}, false}, {{1, 0, 1}, true}, {{1, 1, 7}, true},  {{0, 8, 7}, true},
+  };
+  for (const auto& [copies, expected] : table)
+    EXPECT_EQ(is_to_be_had(copies), expected)
+        << copies.of_wanting << " " << copies.of_others << " " << copies.wanting;
+}
+
 TEST(IsOurs, goes_by_the_shares_whoever_has_the_chunk) {
   const std::vector<Candidate> peers{peer("a"), peer("b", seconds(5)), peer("c")};
   Question it = question(peers);
