@@ -38,21 +38,23 @@ class SoakHoldings final : public swarm::Holdings {
   }
 
   std::optional<swarm::HeldLayer> held(const util::Digest&) override { return std::nullopt; }
+  std::optional<swarm::HeldLayer> held(const swarm::NamedLayer&) override { return std::nullopt; }
   bool is_stored(const util::Digest&) override { return false; }
-  util::Operation read(const util::Digest&, util::ByteRange, bool, const chunk::FetchContext&,
+  util::Operation read(const swarm::NamedLayer&, util::ByteRange, bool, const chunk::FetchContext&,
                        OnRead) override {
     return {};
   }
-  util::Operation windows(const util::Digest&, const util::Digest&, util::ByteRange,
+  util::Operation windows(const swarm::NamedLayer&, const util::Digest&, util::ByteRange,
                           OnRead) override {
     return {};
   }
-  void published(const util::Digest&,
+  void published(const swarm::NamedLayer&,
                  std::function<void(std::optional<swarm::PublishedLayer>)>) override {}
   void manifest(const std::string&, const std::string&,
                 std::function<void(std::optional<swarm::HeldManifest>)>) override {}
   std::map<std::string, swarm::RegistryWord> registries() override { return {}; }
-  void profile(const util::Digest&, std::function<void(std::optional<std::string>)>) override {}
+  void profile(const util::Digest&, const std::string&,
+               std::function<void(std::optional<std::string>)>) override {}
 
  private:
   util::Sync<std::map<util::Digest, swarm::ExchangedLayer>> layers_;
