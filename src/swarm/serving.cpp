@@ -63,10 +63,14 @@ Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
 }
 
 void Serving::sends(const Request& request, uint64_t number) {
+  util::Operation ended;
   auto load = load_.lock();
-  const auto found = load->entered.find(number);
-  if (found == load->entered.end() || !is_bulk(request) || found->second.unsent > 0) return;
-  load->unsent += found->second.unsent = request.bytes;
+  if (const auto found = load->entered.find(number); found != load->entered.end()) {
+    ended = std::move(found->second.read);
+    if (is_bulk(request) && found->second.unsent == 0)
+      load->unsent += found->second.unsent = request.bytes;
+  }
+  load.unlock();
 }
 
 void Serving::spend(const Request& request, util::SteadyTime now) {

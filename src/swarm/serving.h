@@ -42,7 +42,7 @@ class Serving {
   /// it could not be.
   void spend(const Request& request, util::SteadyTime now);
   void give_back(const Request& request, util::SteadyTime now);
-  /// It is read, and on its way from now on.
+  /// It is read, and on its way from now on: what reads it ends.
   void sends(const Request& request, uint64_t number);
   /// What reads it, until leave(), which may have been already.
   void keep(uint64_t number, util::Operation operation);
