@@ -18,7 +18,7 @@ from bed import Bed, together  # noqa: E402
 from peers import mount_ranges, percentiles, table  # noqa: E402
 
 LENGTH = 256 << 10
-SAMPLES = 60
+SAMPLES = 50
 BULK_PORT = 7950
 
 

@@ -88,7 +88,7 @@ Outcome<util::Done> LayerLibrary::verify_digest(const Content& content) {
   if (!pass) return pass.failure();
   if (pass->digest != content.ref().digest) return check(content, Class::backfill, false);
   mark_verified(*content.bytes);
-  return util::Done{};
+  return verdict(content, false).value_or(util::Done{});
 }
 
 std::optional<LayerLibrary::Settled> LayerLibrary::verdict(const Content& content,
@@ -117,7 +117,7 @@ LayerLibrary::Settled LayerLibrary::check(const Content& content, Class cls, boo
     }
     if (!document || again) {
       auto failure = drop(*content.bytes, kMismatch);
-      if (document) content.bytes->seal(document->tree);
+      if (document) content.bytes->seal(document->tree, document->claimed());
       return failure;
     }
     // The disk lost some of what was right when it came: only that is fetched again.
@@ -181,7 +181,7 @@ LayerLibrary::Settled LayerLibrary::settle_now(const Content& content) {
   auto pass = pass_without_peers(content);
   if (pass && pass->digest == content.ref().digest) return conclude(content, std::move(*pass));
   auto failure = pass ? drop(*content.bytes, kMismatch) : pass.failure();
-  content.bytes->seal(document->tree);
+  content.bytes->seal(document->tree, true);
   content.bytes->stored().suspect(chunk::blocks_covering({0, content.ref().size}));
   standing.set_dispute(pass ? Standing::Dispute::settled : Standing::Dispute::none);
   return failure;
@@ -191,8 +191,9 @@ LayerLibrary::Settled LayerLibrary::conclude(const Content& content, LayerPass p
   auto& standing = *content.standing;
   mark_verified(*content.bytes);
   const auto document = standing.document();
+  if (pass.made != Made::index) return verdict(content, false).value_or(util::Done{});
   const bool claimed = document && document->claimed();
-  if (document && (pass.made != Made::index || (!claimed && !pass.index))) return util::Done{};
+  if (document && !claimed && !pass.index) return util::Done{};
   if (claimed && document->tree->root() != pass.tree->root())
     blame(document->claimant, content.ref().digest, "the layer has another root");
   const bool agreed = agrees(*content.index, pass.index, claimed);

@@ -32,9 +32,11 @@ bool HolderInquiries::is_due(const Key& key) {
 
 void HolderInquiries::ask(const util::Digest& layer, const std::string& repository) {
   if (repository.empty() || stopping_ || catalog_.is_shown(layer, repository) ||
-      !is_due({layer, repository}))
+      waiting_ >= kWaiting || !is_due({layer, repository}))
     return;
+  ++waiting_;
   worker_.post(util::Workers::Urgency::normal, [this, layer, repository] {
+    --waiting_;
     try {
       if (!stopping_) inquire(layer, repository);
     } catch (const std::exception& error) {

@@ -24,6 +24,8 @@ class HolderInquiries {
  public:
   static constexpr std::chrono::minutes kPause{1};  ///< between two about one layer
   static constexpr size_t kRemembered = 4096;
+  static constexpr unsigned kWaiting =
+      64;  ///< questions; what is more is asked when it is due again
 
   HolderInquiries(Catalog& catalog, chunk::Store& store, content::LayerLibrary& library,
                   fetch::Fetcher& fetcher, registry::RegistryClient& registry)
@@ -54,6 +56,7 @@ class HolderInquiries {
   fetch::Fetcher& fetcher_;
   registry::RegistryClient& registry_;
   std::atomic<bool> stopping_{false};
+  std::atomic<unsigned> waiting_{0};
   util::Sync<std::map<Key, util::SteadyTime>> asked_;
   util::Workers worker_{1};  ///< last: its jobs use the rest
 };

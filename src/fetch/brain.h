@@ -32,7 +32,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
                        chunk::FetchContext context, Fetcher::OnRead on_read);
   util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls, Fetcher::OnDone on_done);
   std::vector<chunk::BlockRange> coming(const Layer& layer);
-  void seal(Layer& layer, Tree tree);
+  void seal(Layer& layer, Tree tree, bool claimed);
   void discard(Layer& layer, const std::string& why);
   void stop();
   void count(Layer& layer, chunk::SourceKind source, chunk::Class cls, uint64_t bytes);

@@ -147,8 +147,10 @@ BlockRange Brain::next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t lim
   const BlockRange first = next_run(*bulk, bulk->cursor);
   if (first.empty() || layer.front_to_back() || peers_have(layer.with_origins(), first))
     return first;
+  const bool may_wait = may_wait_for_share(bulk->waiting, limit);
+  if (bulk->awaits_news && !may_wait) return {};  // the search is long, and nothing is new yet
   if (const BlockRange ahead = next_that_peers_have(*bulk); !ahead.empty()) return ahead;
-  if (may_wait_for_share(bulk->waiting, limit)) return first;
+  if (may_wait) return first;
   Flight probe;
   probe.layer = bulk->layer;
   probe.range = chunk::bytes_of(first, layer.ref().size);
@@ -195,7 +197,7 @@ void Brain::await_news(const std::shared_ptr<Bulk>& bulk) {
       {
         const std::lock_guard hold(self->mutex);
         found->awaits_news = false;
-        self->pump(actions);
+        if (!self->stopping && !found->ended) self->pump_one(found, actions);
       }
       run(actions);
     });

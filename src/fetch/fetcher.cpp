@@ -28,8 +28,12 @@ std::optional<std::set<chunk::Origin>> Layer::came_for() const {
   return brain ? brain->came_for(ref_) : std::nullopt;
 }
 
-void Layer::seal(std::shared_ptr<const chunk::HashTree> tree) {
-  if (const auto brain = brain_.lock()) brain->seal(*this, std::move(tree));
+void Layer::seal(std::shared_ptr<const chunk::HashTree> tree, bool claimed) {
+  if (const auto brain = brain_.lock()) brain->seal(*this, std::move(tree), claimed);
+}
+
+bool Layer::claimed() const {
+  return sealed() && state_->claimed;
 }
 
 std::shared_ptr<const chunk::HashTree> Layer::tree() const {
@@ -73,7 +77,8 @@ std::optional<std::set<chunk::Origin>> Fetcher::came_for(const chunk::LayerRef& 
 }
 
 util::Outcome<std::optional<HeldBlock>> Fetcher::held_block(const Layer& layer) const {
-  return fetch::held_block(layer.stored(), layer.sealed(), brain_->secret);
+  const bool checked = layer.sealed() && !layer.claimed();
+  return fetch::held_block(layer.stored(), checked, brain_->secret);
 }
 
 void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {

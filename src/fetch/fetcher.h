@@ -82,10 +82,12 @@ class Layer {
   /// (StoredLayer::suspect), unless the stored layer is verified: mark it so first where it was
   /// hashed here. Blocks of an earlier run of the program are taken as they are: who seals with a
   /// tree that was not kept beside them suspects them as well. Null: the tree was wrong, the layer
-  /// is provisional again. Waits for a disk write at most; not on a source's, the store's or the
-  /// timer's thread.
-  void seal(std::shared_ptr<const chunk::HashTree> tree);
+  /// is provisional again. `claimed`: by another node's word. Waits for a disk write at most; not
+  /// on a source's, the store's or the timer's thread.
+  void seal(std::shared_ptr<const chunk::HashTree> tree, bool claimed = false);
   [[nodiscard]] bool sealed() const { return tree() != nullptr; }
+  /// Sealed by another node's word alone: what is here may be nothing of the layer's.
+  [[nodiscard]] bool claimed() const;
   /// Null while provisional.
   [[nodiscard]] std::shared_ptr<const chunk::HashTree> tree() const;
   /// The bytes do not match the layer's digest: drops them all and the tree; provisional again.

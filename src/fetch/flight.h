@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <latch>
 #include <unordered_map>
 
@@ -149,6 +150,7 @@ struct LayerState {
   bool peers_barred = false;  ///< what they gave was wrong, and who lied is not known
   bool in_use = false;        ///< was brought in otherwise than by a pull
   util::Sync<std::shared_ptr<const chunk::HashTree>> tree;
+  std::atomic<bool> claimed{false};  ///< the tree is another node's word
 };
 
 constexpr bool is_bulk(chunk::Class cls) noexcept {

@@ -53,8 +53,10 @@ Outcome<std::optional<HeldBlock>> held_block(chunk::StoredLayer& stored, bool ch
                                              util::ByteView secret) {
   if (!checked && !stored.verified() && !hashes_at_once(stored)) return std::optional<HeldBlock>();
   const uint64_t count = chunk::block_count(stored.size());
-  const auto block =
-      present_from(place_of(secret, stored.digest(), count), count, stored.missing({0, count}));
+  auto missing = stored.missing({0, count});
+  // An end of few bytes could be guessed.
+  if (count > 1 && stored.size() % chunk::kBlockSize != 0) missing.push_back({count - 1, 1});
+  const auto block = present_from(place_of(secret, stored.digest(), count), count, missing);
   if (!block) return std::optional<HeldBlock>();
   const auto range = chunk::bytes_of({*block, 1}, stored.size());
   auto bytes = read_now(stored, range);

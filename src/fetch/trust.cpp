@@ -42,13 +42,14 @@ void Brain::accuse(const chunk::LayerRef& ref, const Supplier& supplier, const s
   });
 }
 
-void Brain::seal(Layer& layer, Tree tree) {
+void Brain::seal(Layer& layer, Tree tree, bool claimed) {
   assert(!tree || tree->size() == layer.ref().size);
   auto& state = *layer.state_;
   Actions actions;
   std::set<FlightPtr> doubtful;
   {
     const std::lock_guard hold(mutex);
+    state.claimed = claimed;
     const Tree old = std::exchange(*state.tree.lock(), tree);
     layers[{layer.ref().digest, layer.ref().form}].sealed = tree != nullptr;
     if (!tree) return layer.stored().trust(nullptr);

@@ -153,7 +153,7 @@ struct DemandServer::State {
       if (looks && !holdings.is_stored(digest)) continue;
       if (asker) views.wanted_by(*asker, digest, now, request.peer);
       const auto held = holdings.held(NamedLayer{digest, repository});
-      if (!held) continue;
+      if (!held || (looks && held->presence.empty())) continue;
       const bool wants = !held->complete && views.find(digest);
       LayerNews layer{held->size, wants, held->sealed, BlockSet(chunk::block_count(held->size))};
       for (const auto& blocks : held->presence) layer.blocks.add(blocks);

@@ -228,7 +228,8 @@ std::optional<Duration> wait_as_told(chunk::Class cls, std::string_view told) {
 }
 
 bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length) {
-  if (load.requests >= limits.requests || load.of_this_peer >= limits.per_peer) return false;
+  const unsigned per_peer = limits.per_peer * (is_fault(cls) ? 2 : 1);
+  if (load.requests >= limits.requests || load.of_this_peer >= per_peer) return false;
   if (!is_fault(cls) && load.bulk_requests >= limits.bulk_requests) return false;
   return load.requests == 0 || load.bytes + length <= limits.bytes;
 }

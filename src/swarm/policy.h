@@ -137,7 +137,7 @@ std::optional<util::Duration> wait_as_told(chunk::Class cls, std::string_view to
 struct ServeLimits {
   unsigned requests = 256;
   unsigned bulk_requests = 64;
-  unsigned per_peer = 32;
+  unsigned per_peer = 32;           ///< with its faults twice as many
   uint64_t bytes = 256ull << 20;    ///< promised and not yet sent
   uint64_t bulk_unsent = 12 << 20;  ///< bytes of bulk that are here and not yet sent; see may_send
   uint64_t bulk_rate = 0;           ///< bytes per second of bulk; 0: no limit

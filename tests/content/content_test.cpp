@@ -71,6 +71,9 @@ TEST_F(ContentTest, a_claim_makes_a_layer_lazy_and_sealed_before_any_byte_has_co
   ASSERT_TRUE(content->bytes->sealed());
   EXPECT_TRUE(content->standing->claimed());
   expect_true_bytes(content);
+  const auto held = fetcher_->held_block(*content->bytes);
+  ASSERT_TRUE(held);
+  EXPECT_FALSE(*held) << "what fits a claim may be nothing of the layer's";
   EXPECT_FALSE(library_->published(ref_.digest)) << "not all windows of the index are here";
   EXPECT_FALSE(library_->may_publish(ref_.digest));
   bring_windows(content);

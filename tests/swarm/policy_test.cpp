@@ -269,9 +269,12 @@ TEST(Admission, keeps_room_for_faults) {
       {{1, 1, 1, 900}, Class::pull, 100, true},
       {{2, 2, 1, 0}, Class::pull, 1, false},
       {{2, 2, 1, 0}, Class::fault, 1, true},
-      {{3, 0, 3, 0}, Class::fault, 1, false},
+      {{3, 1, 3, 0}, Class::pull, 1, false},
+      {{3, 1, 3, 0}, Class::fault, 1, true},  // behind no bulk of its own
       {{4, 0, 1, 0}, Class::fault, 1, false},
   };
+  const ServeLimits wide{.requests = 9, .per_peer = 3, .bytes = 1000};
+  EXPECT_FALSE(admits(wide, {6, 0, 6, 0}, Class::fault, 1));
   for (const auto& [load, cls, length, admitted] : table)
     EXPECT_EQ(admits(limits, load, cls, length), admitted)
         << load.requests << " " << load.bytes << " " << length;
