@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Bulk between nodes, each figure against a baseline in the same run.
     bench/bulk.py BUILD [under] [warm] [--bittorrent] [--nodes 2,4,8] [--mbit N]     (default: both; --help)
-under: faults of 256 KiB from a peer while bulk runs both ways between the two; against faults alone and bulk alone.
+under: faults of 256 KiB from a peer, few enough to take an eighth of the link, while bulk runs both ways between the two;
+against faults alone and bulk alone.
 warm: all nodes but the first pull, at once, what the first has; against each one's own link, and beside it the
 processor time that all daemons took: where nodes of the bench share few cores, that is the limit and not the link."""
 import argparse
@@ -18,7 +19,6 @@ from bed import Bed, together  # noqa: E402
 from peers import mount_ranges, percentiles, table  # noqa: E402
 
 LENGTH = 256 << 10
-SAMPLES = 50
 BULK_PORT = 7950
 
 
@@ -64,13 +64,19 @@ def under(options):
     for node, image in ((bed[1], "medium:v1"), (bed[1], "small:v1"), (bed[2], "medium:v1-zstd")):
         node.mount(image, None, "--pin")  # what the other pulls is not evicted
         node.pull(image)
-    layer = max(bed[1].layers("small:v1"), key=lambda one: one["size"])
+    shared = {one["digest"] for one in bed[1].layers("medium:v1")}  # comes with the bulk
+    layer = max((one for one in bed[1].layers("small:v1") if one["digest"] not in shared), key=lambda one: one["size"])
     bed[2].mount("small:v1")
     path = bed[2].blob(layer["digest"].split(":")[1])
     starts = list(range(0, layer["size"] - LENGTH, LENGTH))
     random.Random(7).shuffle(starts)
-    assert len(starts) >= 2 * SAMPLES, len(starts)
-    idle = percentiles(mount_ranges(bed[2], path, [(at, LENGTH) for at in starts[:SAMPLES]]))
+    half = len(starts) // 2
+    pause = 8 * LENGTH * 8 / options.mbit / 1e6
+
+    def faults(of):
+        return percentiles(mount_ranges(bed[2], path, [(at, LENGTH) for at in of], pause))
+
+    idle = faults(starts[:half])
 
     def both_ways(call):
         bulks = [Bulk(bed[1], "medium:v1-zstd"), Bulk(bed[2], "medium:v1")]
@@ -79,8 +85,7 @@ def under(options):
         return result, [bulk.stop() for bulk in bulks]
 
     _, alone = both_ways(lambda: time.sleep(8))
-    loaded, beside = both_ways(
-        lambda: percentiles(mount_ranges(bed[2], path, [(at, LENGTH) for at in starts[SAMPLES:2 * SAMPLES]])))
+    loaded, beside = both_ways(lambda: faults(starts[half:]))
     bed.close()
     rows = [("faults alone", *(f"{ms:.1f}" for ms in idle), "", "", ""),
             ("faults under bulk", *(f"{ms:.1f}" for ms in loaded), f"{loaded[2] / idle[2]:.2f}", "", "bar 3.00"),

@@ -192,13 +192,14 @@ def curl_ranges(bed, node, url, ranges, extra=""):
     return [float(line) for line in out.split()][1:]
 
 
-def mount_ranges(node, path, ranges):
+def mount_ranges(node, path, ranges, pause=0):
     """Seconds of each range but the first, read through the mount, absent before; over a connection that is there already, as
-    curl's."""
+    curl's. `pause`: seconds before each."""
     made = []
     handle = os.open(path, os.O_RDONLY)
     os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
     for offset, length in ranges:
+        time.sleep(pause)
         begun = time.time()
         assert len(os.pread(handle, length, offset)) == length
         made.append(time.time() - begun)
