@@ -77,7 +77,7 @@ Outcome<util::Done> LayerLibrary::verify(const Content& content) {
   const auto document = content.standing->document();
   const bool proven = document && !document->claimed();
   if (auto known = verdict(content, !proven)) return *known;
-  return check(content, Class::backfill, !proven);
+  return check(content, Class::backfill, proven ? Made::tree : Made::index);
 }
 
 Outcome<util::Done> LayerLibrary::verify_digest(const Content& content) {
@@ -86,7 +86,7 @@ Outcome<util::Done> LayerLibrary::verify_digest(const Content& content) {
   const auto pass =
       pass_over(fetcher_, content.bytes, {.cls = Class::backfill, .made = Made::digest});
   if (!pass) return pass.failure();
-  if (pass->digest != content.ref().digest) return check(content, Class::backfill, false);
+  if (pass->digest != content.ref().digest) return check(content, Class::backfill, Made::tree);
   mark_verified(*content.bytes);
   return verdict(content, false).value_or(util::Done{});
 }
@@ -102,12 +102,11 @@ std::optional<LayerLibrary::Settled> LayerLibrary::verdict(const Content& conten
   return std::nullopt;
 }
 
-LayerLibrary::Settled LayerLibrary::check(const Content& content, Class cls, bool with_index) {
+LayerLibrary::Settled LayerLibrary::check(const Content& content, Class cls, Made made) {
   auto& stored = content.bytes->stored();
   for (bool again = false;; again = true) {
     const auto document = content.standing->document();
-    auto pass = pass_over(fetcher_, content.bytes,
-                          {.cls = cls, .made = with_index ? Made::index : Made::tree});
+    auto pass = pass_over(fetcher_, content.bytes, {.cls = cls, .made = made});
     if (!pass) return pass.failure();
     if (pass->digest == content.ref().digest) return conclude(content, std::move(*pass));
     const bool as_claimed = document && pass->tree->root() == document->tree->root();

@@ -212,7 +212,7 @@ LayerLibrary::Settled LayerLibrary::make_windows_now(const Content& content, boo
     blame(document->claimant, digest, "its windows are not those that its index names");
   util::log::info("layer {}: its windows are made again: {}", digest.short_hex(),
                   wrong ? "those that are here are wrong" : "nobody has them to give");
-  return check(content, chunk::Class::pull, true);
+  return check(content, chunk::Class::pull, Made::index);
 }
 
 void LayerLibrary::read_windows(const util::Digest& layer, const util::Digest& name,

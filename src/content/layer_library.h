@@ -99,7 +99,7 @@ class LayerLibrary {
   Settled make_windows_now(const Content& content, bool wrong);
   /// Of verify(), where that is known without a look at the bytes.
   static std::optional<Settled> verdict(const Content& content, bool with_index);
-  Settled check(const Content& content, chunk::Class cls, bool with_index);
+  Settled check(const Content& content, chunk::Class cls, Made made);
   // Claims (claims.cpp)
   std::shared_ptr<Content> open_claimed(const chunk::LayerRef& ref);
   Settled settle_now(const Content& content);

@@ -45,12 +45,6 @@ bool belongs_to(const Catalog& catalog, const fetch::Layer& layer, const std::st
   return names && catalog.are_open(*names, repository);
 }
 
-/// "docker.io" and "library/nginx" of "docker.io/library/nginx".
-chunk::Origin origin_named(const std::string& repository) {
-  const size_t slash = repository.find('/');
-  return {repository.substr(0, slash), repository.substr(slash + 1)};
-}
-
 }  // namespace
 
 void PeerHoldings::connect(const Parts& parts) {
@@ -141,7 +135,8 @@ bool PeerHoldings::is_anybodys(const fetch::Layer& layer) {
 
 std::optional<swarm::HeldLayer> PeerHoldings::held(const util::Digest& digest) {
   const Using held(connection_);
-  return parts_.store ? look(digest) : std::nullopt;
+  const auto layer = parts_.store ? open(digest) : nullptr;
+  return layer ? std::optional(look(*layer)) : std::nullopt;
 }
 
 std::optional<swarm::HeldLayer> PeerHoldings::held(const swarm::NamedLayer& named) {
@@ -149,8 +144,8 @@ std::optional<swarm::HeldLayer> PeerHoldings::held(const swarm::NamedLayer& name
   const auto layer = parts_.store ? open(named.digest) : nullptr;
   if (!layer) return std::nullopt;
   if (may_give(*layer, named.repository)) {
-    auto made = look(named.digest);
-    if (made) made->sealed = made->sealed && may_give_documents(named);
+    auto made = look(*layer);
+    made.sealed = made.sealed && may_give_documents(named);
     return made;
   }
   auto noted = noted_.lock();
@@ -159,18 +154,16 @@ std::optional<swarm::HeldLayer> PeerHoldings::held(const swarm::NamedLayer& name
   return swarm::HeldLayer{found->second, false, false, {}};
 }
 
-std::optional<swarm::HeldLayer> PeerHoldings::look(const util::Digest& digest) {
-  const auto layer = open(digest);
-  if (!layer) return std::nullopt;
+swarm::HeldLayer PeerHoldings::look(const fetch::Layer& layer) {
   swarm::HeldLayer made;
-  made.size = layer->ref().size;
+  made.size = layer.ref().size;
   const uint64_t count = chunk::block_count(made.size);
-  const auto missing = layer->stored().missing({0, count});
+  const auto missing = layer.stored().missing({0, count});
   made.complete = missing.empty();
   made.presence = without(count, missing);
-  made.coming = parts_.fetcher->coming(*layer);
+  made.coming = parts_.fetcher->coming(layer);
   made.presence.insert(made.presence.end(), made.coming.begin(), made.coming.end());
-  made.sealed = parts_.library && parts_.library->may_publish(digest);
+  made.sealed = parts_.library && parts_.library->may_publish(layer.ref().digest);
   return made;
 }
 

@@ -71,7 +71,7 @@ class PeerHoldings final : public swarm::Holdings {
   // While the connection is held.
   [[nodiscard]] std::shared_ptr<fetch::Layer> open(const util::Digest& layer);
   [[nodiscard]] std::shared_ptr<fetch::Layer> open_named(const swarm::NamedLayer& layer);
-  [[nodiscard]] std::optional<swarm::HeldLayer> look(const util::Digest& layer);
+  [[nodiscard]] swarm::HeldLayer look(const fetch::Layer& layer);
   /// Where not, the repository is asked.
   [[nodiscard]] bool may_give(const fetch::Layer& layer, const std::string& repository);
   [[nodiscard]] bool may_give_documents(const swarm::NamedLayer& layer);

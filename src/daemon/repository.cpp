@@ -32,6 +32,11 @@ std::string repository_name(const oci::Reference& reference) {
   return reference.registry + "/" + reference.repository;
 }
 
+chunk::Origin origin_named(const std::string& repository) {
+  const size_t slash = repository.find('/');
+  return {repository.substr(0, slash), repository.substr(slash + 1)};
+}
+
 std::optional<Repository::Manifest> Repository::read(const util::Digest& digest,
                                                      util::ByteView bytes) {
   if (util::Sha256::of(bytes) != digest) return std::nullopt;
@@ -154,12 +159,8 @@ const Repository::Manifest* Repository::find(const util::Digest& digest) const {
 }
 
 oci::Reference Repository::reference_to(const util::Digest& manifest) const {
-  oci::Reference made;
-  const size_t slash = name_.find('/');
-  made.registry = name_.substr(0, slash);
-  made.repository = name_.substr(slash + 1);
-  made.digest = manifest;
-  return made;
+  const auto origin = origin_named(name_);
+  return {origin.registry, origin.repository, {}, manifest};
 }
 
 std::string Repository::to_json() const {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "chunk/layer_ref.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
 #include "util/digest.h"
@@ -24,6 +25,8 @@ util::Digest pull_secret(util::ByteView manifest, util::ByteView config);
 
 /// "docker.io/library/nginx"
 std::string repository_name(const oci::Reference& reference);
+/// Of such a name.
+chunk::Origin origin_named(const std::string& repository);
 
 /// What is known of one repository: the manifests that were resolved, what references stood for,
 /// and whether anybody may have them. A value; bounded: what is newest is kept.

@@ -149,7 +149,9 @@ struct Brain : std::enable_shared_from_this<Brain> {
   chunk::BlockRange next_run(const Bulk& bulk, uint64_t& cursor) const;
   /// The same, of what the registry is to be asked for while others bring the rest.
   chunk::BlockRange next_of_share(Bulk& bulk) const;
-  /// The same, of what others bring. Empty: nothing is left, or news are waited for.
+  /// Whom a flight of these blocks would ask.
+  [[nodiscard]] std::optional<Choice> choose(const Bulk& bulk, chunk::BlockRange run) const;
+  /// The same as next_run(), of what others bring. Empty: nothing is left, or news are waited for.
   chunk::BlockRange next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t limit);
   [[nodiscard]] chunk::BlockRange next_that_peers_have(const Bulk& bulk) const;
   [[nodiscard]] bool peers_have(const chunk::LayerRef& layer, chunk::BlockRange run) const;

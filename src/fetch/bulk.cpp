@@ -125,21 +125,25 @@ BlockRange Brain::next_run(const Bulk& bulk, uint64_t& cursor) const {
 }
 
 BlockRange Brain::next_of_share(Bulk& bulk) const {
-  Flight probe;
-  probe.layer = bulk.layer;
-  probe.context.cls = bulk.cls;
-  probe.spent.resize(sources.size());
   for (unsigned look = 0; look < kMostLooks; ++look) {
     const BlockRange run = next_run(bulk, bulk.share_cursor);
     if (run.empty()) break;
-    probe.range = chunk::bytes_of(run, bulk.layer->ref().size);
-    const auto choice = choose(probe);
+    const auto choice = choose(bulk, run);
     if (!choice) break;
     if (choice->ours) return run;
-    probe.range.length = choice->length;
-    bulk.share_cursor += chunk::blocks_covering(probe.range).count;
+    const uint64_t begin = chunk::bytes_of(run, bulk.layer->ref().size).offset;
+    bulk.share_cursor += chunk::blocks_covering({begin, choice->length}).count;
   }
   return {};
+}
+
+std::optional<Brain::Choice> Brain::choose(const Bulk& bulk, BlockRange run) const {
+  Flight probe;
+  probe.layer = bulk.layer;
+  probe.range = chunk::bytes_of(run, bulk.layer->ref().size);
+  probe.context.cls = bulk.cls;
+  probe.spent.resize(sources.size());
+  return choose(probe);
 }
 
 BlockRange Brain::next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t limit) {
@@ -151,12 +155,7 @@ BlockRange Brain::next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t lim
   if (bulk->awaits_news && !may_wait) return {};  // the search is long, and nothing is new yet
   if (const BlockRange ahead = next_that_peers_have(*bulk); !ahead.empty()) return ahead;
   if (may_wait) return first;
-  Flight probe;
-  probe.layer = bulk->layer;
-  probe.range = chunk::bytes_of(first, layer.ref().size);
-  probe.context.cls = bulk->cls;
-  probe.spent.resize(sources.size());
-  const auto choice = choose(probe);
+  const auto choice = choose(*bulk, first);
   if (!choice || sources[choice->source]->kind() != chunk::SourceKind::peer) return first;
   await_news(bulk);
   return {};

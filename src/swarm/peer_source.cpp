@@ -66,7 +66,8 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   question.peers = made.peers;
   question.registry = table.registry();
   question.cross_zone = cross_zone.lock()->open(now);
-  made.ours = cls != chunk::Class::fault && is_ours(question);
+  // Where nobody has it, steps() says so by naming nobody.
+  made.ours = !question.holders.empty() && cls != chunk::Class::fault && is_ours(question);
   for (const auto& step : steps(question)) {
     if (!step.peer) break;
     made.steps.push_back({*step.peer, step.hedge, holds[*step.peer]});

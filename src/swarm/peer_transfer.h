@@ -27,7 +27,7 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
     std::vector<Candidate> peers;
     std::vector<std::string> repositories;  ///< that each of them knows the layer in
     std::vector<Step> steps;
-    bool ours = false;  ///< bulk of our own share
+    bool ours = false;  ///< bulk of our own share, which somebody has
   };
 
   State(PeerSourceOptions options, DemandClient& client, PeerTable& table, LayerViews& views,
