@@ -23,7 +23,7 @@ BULK_PORT = 7950
 
 
 class Bulk:
-    """A node that pulls an image from a peer again and again; `rate()` after stop(): bytes per second."""
+    """A node that pulls an image from a peer again and again, until stop(), which gives its bytes per second."""
 
     def __init__(self, node, image):
         self.node, self.image, self.stopping, self.seconds = node, image, False, 0.0
@@ -41,8 +41,7 @@ class Bulk:
     def stop(self):
         self.stopping = True
         self.thread.join()
-        self.rate = (self.node.bytes_from("peer", **{"class": "pull"}) - self.before) / self.seconds
-        return self.rate
+        return (self.node.bytes_from("peer", **{"class": "pull"}) - self.before) / self.seconds
 
 
 def make_bed(nodes, images, options, **more):

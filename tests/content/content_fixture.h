@@ -168,6 +168,12 @@ class ContentTest : public testing::Test {
   [[nodiscard]] SealedLayer claim_of(const std::string& claimant) const {
     return {tree_of(layer_), index_of(layer_).serialize(), claimant, "claim of " + claimant};
   }
+  /// The layer's, but that its files have another mode.
+  [[nodiscard]] util::Bytes wrong_index() const {
+    auto index = index_of(layer_);
+    index.files = index_of(make_layer(04755)).files;
+    return index.serialize();
+  }
   double failures(const char* source) {
     return metrics_.counter("swarmfs_verification_failures_total", "", {{"source", source}})
         .value();

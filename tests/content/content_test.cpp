@@ -104,11 +104,8 @@ TEST_F(ContentTest, a_claim_that_held_on_completion_becomes_this_nodes_own_word)
 
 TEST_F(ContentTest, who_waits_for_a_claimed_layer_waits_for_its_digest_alone) {
   start(layer_);
-  auto lie = claim_of("liar");
-  auto index = index_of(layer_);
-  index.files = index_of(make_layer(04755)).files;
-  lie.index = index.serialize();
-  claims_.offers = {lie};
+  claims_.offers = {claim_of("liar")};
+  claims_.offers.front().index = wrong_index();
   const auto content = open();
   bring_all(*content);
   ASSERT_TRUE(library_->verify_digest(*content));
@@ -254,11 +251,8 @@ TEST_F(ContentTest, bytes_that_fit_a_lying_root_do_not_pass_the_digest) {
 
 TEST_F(ContentTest, a_wrong_index_is_found_out_and_never_read_through_again) {
   start(layer_);
-  auto lie = claim_of("liar");
-  auto index = index_of(layer_);
-  index.files = index_of(make_layer(04755)).files;
-  lie.index = index.serialize();
-  claims_.offers = {lie};
+  claims_.offers = {claim_of("liar")};
+  claims_.offers.front().index = wrong_index();
   const auto content = open();
   EXPECT_EQ(complete(*content).failure().fault, Fault::corrupt);
   EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
@@ -374,9 +368,7 @@ TEST_F(ContentTest, a_damaged_tree_document_is_refused_and_made_again) {
 TEST_F(ContentTest, an_index_of_unknown_origin_is_held_against_the_bytes) {
   start(layer_);
   open();
-  auto index = index_of(layer_);
-  index.files = index_of(make_layer(04755)).files;
-  cache_->save_document("index/" + ref_.digest.hex(), index.serialize());
+  cache_->save_document("index/" + ref_.digest.hex(), wrong_index());
   start("");
   const auto content = library_->open_known(ref_);
   ASSERT_TRUE(content);

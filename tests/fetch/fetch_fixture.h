@@ -95,6 +95,13 @@ class FetchTest : public testing::Test {
       std::this_thread::sleep_for(Milliseconds(1));
     EXPECT_TRUE(condition());
   }
+  /// Through layer_, into the cache.
+  void bring_first_block() {
+    auto one = read({0, 100}, chunk::Class::pull);
+    source_.answer_all();
+    expect_bytes(one, {0, 100});
+    await_cached({0, 100});
+  }
   /// What is in flight has reached the cache.
   void await_cached(util::ByteRange range) {
     await([&] { return layer_->stored().has(chunk::blocks_covering(range)); });

@@ -44,10 +44,7 @@ TEST_F(FetchTest, a_layer_is_opened_alone_while_all_that_is_here_came_in_one_nam
   };
   const auto bring = [&](const std::shared_ptr<Layer>& of) {
     layer_ = of;
-    auto one = read({0, 100}, chunk::Class::pull);
-    source_.answer_all();
-    expect_bytes(one, {0, 100});
-    await_cached({0, 100});
+    bring_first_block();
   };
   bring(fetcher_->open_alone(in_name_of("a")));
   EXPECT_EQ(layer_->came_for(), (std::set<chunk::Origin>{{"a", "app"}}));
@@ -70,10 +67,7 @@ TEST_F(FetchTest, a_sealed_part_is_dropped_for_nobody) {
   start();
   const auto digest = layer_->ref().digest;
   layer_ = fetcher_->open({digest, kSize, {{"a", "app"}}});
-  auto one = read({0, 100}, chunk::Class::pull);
-  source_.answer_all();
-  expect_bytes(one, {0, 100});
-  await_cached({0, 100});
+  bring_first_block();
   layer_->seal(tree());
   layer_.reset();
   EXPECT_FALSE(fetcher_->open_alone({digest, kSize, {{"b", "app"}}}));
@@ -90,10 +84,7 @@ TEST_F(FetchTest, who_only_looks_keeps_nobody_from_opening_a_layer_alone) {
   start();
   const auto digest = layer_->ref().digest;
   layer_ = fetcher_->open({digest, kSize, {{"a", "app"}}});
-  auto one = read({0, 100}, chunk::Class::pull);
-  source_.answer_all();
-  expect_bytes(one, {0, 100});
-  await_cached({0, 100});
+  bring_first_block();
   layer_.reset();
   const auto look = fetcher_->open({digest, kSize, {}});
   layer_ = fetcher_->open_alone({digest, kSize, {{"b", "app"}}});
@@ -106,10 +97,7 @@ TEST_F(FetchTest, who_opens_a_layer_that_is_being_dropped_waits) {
   start();
   const auto digest = layer_->ref().digest;
   layer_ = fetcher_->open({digest, kSize, {{"a", "app"}}});
-  auto one = read({0, 100}, chunk::Class::pull);
-  source_.answer_all();
-  expect_bytes(one, {0, 100});
-  await_cached({0, 100});
+  bring_first_block();
   layer_.reset();
   fetcher_->stop();
   fetcher_.reset();
