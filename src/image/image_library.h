@@ -188,6 +188,8 @@ class ImageLibrary {
   void end_check(const content::Content& content, const util::Outcome<util::Done>& outcome);
   [[nodiscard]] AccessProfile load_profile(const Image& image) const;
   void save_profile(const Image& image);
+  /// Again where it is evicted meanwhile, though there is room.
+  std::optional<util::Failure> bring_until_whole(const Image& image, Job& job);
   std::optional<util::Failure> bring_all(const Image& image, Job& job);
   [[nodiscard]] std::optional<util::Failure> too_large(const ImageRecord& record) const;
 

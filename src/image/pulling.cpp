@@ -17,6 +17,7 @@ namespace {
 
 /// Layers at once: one that ends is no pause of the network, and the small ones are no round trips.
 constexpr size_t kSideBySide = 3;
+constexpr unsigned kTimes = 3;
 
 uint64_t size_of(const std::vector<oci::Descriptor>& layers) {
   std::map<util::Digest, uint64_t> sizes;
@@ -66,16 +67,22 @@ class Pulls {
   std::map<size_t, util::Operation> live_;  ///< last: nothing calls back once it is gone
 };
 
-/// What came last may have driven out what came first.
-std::optional<Failure> driven_out(const Image& image, const chunk::Store& store) {
-  for (const auto& content : image.contents) {
-    const chunk::BlockRange all{0, chunk::block_count(content->ref().size)};
-    if (!content->bytes->stored().has(all))
-      return no_room(
-          "layer " + content->ref().digest.short_hex() + " of " + image.reference.to_string(),
-          store.usage());
-  }
-  return std::nullopt;
+/// What came last may have driven out what came first, or somebody evicts.
+std::vector<const content::Content*> missing(const Image& image) {
+  std::vector<const content::Content*> found;
+  for (const auto& content : image.contents)
+    if (!content->bytes->stored().has({0, chunk::block_count(content->ref().size)}))
+      found.push_back(content.get());
+  return found;
+}
+
+bool is_room_for(const std::vector<const content::Content*>& layers,
+                 const chunk::StoreUsage& usage) {
+  uint64_t absent = 0;
+  for (const auto* layer : layers)
+    absent +=
+        layer->ref().size - std::min(layer->bytes->stored().bytes_present(), layer->ref().size);
+  return usage.bytes + absent <= usage.most;
 }
 
 }  // namespace
@@ -88,7 +95,7 @@ std::shared_ptr<Job> ImageLibrary::pull(const oci::Reference& reference,
     if (auto failure = too_large(*record)) return failure;
     const auto image = open(*record, &job);
     if (!image) return image.failure();
-    return bring_all(**image, job);
+    return bring_until_whole(**image, job);
   });
 }
 
@@ -97,6 +104,22 @@ std::optional<Failure> ImageLibrary::too_large(const ImageRecord& record) const 
   const auto usage = store_.usage();
   if (size <= usage.most) return std::nullopt;
   return no_room(record.reference.to_string() + " (" + util::human_bytes(size) + ")", usage);
+}
+
+std::optional<Failure> ImageLibrary::bring_until_whole(const Image& image, Job& job) {
+  for (unsigned time = 1;; ++time) {
+    if (auto failure = bring_all(image, job)) return failure;
+    const auto absent = missing(image);
+    if (absent.empty()) return std::nullopt;
+    const std::string what =
+        "layer " + absent.front()->ref().digest.short_hex() + " of " + image.reference.to_string();
+    const auto usage = store_.usage();
+    if (!is_room_for(absent, usage)) return no_room(what, usage);
+    if (time == kTimes)
+      return Failure{Fault::unavailable,
+                     what + " was evicted while it came, " + std::to_string(kTimes) +
+                         " times: end what evicts (swarmfs evict?) and pull again"};
+  }
 }
 
 std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
@@ -118,7 +141,7 @@ std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
     if (!verified && verified.failure().fault != Fault::not_found) return verified.failure();
     if (verified) check_later(content);
   }
-  return driven_out(image, store_);
+  return std::nullopt;
 }
 
 }  // namespace swarmfs::image

@@ -47,6 +47,7 @@ class Shelf final : public chunk::Source {
     auto gate = std::make_shared<util::CallbackGate>();
     workers_.post(util::Workers::Urgency::normal, [this, gate, digest = layer.digest, range,
                                                    on_data, on_done] {
+      if (before) before();
       gate->run([&] {
         if (dead) return on_done(util::Failure{Fault::unavailable, "the registry is dead"});
         on_data(util::as_bytes(layers_.at(digest).substr(range.offset, range.length)));
@@ -58,6 +59,7 @@ class Shelf final : public chunk::Source {
 
   std::atomic<bool> dead{false};
   std::atomic<unsigned> requests{0};
+  std::function<void()> before;  ///< each is answered; on its thread
 
  private:
   struct Sent final : chunk::Transfer {
@@ -261,6 +263,36 @@ TEST_F(ImageLibraryTest, a_pull_that_cannot_fit_is_refused_before_it_begins) {
   EXPECT_EQ(view.error->fault, Fault::no_space);
   EXPECT_NE(view.error->message.find("quota"), std::string::npos);
   EXPECT_EQ(shelf_.requests, 0u);
+}
+
+TEST_F(ImageLibraryTest, a_pull_brings_again_what_was_evicted_beside_it) {
+  move(kApp, kAmd, {"1", "2", "3", "4", "5"});
+  std::atomic<uint64_t> evicted{0};
+  // Three come side by side: one of them is whole before the fourth is asked for.
+  shelf_.before = [&] {
+    if (shelf_.requests >= 4 && evicted == 0) evicted = cache_->evict_all();
+  };
+  const auto view = images_->pull(kApp, kAmd)->wait(std::chrono::seconds(20));
+  EXPECT_EQ(view.state, Job::State::done) << (view.error ? view.error->message : "");
+  EXPECT_GT(evicted, 0u);
+  for (const char* name : {"1", "2", "3", "4", "5"}) {
+    const auto bytes = layer_of(name);
+    const auto layer =
+        cache_->open(util::Sha256::of(util::as_bytes(bytes)), bytes.size(), chunk::Form::bytes);
+    EXPECT_TRUE(layer->has({0, chunk::block_count(bytes.size())})) << name;
+  }
+}
+
+TEST_F(ImageLibraryTest, a_pull_whose_layers_are_evicted_again_and_again_says_so) {
+  move(kApp, kAmd, {"1", "2", "3", "4", "5"});
+  // Each time what the others have by then.
+  shelf_.before = [&] {
+    for (int i = 0; shelf_.requests >= 4 && cache_->evict_all() == 0 && i < 100; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  };
+  const auto view = images_->pull(kApp, kAmd)->wait(std::chrono::seconds(20));
+  ASSERT_EQ(view.state, Job::State::failed);
+  EXPECT_NE(view.error->message.find("evicted"), std::string::npos) << view.error->message;
 }
 
 /// The cache is on a disk of its own that others fill.
