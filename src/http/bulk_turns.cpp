@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace swarmfs::http {
 
 namespace {
 
 constexpr std::chrono::milliseconds kStuck{50};
+/// Clients end what says nothing for 5 s.
+constexpr std::chrono::seconds kPatience{2};
 /// What is known of the way to clients that want nothing now.
 constexpr size_t kMostClients = 256;
 
@@ -22,7 +25,7 @@ void BulkTurns::enter(const std::string& client, const Connection& connection) {
   const auto found = clients_.try_emplace(client).first;
   const bool fresh = in_.emplace(connection, found).second;
   assert(fresh);
-  if (fresh) found->second.answers.push_back({connection, false, util::SteadyTime::max()});
+  if (fresh) found->second.answers.push_back({.connection = connection});
 }
 
 bool BulkTurns::is_stuck(const Client& client, const Answer& answer, util::SteadyTime now) {
@@ -47,8 +50,12 @@ BulkTurns::Answer& BulkTurns::of(Client& client, const Connection& connection) {
 std::optional<size_t> BulkTurns::may_write(const Connection& connection, util::SteadyTime now) {
   Client& client = in_.at(connection)->second;
   Answer& answer = of(client, connection);
-  const bool may = !urgent_.hold_bulk(now) && has_turn(client, answer, now);
-  if (!may && !answer.waits) ++waiting_;
+  const bool excused = std::exchange(answer.excused, false);
+  const bool may = !urgent_.hold_bulk(now) && (excused || has_turn(client, answer, now));
+  if (!may && !answer.waits) {
+    ++waiting_;
+    answer.asked = now;
+  }
   if (may && answer.waits) --waiting_;
   answer.waits = !may;
   answer.moved = may ? now : util::SteadyTime::max();
@@ -77,7 +84,10 @@ std::vector<BulkTurns::Connection> BulkTurns::ready(util::SteadyTime now) {
   if (urgent_.hold_bulk(now)) return result;
   for (auto& [name, client] : clients_)
     for (auto& answer : client.answers) {
-      if (!answer.waits || !has_turn(client, answer, now)) continue;
+      if (!answer.waits) continue;
+      const bool turn = has_turn(client, answer, now);
+      if (!turn && now - answer.asked < kPatience) continue;
+      answer.excused = !turn;
       answer.waits = false;
       answer.moved = now;
       --waiting_;

@@ -18,7 +18,9 @@ namespace swarmfs::http {
 
 /// Who writes when: of the bulk answers to one client only as many are written at once as its
 /// BulkWindow says, in the order in which they came. So the first of them is there early, which the
-/// client can pass on, and none waits in the kernel. None is written while an urgent one is.
+/// client can pass on, and none waits in the kernel. None is written while an urgent one is. One
+/// that waits for seconds writes a little all the same: the client sees that it will come, and we,
+/// whether the client is there.
 /// Knows no sockets. Not synchronised.
 class BulkTurns {
  public:
@@ -49,6 +51,8 @@ class BulkTurns {
   struct Answer {
     Connection connection;
     bool waits = false;
+    bool excused = false;                              ///< from waiting, once
+    util::SteadyTime asked = {};                       ///< since when it waits
     util::SteadyTime moved = util::SteadyTime::max();  ///< last; max(): may not write
   };
   struct Client {

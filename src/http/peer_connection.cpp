@@ -292,6 +292,7 @@ void PeerConnection::end_sending() {
 void PeerConnection::begin_urgent() {
   if (std::exchange(buffer_size_, 0) != 0)  // the kernel would choose no more by itself
     ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_SNDBUF, &kWideBuffer, sizeof(int));
+  bulk_written_ = 0;
   size_t length = 0;
   for (const auto& part : parts_) length += part.size();
   urgent_ = length > kFewLines;
@@ -333,9 +334,10 @@ PeerConnection::Next PeerConnection::write() {
 void PeerConnection::note_progress(size_t bytes) {
   at_ += bytes;
   const size_t before = std::exchange(written_, written_ + bytes);
+  if (in_turns_) bulk_written_ += bytes;
   if (before / kProgress == written_ / kProgress) return;
   enter(State::writing, loop_.options().write_timeout);
-  if (!in_turns_ || written_ <= buffer_size_) return;  // no acknowledgement tells of it yet
+  if (!in_turns_ || bulk_written_ <= buffer_size_) return;  // no acknowledgement tells of it yet
   if (const auto path = path_of(socket_.native_handle()))
     loop_.turns().lock()->wrote(loop_.turn_of(id_), *path, Clock::now());
   loop_.next_turns();

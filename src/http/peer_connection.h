@@ -79,11 +79,12 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   State state_ = State::handshaking;
   util::SteadyTime deadline_ = util::SteadyTime::max();
   bool member_ = false;
-  bool last_ = false;         ///< the answer under way is the last one
-  std::optional<bool> bulk_;  ///< as which its traffic is marked
-  bool in_turns_ = false;     ///< its answer is among PeerLoop::turns()
-  bool urgent_ = false;       ///< somebody waits for its answer, and for more than a few lines
-  size_t buffer_size_ = 0;    ///< the kernel's, for what is sent; 0: its own choice
+  bool last_ = false;          ///< the answer under way is the last one
+  std::optional<bool> bulk_;   ///< as which its traffic is marked
+  bool in_turns_ = false;      ///< its answer is among PeerLoop::turns()
+  bool urgent_ = false;        ///< somebody waits for its answer, and for more than a few lines
+  uint64_t bulk_written_ = 0;  ///< since it gives nothing else
+  size_t buffer_size_ = 0;     ///< the kernel's, for what is sent; 0: its own choice
   std::string remote_address_;
   std::string peer_;
   std::chrono::system_clock::time_point expires_;

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <algorithm>
+
 #include "util/clock.h"
 #include "util/sync.h"
 
@@ -17,28 +19,35 @@ class UrgentAnswers {
   void begin(util::SteadyTime now) {
     auto all = all_.lock();
     ++all->count;
-    if (now < all->next) return;
-    all->since = now;
-    all->until = now + kHold;
+    if (now < all->until) return;
+    all->since = std::max(now, all->next);
+    all->until = all->since + kHold;
     all->next = all->until + kHold / 4;
   }
   /// True: it was the last of them.
   bool end(util::SteadyTime now) {
     auto all = all_.lock();
     if (--all->count > 0) return false;
-    if (now < all->until) {
+    if (now < all->since) {
+      all->until = now;
+      all->next = all->since;
+    } else if (now < all->until) {
       all->until = now;
       all->next = now + (now - all->since) / 4;
     }
     return true;
   }
-  [[nodiscard]] bool hold_bulk(util::SteadyTime now) const { return now < all_.lock()->until; }
+  [[nodiscard]] bool hold_bulk(util::SteadyTime now) const {
+    auto all = all_.lock();
+    return all->since <= now && now < all->until;
+  }
 
  private:
   static constexpr std::chrono::milliseconds kHold{20};
   struct All {
     unsigned count = 0;
-    util::SteadyTime since, until, next;  ///< of the hold; when the next one may begin
+    util::SteadyTime since, until;  ///< of the hold, which may lie ahead
+    util::SteadyTime next;          ///< when the one after it may begin
   };
   util::Sync<All> all_;
 };

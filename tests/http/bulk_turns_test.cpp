@@ -202,12 +202,48 @@ TEST_F(BulkTurnsTest, wait_for_urgent_answers_but_not_for_ever) {
   now_ += milliseconds(20);
   EXPECT_EQ(ready(), Ids{1});
   now_ += milliseconds(4);
-  urgent_.begin(now_);
+  urgent_.begin(now_);  // has a hold of its own, soon
   EXPECT_TRUE(may(1));
-  EXPECT_FALSE(urgent_.end(now_));
   now_ += milliseconds(1);
-  urgent_.begin(now_);
   EXPECT_FALSE(may(1));
+  EXPECT_FALSE(urgent_.end(now_));
+  now_ += milliseconds(20);
+  EXPECT_EQ(ready(), Ids{1});
+}
+
+TEST_F(BulkTurnsTest, let_a_little_out_of_what_waits_for_long) {
+  enter("a", 1, 3);
+  EXPECT_TRUE(may(1));
+  congest(1);
+  EXPECT_FALSE(may(2));
+  EXPECT_FALSE(may(3));
+  for (int i = 0; i < 3; ++i) {
+    now_ += milliseconds(1'999);
+    turns_.wrote(connection(1), {milliseconds(60), milliseconds(1)}, now_);
+    EXPECT_EQ(ready(), Ids());
+    now_ += milliseconds(1);
+    EXPECT_EQ(ready(), (Ids{2, 3}));
+    EXPECT_TRUE(may(2));
+    EXPECT_TRUE(may(3));
+    EXPECT_FALSE(may(2));
+    EXPECT_FALSE(may(3));
+    EXPECT_TRUE(may(1));
+  }
+}
+
+TEST(UrgentAnswers, hold_bulk_each_time_for_a_reader_that_asks_again_at_once) {
+  UrgentAnswers urgent;
+  auto now = kStart;
+  for (int i = 0; i < 10; ++i, now += milliseconds(1)) {
+    urgent.begin(now);
+    now += milliseconds(6);
+    EXPECT_TRUE(urgent.hold_bulk(now)) << i;
+    urgent.end(now);
+    EXPECT_FALSE(urgent.hold_bulk(now));
+  }
+  urgent.begin(now);
+  urgent.end(now);  // before its hold began
+  EXPECT_FALSE(urgent.hold_bulk(now + milliseconds(5)));
 }
 
 TEST(UrgentAnswers, leave_bulk_a_fifth_of_the_time) {

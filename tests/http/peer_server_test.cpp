@@ -304,26 +304,25 @@ TEST_F(PeerTest, ends_while_answers_come_from_other_threads) {
 /// Eight connections of one member at a time, each with bulk of its own kind, and readers in
 /// between.
 TEST_F(PeerTest, gives_all_of_the_bulk_beside_what_somebody_waits_for) {
-  const auto body = [&](const std::string& path) {
-    std::string text;
-    for (int i = 0; text.size() < 3'000'000; ++i) text += path + std::to_string(i);
-    return text;
-  };
+  std::map<std::string, std::string> bodies;
+  for (int i = 0; i < 12; ++i) {
+    const std::string path = (i % 3 ? "/bulk" : "/fault") + std::to_string(i);
+    for (int k = 0; bodies[path].size() < 3'000'000; ++k) bodies[path] += path + std::to_string(k);
+  }
   serve([&](const PeerRequest& request, const PeerServer::Respond& respond) {
-    PeerResponse response{200, {}, {bytes(body(request.path))}};
+    PeerResponse response{200, {}, {bytes(bodies.at(request.path))}};
     response.bulk = request.path.starts_with("/bulk");
     respond(std::move(response));
   });
   std::vector<std::future<void>> all;
-  for (int i = 0; i < 12; ++i)
-    all.push_back(std::async(std::launch::async, [&, i] {
+  for (const auto& [path, body] : bodies)
+    all.push_back(std::async(std::launch::async, [&] {
       const auto client = member();
-      const std::string path = (i % 3 ? "/bulk" : "/fault") + std::to_string(i);
       for (int round = 0; round < 5; ++round) {
         client->say("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
         const std::string answer = client->hear_answer();
         ASSERT_NE(answer.find("\r\n\r\n"), std::string::npos) << path;
-        EXPECT_TRUE(answer.substr(answer.find("\r\n\r\n") + 4) == body(path)) << path;
+        EXPECT_TRUE(answer.substr(answer.find("\r\n\r\n") + 4) == body) << path;
       }
     }));
   for (auto& one : all) one.get();
@@ -332,11 +331,15 @@ TEST_F(PeerTest, gives_all_of_the_bulk_beside_what_somebody_waits_for) {
 /// As many as its window has room for, and more: who is paused keeps nobody waiting.
 TEST_F(PeerTest, gives_bulk_beside_connections_that_do_not_read) {
   const std::string much(4 << 20, 'x');
-  serve([&](const PeerRequest&, const PeerServer::Respond& respond) {
-    PeerResponse response{200, {}, {bytes(much)}};
-    response.bulk = true;
-    respond(std::move(response));
-  });
+  PeerServerOptions options;
+  options.write_timeout = std::chrono::seconds(60);
+  serve(
+      [&](const PeerRequest&, const PeerServer::Respond& respond) {
+        PeerResponse response{200, {}, {bytes(much)}};
+        response.bulk = true;
+        respond(std::move(response));
+      },
+      options);
   std::vector<std::unique_ptr<TlsClient>> paused;
   for (int i = 0; i < 6; ++i) {
     paused.push_back(member(16 * 1024));
