@@ -67,22 +67,23 @@ class Pulls {
   std::map<size_t, util::Operation> live_;  ///< last: nothing calls back once it is gone
 };
 
-/// What came last may have driven out what came first, or somebody evicts.
-std::vector<const content::Content*> missing(const Image& image) {
-  std::vector<const content::Content*> found;
+/// What came last may have driven out what came first, or somebody evicts. Each once.
+std::map<util::Digest, const content::Content*> missing(const Image& image) {
+  std::map<util::Digest, const content::Content*> found;
   for (const auto& content : image.contents)
     if (!content->bytes->stored().has({0, chunk::block_count(content->ref().size)}))
-      found.push_back(content.get());
+      found.emplace(content->ref().digest, content.get());
   return found;
 }
 
-bool is_room_for(const std::vector<const content::Content*>& layers,
+/// Without that the cache evicts by itself, as it is set up by default.
+bool is_room_for(const std::map<util::Digest, const content::Content*>& layers,
                  const chunk::StoreUsage& usage) {
-  uint64_t absent = 0;
-  for (const auto* layer : layers)
-    absent +=
+  uint64_t bytes = usage.bytes;
+  for (const auto& [digest, layer] : layers)
+    bytes +=
         layer->ref().size - std::min(layer->bytes->stored().bytes_present(), layer->ref().size);
-  return usage.bytes + absent <= usage.most;
+  return bytes <= usage.most / 100 * 85;
 }
 
 }  // namespace
@@ -112,8 +113,10 @@ std::optional<Failure> ImageLibrary::bring_until_whole(const Image& image, Job& 
     const auto absent = missing(image);
     if (absent.empty()) return std::nullopt;
     const std::string what =
-        "layer " + absent.front()->ref().digest.short_hex() + " of " + image.reference.to_string();
+        "layer " + absent.begin()->first.short_hex() + " of " + image.reference.to_string();
     const auto usage = store_.usage();
+    if (!usage.trouble.empty())
+      return Failure{Fault::unavailable, what + " cannot be kept: " + usage.trouble};
     if (!is_room_for(absent, usage)) return no_room(what, usage);
     if (time == kTimes)
       return Failure{Fault::unavailable,
