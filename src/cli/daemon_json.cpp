@@ -147,4 +147,8 @@ std::vector<std::string> loopback_mirrors(const std::optional<std::string>& text
   return found;
 }
 
+bool speaks_of_mirrors(const std::optional<std::string>& text, const std::string& file) {
+  return text && !is_blank(*text) && parse_daemon_json(*text, file).contains(kMirrorsKey);
+}
+
 }  // namespace swarmfs::cli

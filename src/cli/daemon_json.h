@@ -26,4 +26,7 @@ std::optional<std::string> without_ours(const std::optional<std::string>& text,
 std::vector<std::string> loopback_mirrors(const std::optional<std::string>& text,
                                           const std::string& file);
 
+/// Whether it says anything of mirrors. Throws as above.
+bool speaks_of_mirrors(const std::optional<std::string>& text, const std::string& file);
+
 }  // namespace swarmfs::cli

@@ -24,6 +24,8 @@ RuntimePlan plan_docker(const MirrorWish& wish, const NodeView& node) {
   if (!wish.remove) change.after = add_to_daemon_json(change.after, wish.mirror, file);
   RuntimePlan plan;
   const auto left = loopback_mirrors(change.after, file);
+  // dockerd keeps the mirrors that it has where a file that it reads again says nothing of any.
+  const bool restart = wish.remove && !speaks_of_mirrors(change.after, file);
   plan.files.push_back(std::move(change));
   if (wish.remove)
     for (const auto& mirror : left)
@@ -46,7 +48,8 @@ RuntimePlan plan_docker(const MirrorWish& wish, const NodeView& node) {
           "with the containerd image store, /etc/docker/certs.d/docker.io/hosts.toml counts "
           "instead");
   }
-  plan.notes.emplace_back("dockerd takes it over after: systemctl reload docker");
+  plan.notes.push_back(fmt::format("dockerd takes it over after: systemctl {} docker",
+                                   restart ? "restart" : "reload"));
   return plan;
 }
 

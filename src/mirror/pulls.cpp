@@ -16,9 +16,9 @@ namespace {
 
 constexpr size_t kLongestAgent = 80;
 
-/// A client says what it likes.
-std::string printable(const std::string& agent) {
-  std::string made = agent.substr(0, kLongestAgent);
+/// A client says what it likes, and what it is first (RFC 9110, section 10.1.5).
+std::string product(const std::string& agent) {
+  std::string made = agent.substr(0, std::min(agent.find(' '), kLongestAgent));
   for (char& c : made)
     if (c < ' ' || c > '~') c = '?';
   return made.empty() ? "a client without a name" : made;
@@ -54,7 +54,7 @@ std::string in_words(const Pull& pull) {
   const bool lacks = pull.blobs < pull.named;
   std::string made =
       fmt::format("pulled {} for {} at {}: {}{} blob{}, {} ({}) in {:.1f} s", pull.what.to_string(),
-                  printable(pull.caller.agent), pull.caller.address, pull.blobs,
+                  product(pull.caller.agent), pull.caller.address, pull.blobs,
                   lacks ? fmt::format(" of {}", pull.named) : "",
                   (lacks ? pull.named : pull.blobs) == 1 ? "" : "s", util::human_bytes(bytes),
                   in_words(pull.by_source), std::chrono::duration<double>(pull.took).count());

@@ -217,6 +217,9 @@ TEST(ConfigureDocker, says_which_mirror_it_leaves_and_which_it_will_not_know_aga
                                   HasSubstr("take it out of \"registry-mirrors\" by hand")),
                             reload));
   EXPECT_THAT(leaves("https://m.test"), ElementsAre(reload));
+  // A reload takes over mirrors, but not that there are none any more.
+  EXPECT_THAT(plan_docker(wish_for({}, true), FakeNode{}).notes,
+              ElementsAre("dockerd takes it over after: systemctl restart docker"));
   auto elsewhere = wish_for();
   elsewhere.mirror = "10.0.0.3:9755";
   EXPECT_THAT(plan_docker(elsewhere, FakeNode{}).notes,

@@ -143,7 +143,7 @@ TEST_F(PullsTest, clients_repositories_and_images_are_told_apart) {
   manifest("r.io/app:v1", image({"a", "b"}));
   manifest("r.io/app:v2", image({"c", "d"}));
   manifest("r.io/other:v1", image({"a", "b"}));
-  manifest("r.io/app:v1", image({"a", "b"}), {"skopeo/1", "127.0.0.1:4000"});
+  manifest("r.io/app:v1", image({"a", "b"}), {"skopeo/1 go/2 (linux)", "127.0.0.1:4000"});
   manifest("r.io/app:v1", image({"a", "b"}), {who_.agent, "10.0.0.7:4000"});
   blob("r.io/app", "d");
   blob("r.io/app", "a");
