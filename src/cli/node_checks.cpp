@@ -215,6 +215,9 @@ Findings check_hand_over(const HandOverFacts& hand_over) {
     return {failed(what, fmt::format("{} is not watched: {}", address, trouble->get<std::string>()),
                    "systemctl status containerd; is that its socket? ([containerd] address) the "
                    "daemon tries again by itself")};
+  if (const auto refused = report.find("refused"); refused != report.end() && refused->is_string())
+    return {warned(what, fmt::format("{} is watched, and nothing is handed over", address),
+                   refused->get<std::string>())};
   return {
       well(what, fmt::format("{} is watched, {}; {} layers, {} handed over since start", address,
                              names_text(hand_over.name_spaces), report.value("layers", uint64_t{0}),

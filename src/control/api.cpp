@@ -170,6 +170,7 @@ json to_json(const JobReport& job) {
 json to_json(const ContainerdReport& report) {
   return {{"address", report.address},
           {"trouble", report.trouble.empty() ? json() : json(report.trouble)},
+          {"refused", report.refused.empty() ? json() : json(report.refused)},
           {"layers", report.layers},
           {"bytes", report.bytes}};
 }

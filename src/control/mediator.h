@@ -158,6 +158,7 @@ struct ClusterReport {
 struct ContainerdReport {
   std::string address;
   std::string trouble;  ///< why it is not watched now; empty: it is
+  std::string refused;  ///< why none of its layers can be had now, and the way out; empty: they can
   uint64_t layers = 0;  ///< handed over since start
   uint64_t bytes = 0;
 };

@@ -4,6 +4,7 @@
 #include "daemon/hand_over.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 
 #include "util/log.h"
 
@@ -40,7 +41,8 @@ void HandOver::stop() {
 }
 
 control::ContainerdReport HandOver::report() const {
-  return {section_.address.string(), watcher_ ? watcher_->trouble() : "", layers_, bytes_};
+  return {section_.address.string(), watcher_ ? watcher_->trouble() : "", *refused_.lock(), layers_,
+          bytes_};
 }
 
 std::vector<util::Digest> HandOver::take(const HeldImage& image, const std::stop_token& stop) {
@@ -77,7 +79,7 @@ bool HandOver::take_layer(const HeldImage::Layer& layer, const std::stop_token& 
       layer.ref.digest, layer.ref.size, file.get(), section_.copy,
       [&] { named = parts_.fetcher.open(layer.ref); }, stop);
   if (!adopted) return refused(layer, adopted.failure());
-  told_full_ = false;
+  refused_.lock()->clear();
   if (*adopted != Adopted::before) count(*adopted, layer.ref.size);
   if (parts_.node) {
     parts_.node->holdings().note(layer.ref);
@@ -102,16 +104,13 @@ bool HandOver::refused(const HeldImage::Layer& layer, const util::Failure& why) 
                        why.message);
       return true;
     case Fault::invalid:
-      if (!std::exchange(told_copy_, true))
-        util::log::warning(
-            "containerd: nothing is handed over: the cache cannot share the blocks of {} ({}). "
-            "What helps: [cache] directory on the same XFS or btrfs, or [containerd] copy = true",
-            layer.file.string(), why.message);
+      refuse_all(fmt::format(
+          "the cache cannot share the blocks of {} ({}). What helps: [cache] directory on the same "
+          "XFS or btrfs, or [containerd] copy = true",
+          layer.file.parent_path().string(), why.message));
       return false;
     case Fault::no_space:
-      if (!std::exchange(told_full_, true))
-        util::log::warning("containerd: layer {} is not handed over: {}",
-                           layer.ref.digest.short_hex(), why.message);
+      refuse_all(why.message);
       return false;
     case Fault::cancelled:
       return false;
@@ -119,6 +118,12 @@ bool HandOver::refused(const HeldImage::Layer& layer, const util::Failure& why) 
       util::log::warning("containerd: layer {}: {}", layer.ref.digest.short_hex(), why.message);
       return false;
   }
+}
+
+/// Told once for as long as it is so.
+void HandOver::refuse_all(const std::string& why) {
+  if (std::exchange(*refused_.lock(), why).empty())
+    util::log::warning("containerd: nothing is handed over: {}", why);
 }
 
 void HandOver::seal(const chunk::LayerRef& layer) {

@@ -16,6 +16,7 @@
 #include "daemon/cluster_node.h"
 #include "daemon/config.h"
 #include "util/metrics.h"
+#include "util/sync.h"
 
 namespace swarmfs::daemon {
 
@@ -44,6 +45,7 @@ class HandOver final : public containerd::Taker {
  private:
   bool take_layer(const containerd::HeldImage::Layer& layer, const std::stop_token& stop);
   bool refused(const containerd::HeldImage::Layer& layer, const util::Failure& why);
+  void refuse_all(const std::string& why);
   void count(cache::Adopted how, uint64_t bytes);
   void seal(const chunk::LayerRef& layer);
 
@@ -54,8 +56,7 @@ class HandOver final : public containerd::Taker {
   std::atomic<uint64_t> layers_{0};
   std::atomic<uint64_t> bytes_{0};
   std::set<util::Digest> told_private_;  ///< manifests; this and the next: the watcher's thread's
-  bool told_copy_ = false;
-  bool told_full_ = false;
+  util::Sync<std::string> refused_;      ///< why no layer can be had, last
   containerd::GrpcRuntime runtime_;
   std::unique_ptr<containerd::Watcher> watcher_;  ///< last: its thread uses the rest
 };

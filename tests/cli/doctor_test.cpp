@@ -314,7 +314,8 @@ TEST(CheckMirror, off_is_well_and_said) {
 TEST(CheckHandOver, says_what_comes_from_containerd_or_why_nothing_does) {
   const nlohmann::json well{
       {"address", "/c.sock"}, {"trouble", nullptr}, {"layers", 12}, {"bytes", 34'000'000}};
-  auto down = well, other = well;
+  auto down = well, other = well, refused = well;
+  refused["refused"] = "the cache has no room";
   down["trouble"] = "connection refused";
   other["address"] = "/other.sock";
   const std::string off =
@@ -339,6 +340,8 @@ TEST(CheckHandOver, says_what_comes_from_containerd_or_why_nothing_does) {
       {{"/c.sock", {}, down, true},
        "FAIL  hand-over: /c.sock is not watched: connection refused – systemctl status containerd; "
        "is that its socket? ([containerd] address) the daemon tries again by itself\n"},
+      {{"/c.sock", {}, refused, true},
+       "warn  hand-over: /c.sock is watched, and nothing is handed over – the cache has no room\n"},
       {{"/c.sock", {}, nullptr, true},
        "warn  hand-over: [containerd] address is set, and the daemon runs without it" + restart},
       {{"/c.sock", {}, other, true},

@@ -285,8 +285,10 @@ def without_reflinks(place, registry):
                 wait_for("the reason", told, 60)
                 assert status(place.first)["layers"] == 0 and not any(whole(place.first, one) for one in layers)
                 assert told() == 1
+                assert "[containerd] copy = true" in status(place.first)["refused"], status(place.first)
             else:
                 wait_whole(place.first, layers)
+                assert status(place.first)["refused"] is None
                 assert place.first.metrics()['swarmfs_handed_over_bytes_total{how="shared"}'] == 0
                 assert place.first.metrics()['swarmfs_handed_over_bytes_total{how="copied"}'] > 0
             place.first.terminate()
