@@ -16,8 +16,8 @@ constexpr util::Duration kQueue = std::chrono::milliseconds(2);
 /// not apart. And for a long way, where the delay of others would leave us nothing.
 constexpr size_t kLeast = 64 * 1024;
 constexpr size_t kLeastPerSecond = 10'000'000;
-/// Of fewer the other side delays acknowledgements, which look like a queue.
-constexpr size_t kLeastSegments = 4;
+/// No network has segments of this size: loopback, where nothing waits but for processors.
+constexpr size_t kOfLoopback = 32 * 1024;
 constexpr size_t kMost = 16 << 20;
 /// What clients take on one connection before they read it.
 constexpr size_t kOfConnection = 256 * 1024;
@@ -40,14 +40,17 @@ util::Duration BulkWindow::least(const Path& path, util::SteadyTime now) {
 }
 
 void BulkWindow::note(const Path& path, bool full, util::SteadyTime now) {
+  if (path.segment >= kOfLoopback) {
+    bytes_ = kMost;
+    return;
+  }
   const auto way = least(path, now);
   if (now < next_) return;
   next_ = now + std::max<util::Duration>(path.now, std::chrono::milliseconds(1));
   const util::Duration aim = way + std::max(kQueue, way / 4);
   const double factor =
       std::clamp(seconds(aim) / std::max(seconds(path.now), 1e-6), kShrink, full ? kGrow : 1.0);
-  const auto floor = std::max(kLeast, kLeastSegments * path.segment) +
-                     static_cast<size_t>(kLeastPerSecond * seconds(way));
+  const auto floor = kLeast + static_cast<size_t>(kLeastPerSecond * seconds(way));
   bytes_ = std::clamp(static_cast<size_t>(static_cast<double>(bytes_) * factor),
                       std::min(floor, kMost), kMost);
 }
