@@ -60,17 +60,19 @@ def make_bed(nodes, images, options, **more):
     return bed
 
 
-def processor_seconds(node):
-    fields = open(f"/proc/{node.process.pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def processor_seconds(bed):
+    """Of all its nodes."""
+    ticks = 0
+    for node in bed.nodes:
+        fields = open(f"/proc/{node.process.pid}/stat").read().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def rest(bed, seconds=60):
     """Until no node is at work: what a pull leaves to do (an index made anew) is no part of what comes next."""
-    end, before = time.time() + seconds, None
-    while (now := sum(map(processor_seconds, bed.nodes))) != before and time.time() < end:
-        if before is not None and now - before < 0.05:
-            return
+    end, before = time.time() + seconds, 0
+    while (now := processor_seconds(bed)) - before >= 0.05 and time.time() < end:
         before = now
         time.sleep(1)
 
@@ -149,7 +151,7 @@ def warm_of(count, options):
     bed[1].pull("medium:v1")
     rest(bed)
     size = bed.image_bytes("medium:v1")
-    before, worked = bed.registry_egress(), sum(map(processor_seconds, bed.nodes))
+    before, worked = bed.registry_egress(), processor_seconds(bed)
 
     def pull(node):
         begun = time.time()
@@ -157,7 +159,7 @@ def warm_of(count, options):
         return time.time() - begun
 
     seconds = together(pull, bed.nodes[1:])
-    worked = sum(map(processor_seconds, bed.nodes)) - worked
+    worked = processor_seconds(bed) - worked
     egress = (bed.registry_egress() - before) / size
     bed.close()
     table(f"{count - 1} pull {size / 1e6:.0f} MB that another node has: {options.mbit} Mbit/s links{by(options)}; "

@@ -55,7 +55,7 @@ class HandOver final : public containerd::Taker {
   util::Metrics::Counter& copied_counter_;
   std::atomic<uint64_t> layers_{0};
   std::atomic<uint64_t> bytes_{0};
-  std::set<util::Digest> told_private_;  ///< manifests; this and the next: the watcher's thread's
+  std::set<util::Digest> told_private_;  ///< manifests; the watcher's thread's
   util::Sync<std::string> refused_;      ///< why no layer can be had, last
   containerd::GrpcRuntime runtime_;
   std::unique_ptr<containerd::Watcher> watcher_;  ///< last: its thread uses the rest

@@ -3,6 +3,8 @@ import os
 import subprocess
 import time
 
+from node import end
+
 
 def write_hosts(folder, host, mirror):
     """For --hosts-dir: pulls from the registry `host` ask the mirror first."""
@@ -58,9 +60,4 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
         self.process.wait()
 
     def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(20)
+        end(self.process)

@@ -11,7 +11,7 @@ import sys
 import time
 
 from mirrored import WritableRegistry, digest, get
-from node import SWARMFS, Node, free_port, images, need_fuse, skip, wait_for
+from node import SWARMFS, Node, Registry, end, free_port, images, need_fuse, skip, wait_for
 
 BLOBS = re.compile(r"^sha256:[0-9a-f]{64}$")
 
@@ -56,12 +56,7 @@ class Dockerd:
         assert self.docker("image", "ls", "-aq").stdout == ""
 
     def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process, 30)
 
 
 class Place:
@@ -96,7 +91,7 @@ class Place:
 
 def push(registry, folder):
     """The images of the set under names of docker.io: one that is official there, and one of somebody."""
-    source = WritableRegistry.__mro__[1](folder, os.path.dirname(registry.config))
+    source = Registry(folder, os.path.dirname(registry.config))
     for origin, name in (("small:v1", "library/small:v1"), ("small:v1-docker", "somebody/small:v1-docker")):
         subprocess.run(["skopeo", "copy", "-q", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false",
                         f"docker://{source.host}/{origin}", f"docker://{registry.host}/{name}"], check=True, timeout=120)
@@ -142,11 +137,7 @@ def runs(place):
     """What came is what is in it."""
     place.dockerd.docker("pull", "-q", "small:v1")
     words = ("run", "--rm", "--network", "none", "small:v1", "python3", "-c", "print(6 * 7)")
-    done = place.dockerd.docker(*words, check=False)
-    if "cgroup" in done.stderr or "mount" in done.stderr:
-        print("docker run cannot be tried here:", done.stderr.strip())
-    else:
-        assert done.stdout == "42\n", (done.stdout, done.stderr)
+    assert place.dockerd.docker(*words).stdout == "42\n"
     place.dockerd.forget()
 
 

@@ -50,6 +50,16 @@ def wait_for(what, condition, seconds=20):
     raise AssertionError(f"{what}: not within {seconds} s")
 
 
+def end(process, seconds=20):
+    """Asks it to end, and sees to it."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(20)
+
+
 def listens(port):
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
@@ -164,11 +174,7 @@ class Node:
 
     def close(self):
         if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+            end(self.process, 15)
         for line in reversed(open("/proc/self/mounts").read().splitlines()):
             where = line.split()[1]
             if where.startswith(self.work):
