@@ -55,14 +55,15 @@ BlobDelivery::End BlobDelivery::send(http::BodyWriter& client) {
 
 bool BlobDelivery::proven() {
   const auto& digest = blob_->ref().digest;
-  if (hash_ && hash_->finish() == digest) return true;
+  if (hash_ && hash_->finish() == digest) return hashed_whole_ = true;
   if (blob_->stored().verified()) return !hash_;
   const bool was_read_whole = hash_.has_value();
   if (blob_->sealed()) return !was_read_whole;
   // What is here now may be better than what was read: another reader has dropped the bad bytes.
   const auto good = hashes_well();
   if (good == false) blob_->discard("does not match its digest");
-  return good == true && !was_read_whole;
+  hashed_whole_ = good == true;
+  return hashed_whole_ && !was_read_whole;
 }
 
 std::optional<bool> BlobDelivery::hashes_well() {

@@ -42,6 +42,8 @@ class BlobDelivery {
   util::Outcome<util::Done> begin();
   End send(http::BodyWriter& client);
   [[nodiscard]] uint64_t sent() const { return sent_; }
+  /// All of the blob, not of the range alone, was read here and matched its digest.
+  [[nodiscard]] bool hashed_whole() const { return hashed_whole_; }
 
  private:
   bool give(http::BodyWriter& client, util::ByteView bytes);
@@ -60,6 +62,7 @@ class BlobDelivery {
   util::SharedBytes first_;
   std::optional<util::Sha256> hash_;  ///< of all that was read, where that begins at 0
   uint64_t sent_ = 0;
+  bool hashed_whole_ = false;
 };
 
 }  // namespace swarmfs::mirror

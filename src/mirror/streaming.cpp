@@ -161,7 +161,7 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   // The end of a range alone is what its receiver may have known.
   const auto& stored = stream.layer->stored();
   const bool checked = stored.verified() || !stream.layer->claimed();
-  const bool proves = all && (stream.range.offset == 0 ||
+  const bool proves = all && (stream.range.offset == 0 || stream.delivery->hashed_whole() ||
                               (checked && stored.has({0, chunk::block_count(stream.ref.size)})));
   if (proves && stream.alone) proofs_.came_whole(*stream.layer, stream.ref.origins.front());
   if ((all && stream.arrival) || (end == End::wrong && stream.layer->sealed()))

@@ -44,6 +44,7 @@ class ProofsTest : public MirrorTest {
   }
 
   const http::Headers good_{{"Authorization", "Basic good"}};
+  const http::Headers end_{{"Range", "bytes=" + std::to_string(blob_.size() - 1) + "-"}};
 };
 
 TEST_F(ProofsTest, no_byte_is_given_in_the_name_of_a_repository_that_does_not_hold_it) {
@@ -266,15 +267,33 @@ TEST_F(ProofsTest, what_comes_in_for_one_public_repository_does_for_another) {
   EXPECT_TRUE(upstream_.proofs.empty());
 }
 
+TEST_F(ProofsTest, the_end_of_a_blob_is_given_once_all_was_right_which_shows_that_it_is_held) {
+  upstream_.open = true;
+  give_manifest();
+  EXPECT_EQ(get_blob(end_).body, blob_.substr(blob_.size() - 1));
+  using Shown = std::vector<std::pair<std::string, util::Digest>>;
+  EXPECT_EQ(upstream_.shown, (Shown{{kRepository, blob_digest_}}));
+}
+
 TEST_F(ProofsTest, who_knows_the_end_of_a_blob_has_not_shown_that_it_holds_it) {
   upstream_.open = true;
   give_manifest();
-  const auto end = http::Headers{{"Range", "bytes=" + std::to_string(blob_.size() - 1) + "-"}};
-  EXPECT_EQ(get_blob(end).status, 206);
-  upstream_.open = false;
-  clock_.advance(Permissions::kBelieved);
-  Ledger ledger(*cache_);
-  EXPECT_FALSE(ledger.belongs(kRepository, blob_digest_));
+  chunk::HashTreeBuilder tree;
+  tree.feed(util::as_bytes(blob_));
+  const chunk::LayerRef for_nobody{blob_digest_, blob_.size(), {}};
+  const auto layer = fetcher_->open(for_nobody);
+  layer->seal(std::make_shared<const chunk::HashTree>(tree.finish()));
+  auto got = std::async(std::launch::async, [&] {
+    Collector client;
+    const auto answer = ask("blobs/" + blob_digest_.to_string(), end_);
+    return answer.stream && answer.stream(client) ? client.body : "";
+  });
+  const uint64_t last = (chunk::block_count(blob_.size()) - 1) * chunk::kBlockSize;
+  while (got.wait_for(1ms) != std::future_status::ready)
+    for (size_t id = 0; id < source_.requests(); ++id)
+      if (source_.asked(id).offset == last) source_.answer(id, UINT64_MAX);
+  EXPECT_EQ(got.get(), blob_.substr(blob_.size() - 1));
+  EXPECT_TRUE(upstream_.shown.empty());
 }
 
 }  // namespace
