@@ -29,6 +29,8 @@ constexpr Duration kUnmeasured = milliseconds(3);
 constexpr double kUnmeasuredRate = 50e6;
 /// A slow peer may have become a fast one meanwhile.
 constexpr Duration kStale = seconds(60);
+/// A probe that takes longer may be a request that its peer works on: it keeps no other away.
+constexpr Duration kProbe = seconds(1);
 /// Below this an answer says more about the scheduler than about the link.
 constexpr uint64_t kWorthMeasuring = 64 * 1024;
 
@@ -53,7 +55,7 @@ struct Entry {
   Latency relays;                      ///< first bytes that had to come from the registry
   SteadyTime measured;
   SteadyTime failed_at;
-  bool probing = false;
+  std::optional<SteadyTime> probe;  ///< when one that is under way began
 
   [[nodiscard]] const Latency& latency(uint64_t length) const {
     const size_t kind = length > kSmall;
@@ -73,7 +75,9 @@ struct Entry {
   }
 
   [[nodiscard]] bool askable(SteadyTime now) const {
-    return peer.banned.empty() && (peer.failures == 0 || (now >= peer.silent_until && !probing));
+    if (!peer.banned.empty()) return false;
+    if (peer.failures == 0) return true;
+    return now >= peer.silent_until && (!probe || now - *probe >= kProbe);
   }
 
   [[nodiscard]] Peer measured_peer() const {
@@ -175,7 +179,7 @@ struct PeerTable::Attempt::Data {
     Entry* entry = known->find(endpoint);
     if (!entry) return;
     if (entry->peer.in_flight > 0) entry->peer.in_flight--;
-    entry->probing = false;
+    entry->probe.reset();
     entry->peer.bytes_given += arrived;
     change(*entry);
   }
@@ -293,7 +297,7 @@ std::optional<PeerTable::Attempt> PeerTable::attempt(const Endpoint& endpoint, u
   Entry* entry = known->add(endpoint);
   if (!entry || !entry->askable(now) || entry->peer.node_id == state_->self) return {};
   entry->peer.in_flight++;
-  entry->probing = entry->peer.failures > 0;
+  if (entry->peer.failures > 0) entry->probe = now;
   auto data = std::make_unique<Attempt::Data>();
   data->state = state_;
   data->endpoint = endpoint;

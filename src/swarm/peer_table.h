@@ -78,9 +78,9 @@ class PeerTable {
   /// long or not printable is none.
   void met(const Endpoint& endpoint, const std::string& node_id, const std::string& zone);
 
-  /// Empty: it is silent, banned, ourselves, or its silence is over and another attempt is probing
-  /// it. Adds an endpoint that it does not know. `has_it`: it need not go to the registry first
-  /// (only then its first byte says how fast it is).
+  /// Empty: it is silent, banned, ourselves, or its silence is over and another attempt has been
+  /// probing it for less than a second. Adds an endpoint that it does not know. `has_it`: it need
+  /// not go to the registry first (only then its first byte says how fast it is).
   [[nodiscard]] std::optional<Attempt> attempt(const Endpoint& endpoint, uint64_t length,
                                                bool has_it = true);
 

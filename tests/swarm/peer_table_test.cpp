@@ -174,6 +174,22 @@ TEST_F(PeerTableTest, only_one_attempt_probes_a_peer_that_was_silent) {
   EXPECT_EQ(table_.find(a_)->failures, 0u) << "whoever declines is alive";
 }
 
+TEST_F(PeerTableTest, a_probe_that_takes_long_keeps_no_other_attempt_away) {
+  fail(a_);
+  hands_.turn(seconds(1));
+  const auto waits_there = table_.attempt(a_, 1);
+  ASSERT_TRUE(waits_there);
+  hands_.turn(milliseconds(999));
+  EXPECT_FALSE(candidate(a_));
+  hands_.turn(milliseconds(1));
+  EXPECT_TRUE(candidate(a_));
+  auto news = table_.attempt(a_, 1);
+  ASSERT_TRUE(news);
+  EXPECT_FALSE(table_.attempt(a_, 1)) << "it is the probe now";
+  news->declined();
+  EXPECT_EQ(table_.find(a_)->failures, 0u);
+}
+
 TEST_F(PeerTableTest, requests_that_die_together_are_one_failure) {
   std::vector<PeerTable::Attempt> attempts;
   for (int i = 0; i < 8; ++i) attempts.push_back(*table_.attempt(a_, 1));
