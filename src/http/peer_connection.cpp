@@ -11,6 +11,7 @@
 
 #include "http/endpoint_name.h"
 #include "http/peer_loop.h"
+#include "http/tcp_path.h"
 #include "http/traffic_mark.h"
 #include "http/url.h"
 #include "util/log.h"
@@ -21,6 +22,7 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 using asio::ip::tcp;
 using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
 
 namespace {
 
@@ -30,11 +32,13 @@ constexpr size_t kRecord = 16 * 1024;
 /// are gathered into full segments, which is cheaper.
 constexpr size_t kPushed = 64 * 1024;
 constexpr size_t kProgress = 64 * 1024;
+constexpr size_t kFewLines = 8 * 1024;
 /// What one connection may write before others of its thread get their turn.
 constexpr size_t kTurn = 512 * 1024;
 /// Unsent bytes in the kernel: a client that does not read holds no more than that.
-constexpr int kUnsent = 256 * 1024;
+constexpr int kUnsent = 32 * 1024;
 constexpr int kBulkUnsent = 64 * 1024;
+constexpr int kWideBuffer = 1 << 20;
 constexpr std::chrono::milliseconds kLinger{1'000};
 constexpr size_t kMaxDiscarded = 1 << 20;
 
@@ -89,7 +93,7 @@ void PeerConnection::start() {
 
 void PeerConnection::enter(State state, std::chrono::milliseconds timeout) {
   state_ = state;
-  deadline_ = std::chrono::steady_clock::now() + timeout;
+  deadline_ = Clock::now() + timeout;
   loop_.watch(deadline_);
 }
 
@@ -249,17 +253,67 @@ void PeerConnection::mark(bool bulk) {
   mark_traffic(socket, bulk);
 }
 
+/// In its turn, with as much in the kernel as its client's window allows.
+bool PeerConnection::has_turn() {
+  const auto share = loop_.turns().lock()->may_write(loop_.turn_of(id_), Clock::now());
+  if (share) {
+    limit_buffer(*share);
+  } else {
+    deadline_ = util::SteadyTime::max();
+    loop_.look_for_turns();
+  }
+  return share.has_value();
+}
+
+/// The kernel doubles it, for its own bookkeeping, and counts that as well: about half of it again
+/// is bytes.
+void PeerConnection::limit_buffer(size_t share) {
+  if (share / 4 * 3 < buffer_size_ && buffer_size_ < share / 4 * 5) return;
+  buffer_size_ = share;
+  const int size = static_cast<int>(share / 2);
+  ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
+void PeerConnection::take_turn() {
+  if (state_ != State::writing) return;
+  enter(State::writing, loop_.options().write_timeout);
+  proceed();
+}
+
+void PeerConnection::end_sending() {
+  parts_.clear();
+  part_ = 0;
+  if (std::exchange(urgent_, false)) loop_.end_urgent();
+  if (!std::exchange(in_turns_, false)) return;
+  loop_.turns().lock()->leave(loop_.turn_of(id_));
+  loop_.next_turns();
+}
+
+void PeerConnection::begin_urgent() {
+  if (std::exchange(buffer_size_, 0) != 0)  // the kernel would choose no more by itself
+    ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_SNDBUF, &kWideBuffer, sizeof(int));
+  bulk_written_ = 0;
+  size_t length = 0;
+  for (const auto& part : parts_) length += part.size();
+  urgent_ = length > kFewLines;
+  if (urgent_) loop_.begin_urgent();
+}
+
 void PeerConnection::begin_answer(PeerResponse response) {
   mark(response.bulk);
+  in_turns_ = response.bulk && !head_only_;
+  if (in_turns_) loop_.turns().lock()->enter(peer_, loop_.turn_of(id_));
   parts_.push_back(head_of(response, last_));
   if (!head_only_)
     for (auto& part : response.body)
       if (part.size() > 0) parts_.push_back(std::move(part));
+  if (!response.bulk) begin_urgent();
   written_ = 0;
   enter(State::writing, loop_.options().write_timeout);
 }
 
 PeerConnection::Next PeerConnection::write() {
+  if (in_turns_ && !has_turn()) return Next::rest;
   for (size_t turn = 0; turn < kTurn;) {
     const util::ByteView rest = parts_[part_].view().subspan(at_);
     const util::ByteView record = rest.first(std::min(rest.size(), kRecord));
@@ -280,13 +334,17 @@ PeerConnection::Next PeerConnection::write() {
 void PeerConnection::note_progress(size_t bytes) {
   at_ += bytes;
   const size_t before = std::exchange(written_, written_ + bytes);
-  if (before / kProgress != written_ / kProgress)
-    enter(State::writing, loop_.options().write_timeout);
+  if (in_turns_) bulk_written_ += bytes;
+  if (before / kProgress == written_ / kProgress) return;
+  enter(State::writing, loop_.options().write_timeout);
+  if (!in_turns_ || bulk_written_ <= buffer_size_) return;  // no acknowledgement tells of it yet
+  if (const auto path = path_of(socket_.native_handle()))
+    loop_.turns().lock()->wrote(loop_.turn_of(id_), *path, Clock::now());
+  loop_.next_turns();
 }
 
 PeerConnection::Next PeerConnection::written() {
-  parts_.clear();
-  part_ = 0;
+  end_sending();
   if (last_) return say_goodbye();
   await_request();
   return Next::go_on;
@@ -337,7 +395,7 @@ void PeerConnection::expire() {
 void PeerConnection::close() {
   if (state_ == State::closed) return;
   state_ = State::closed;
-  parts_.clear();
+  end_sending();
   error_code error;
   socket_.close(error);
   loop_.remove(id_);

@@ -31,6 +31,8 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   void start();
   /// To request `number`; nothing happens where that was answered before.
   void answer(uint64_t number, PeerResponse response);
+  /// Its bulk may be written from now on (PeerLoop::turns).
+  void take_turn();
   /// Ends it after the answer it is at.
   void retire();
   /// What its deadline, which has passed, was for.
@@ -63,6 +65,10 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   void await_request();
   void begin_answer(PeerResponse response);
   void mark(bool bulk);
+  bool has_turn();
+  void limit_buffer(size_t share);
+  void begin_urgent();
+  void end_sending();
   Next after(TlsSession::Step step);
   void enter(State state, std::chrono::milliseconds timeout);
 
@@ -73,8 +79,12 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   State state_ = State::handshaking;
   util::SteadyTime deadline_ = util::SteadyTime::max();
   bool member_ = false;
-  bool last_ = false;         ///< the answer under way is the last one
-  std::optional<bool> bulk_;  ///< as which its traffic is marked
+  bool last_ = false;          ///< the answer under way is the last one
+  std::optional<bool> bulk_;   ///< as which its traffic is marked
+  bool in_turns_ = false;      ///< its answer is among PeerLoop::turns()
+  bool urgent_ = false;        ///< somebody waits for its answer, and for more than a few lines
+  uint64_t bulk_written_ = 0;  ///< since it gives nothing else
+  size_t buffer_size_ = 0;     ///< the kernel's, for what is sent; 0: its own choice
   std::string remote_address_;
   std::string peer_;
   std::chrono::system_clock::time_point expires_;

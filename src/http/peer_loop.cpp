@@ -13,9 +13,15 @@ namespace swarmfs::http {
 namespace asio = boost::asio;
 using State = PeerConnection::State;
 
-PeerLoop::PeerLoop(const PeerServerOptions& options, const PeerServer::Handler& handler,
-                   Tally& tally)
-    : options_(options), handler_(handler), tally_(tally) {}
+namespace {
+
+constexpr std::chrono::milliseconds kTurns{10};
+
+}  // namespace
+
+PeerLoop::PeerLoop(unsigned number, const PeerServerOptions& options,
+                   const PeerServer::Handler& handler, Shared& shared)
+    : number_(number), options_(options), handler_(handler), shared_(shared) {}
 
 PeerLoop::~PeerLoop() {
   drain();
@@ -33,8 +39,8 @@ void PeerLoop::start() {
 
 void PeerLoop::adopt(Socket socket, std::shared_ptr<const TlsContext> tls) {
   ++load_;
-  ++tally_.accepted;
-  ++tally_.open;
+  ++shared_.accepted;
+  ++shared_.open;
   asio::post(context_, [this, moved = std::move(socket), tls = std::move(tls)]() mutable {
     begin(std::move(moved), *tls);
   });
@@ -142,10 +148,33 @@ void PeerLoop::expire() {
   if (!connections_.empty()) watch(next);
 }
 
+void PeerLoop::take_turn(uint64_t connection) {
+  asio::post(context_, [this, connection] {
+    const auto found = connections_.find(connection);
+    if (found != connections_.end()) std::shared_ptr(found->second)->take_turn();
+  });
+}
+
+void PeerLoop::next_turns() {
+  const auto ready = shared_.turns.lock()->ready(std::chrono::steady_clock::now());
+  for (const auto& connection : ready) shared_.wake(connection);
+  look_for_turns();
+}
+
+void PeerLoop::look_for_turns() {
+  if (looks_ || !shared_.turns.lock()->anybody_waits()) return;
+  looks_ = true;
+  next_turns_.expires_after(kTurns);
+  next_turns_.async_wait([this](boost::system::error_code error) {
+    looks_ = false;
+    if (!error) next_turns();
+  });
+}
+
 void PeerLoop::remove(uint64_t connection) {
   connections_.erase(connection);
   --load_;
-  --tally_.open;
+  --shared_.open;
   if (draining_ && connections_.empty()) timer_.cancel();
 }
 

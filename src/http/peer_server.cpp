@@ -64,8 +64,9 @@ struct PeerServer::State {
       : options(share_of(std::move(chosen))),
         handler(std::move(handle)),
         identity(Identity{std::make_shared<const TlsContext>(material), material.ca_pem}) {
+    shared.wake = [this](const BulkTurns::Connection& one) { loops[one.loop]->take_turn(one.id); };
     for (unsigned i = 0; i < options.threads; ++i)
-      loops.push_back(std::make_unique<PeerLoop>(options, handler, tally));
+      loops.push_back(std::make_unique<PeerLoop>(i, options, handler, shared));
     if (options.addresses.empty()) throw util::Error("no address to listen on");
     for (const auto& address : options.addresses) listen(address);
     port = listeners.front()->acceptor.local_endpoint().port();
@@ -128,7 +129,7 @@ struct PeerServer::State {
 
   const PeerServerOptions options;
   const Handler handler;
-  PeerLoop::Tally tally;
+  PeerLoop::Shared shared;
   util::Sync<Identity> identity;
   std::vector<std::unique_ptr<PeerLoop>> loops;
   std::vector<std::unique_ptr<Listener>> listeners;
@@ -154,8 +155,8 @@ uint16_t PeerServer::port() const {
 }
 
 PeerServer::Counts PeerServer::counts() const {
-  const auto& tally = state_->tally;
-  return {tally.accepted, tally.failed_handshakes, tally.open};
+  const auto& shared = state_->shared;
+  return {shared.accepted, shared.failed_handshakes, shared.open};
 }
 
 }  // namespace swarmfs::http

@@ -301,5 +301,92 @@ TEST_F(PeerTest, ends_while_answers_come_from_other_threads) {
   answering.join();
 }
 
+/// Eight connections of one member at a time, each with bulk of its own kind, and readers in
+/// between.
+TEST_F(PeerTest, gives_all_of_the_bulk_beside_what_somebody_waits_for) {
+  std::map<std::string, std::string> bodies;
+  for (int i = 0; i < 12; ++i) {
+    const std::string path = (i % 3 ? "/bulk" : "/fault") + std::to_string(i);
+    for (int k = 0; bodies[path].size() < 700'000; ++k) bodies[path] += path + std::to_string(k);
+  }
+  serve([&](const PeerRequest& request, const PeerServer::Respond& respond) {
+    PeerResponse response{200, {}, {bytes(bodies.at(request.path))}};
+    response.bulk = request.path.starts_with("/bulk");
+    respond(std::move(response));
+  });
+  std::vector<std::future<void>> all;
+  for (const auto& [path, body] : bodies)
+    all.push_back(std::async(std::launch::async, [&] {
+      const auto client = member();
+      for (int round = 0; round < 3; ++round) {
+        client->say("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
+        const std::string answer = client->hear_answer();
+        ASSERT_NE(answer.find("\r\n\r\n"), std::string::npos) << path;
+        EXPECT_TRUE(answer.substr(answer.find("\r\n\r\n") + 4) == body) << path;
+      }
+    }));
+  for (auto& one : all) one.get();
+}
+
+/// As many as its window has room for, and more: who is paused keeps nobody waiting.
+TEST_F(PeerTest, gives_bulk_beside_connections_that_do_not_read) {
+  const std::string much(4 << 20, 'x');
+  PeerServerOptions options;
+  options.write_timeout = std::chrono::seconds(60);
+  serve(
+      [&](const PeerRequest&, const PeerServer::Respond& respond) {
+        PeerResponse response{200, {}, {bytes(much)}};
+        response.bulk = true;
+        respond(std::move(response));
+      },
+      options);
+  std::vector<std::unique_ptr<TlsClient>> paused;
+  for (int i = 0; i < 6; ++i) {
+    paused.push_back(member(16 * 1024));
+    paused.back()->say(kGet);
+  }
+  const auto reader = member();
+  reader->say(kGet);
+  EXPECT_TRUE(reader->hear_answer().ends_with("\r\n\r\n" + much));
+  for (const auto& client : paused) EXPECT_TRUE(client->hear_answer().ends_with(much));
+}
+
+/// A reader that takes nothing of its answer.
+TEST_F(PeerTest, gives_bulk_beside_an_urgent_answer_that_is_stuck) {
+  const std::string much(4 << 20, 'x');
+  serve([&](const PeerRequest& request, const PeerServer::Respond& respond) {
+    PeerResponse response{200, {}, {bytes(much)}};
+    response.bulk = request.path == "/bulk";
+    respond(std::move(response));
+  });
+  const auto stuck = member(16 * 1024);
+  stuck->say(kGet);
+  const auto reader = member();
+  reader->say("GET /bulk HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_TRUE(reader->hear_answer().ends_with("\r\n\r\n" + much));
+}
+
+/// One that waits for its turn ends like all others.
+TEST_F(PeerTest, ends_with_bulk_that_waits_for_its_turn) {
+  PeerServerOptions options;
+  options.grace = std::chrono::milliseconds(100);
+  serve(
+      [&](const PeerRequest&, const PeerServer::Respond& respond) {
+        PeerResponse response{200, {}, {bytes(std::string(16 << 20, 'x'))}};
+        response.bulk = true;
+        respond(std::move(response));
+      },
+      options);
+  std::vector<std::unique_ptr<TlsClient>> clients;
+  for (int i = 0; i < 12; ++i) {
+    clients.push_back(member(16 * 1024));
+    clients.back()->say(kGet);
+  }
+  while (handled_ < 12) std::this_thread::yield();
+  clients.resize(6);  // some go while they wait
+  server_.reset();
+  for (const auto& client : clients) EXPECT_TRUE(client->is_ended());
+}
+
 }  // namespace
 }  // namespace swarmfs::http
