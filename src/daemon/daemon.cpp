@@ -185,8 +185,7 @@ void Daemon::start_servers(const Config& config, HandedSockets& sockets) try {
     metrics_server_ = std::make_unique<http::Server>(metrics, handler_of(api_, true),
                                                      sockets.take(config.metrics_address));
   }
-  if (!config.mirror_listen.empty())
-    start_mirror(config.mirror_listen, sockets.take(config.mirror_listen));
+  if (!config.mirror_listen.empty()) start_mirror(config, sockets.take(config.mirror_listen));
   sockets.refuse_rest();
 } catch (...) {
   if (const auto rest = sockets.rest(); !rest.empty())
@@ -194,15 +193,16 @@ void Daemon::start_servers(const Config& config, HandedSockets& sockets) try {
   throw;
 }
 
-void Daemon::start_mirror(const std::string& address, util::UniqueFd listener) {
+void Daemon::start_mirror(const Config& config, util::UniqueFd listener) {
   mirror_upstream_ = std::make_unique<MirrorUpstream>(
       MirrorUpstream::Parts{registry_, catalog_, manifests_, library_, fetcher_, node_.get()});
   mirror::MirrorOptions options;
-  options.address = address;
+  options.address = config.mirror_listen;
+  options.stale_tags = config.mirror_stale_tags;
   mirror_ = std::make_unique<mirror::Mirror>(options, *mirror_upstream_, fetcher_, cache_, clock_,
                                              metrics_);
   http::ServerOptions server;
-  server.tcp_address = address;
+  server.tcp_address = config.mirror_listen;
   server.max_connections = kMirrorConnections;
   server.max_body = 0;
   mirror_server_ = std::make_unique<http::Server>(

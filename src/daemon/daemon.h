@@ -53,7 +53,7 @@ class Daemon {
  private:
   void connect_peers();
   void start_servers(const Config& config, HandedSockets& sockets);
-  void start_mirror(const std::string& address, util::UniqueFd listener);
+  void start_mirror(const Config& config, util::UniqueFd listener);
   void bring_back_mounts();
 
   util::Metrics metrics_;

@@ -57,6 +57,18 @@ std::string query_of(const ServerRequest& request) {
   return made;
 }
 
+/// RFC 8288, of the next page: the registry's path for it is not the client's.
+std::string as_the_client_asks(const std::string& link, const Route& route,
+                               const ServerRequest& request) {
+  const size_t end = link.find('>'), question = link.find('?');
+  if (!link.starts_with('<') || end == link.npos || question > end) return link;
+  const auto path = link.substr(1, question - 1);
+  if (!path.empty() && !path.ends_with("/" + route.path())) return link;
+  const auto ns = request.query.find("ns");
+  const auto names = ns == request.query.end() ? "" : "&ns=" + ns->second;
+  return "<" + request.path + link.substr(question, end - question) + names + link.substr(end);
+}
+
 }  // namespace
 
 Mirror::Mirror(MirrorOptions options, Upstream& upstream, fetch::Fetcher& fetcher,
@@ -134,6 +146,7 @@ std::optional<Document> Mirror::find_manifest(const oci::Reference& reference,
     if (!util::may_pass(fetched.failure().fault)) return std::nullopt;
     permissions_.fell_silent(reference.registry);
   }
+  if (!reference.digest && !options_.stale_tags) return std::nullopt;
   word = Word::ledger;
   if (permission.kind == Kind::allowed)
     if (auto known = ledger_.find(reference)) return known;
@@ -151,7 +164,7 @@ ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request
   if (permission.kind == Kind::absent) return unknown_manifest(reference);
   Word word{};
   const auto document = find_manifest(reference, std::move(permission), word);
-  if (!document) return unknown_manifest(reference);
+  if (!document || wrong_blobs_.any_in(*document, clock_.now())) return unknown_manifest(reference);
   if (word == Word::member) permissions_.grant(reference, authorization);
   ledger_.note(reference, *document);
   // Clients ask HEAD for the tag and GET for the digest, which the ledger knows by then.
@@ -187,8 +200,10 @@ ServerResponse Mirror::relay(const Route& route, const ServerRequest& request) {
   ServerResponse made{answer->status, answer->header("Content-Type").value_or("application/json"),
                       answer->body};
   for (const auto& [name, value] : answer->headers)
-    for (const char* kept : {"WWW-Authenticate", "Link", "OCI-Filters-Applied"})
+    for (const char* kept : {"WWW-Authenticate", "OCI-Filters-Applied"})
       if (http::find_header({{name, value}}, kept)) made.headers.emplace_back(kept, value);
+  if (const auto link = answer->header("Link"))
+    made.headers.emplace_back("Link", as_the_client_asks(*link, route, request));
   if (request.method == "HEAD")
     made.length =
         std::strtoull(answer->header("Content-Length").value_or("0").c_str(), nullptr, 10);
@@ -242,6 +257,8 @@ ServerResponse Mirror::deliver(const Route& route, const ServerRequest& request,
   } else if (wanted.kind == WantedRange::Kind::unsatisfiable) {
     made = problem(416, "RANGE_INVALID", "the blob has no such bytes");
     made.headers.emplace_back("Content-Range", fmt::format("bytes */{}", blob.size));
+  } else if (wrong_blobs_.has(blob.digest, clock_.now())) {
+    made = problem(404, "BLOB_UNKNOWN", "what came of it was wrong: the registry may do better");
   } else if (blob.size > 0) {
     const auto& reference = route.reference;
     made = stream({blob.digest, blob.size, {{reference.registry, reference.repository}}}, wanted,

@@ -18,6 +18,7 @@
 #include "mirror/pulls.h"
 #include "mirror/upstream.h"
 #include "mirror/wanted_range.h"
+#include "mirror/wrong_blobs.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 
@@ -28,15 +29,19 @@ struct MirrorOptions {
   /// Until a manifest is answered, from somewhere or by 404 that sends the client elsewhere: twice
   /// that at most.
   std::chrono::milliseconds patience{2'000};
+  /// Whether a tag that the registry cannot be asked for is what it was last, here or to members;
+  /// else nobody gets it.
+  bool stale_tags = true;
   DeliveryOptions delivery{};
   uint64_t window_budget = 128 << 20;  ///< bytes under way ahead of all clients together
 };
 
 /// The pull side of the distribution spec over the cache and the swarm (reference/p2p.md section 4:
 /// what clients make of the answers). Tags are what the registry says while it can be asked. A
-/// manifest that was given out owns its blobs. 404 and 503 send a client elsewhere; an answer that
-/// began and cannot go on ends the connection. answer() runs on many threads at once and blocks,
-/// always with an end.
+/// manifest that was given out owns its blobs; but for those whose bytes proved wrong on the way:
+/// they, and what names them, come from the registry for a while. 404 and 503 send a client
+/// elsewhere; an answer that began and cannot go on ends the connection. answer() runs on many
+/// threads at once and blocks, always with an end.
 class Mirror {
  public:
   Mirror(MirrorOptions options, Upstream& upstream, fetch::Fetcher& fetcher, chunk::Store& store,
@@ -65,6 +70,8 @@ class Mirror {
                                const NamedBlob& blob);
   http::ServerResponse stream(const chunk::LayerRef& ref, const WantedRange& wanted,
                               const std::string& media_type, const http::ServerRequest& request);
+  /// What is opened is to be delivered.
+  void prepare(Stream& made, const WantedRange& wanted);
   void end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end);
   /// A line for each of them: the log of who got what.
   void tell(const Pulls::Ended& ended);
@@ -87,6 +94,7 @@ class Mirror {
   Permissions permissions_;
   Proofs proofs_;
   Arrivals arrivals_;
+  WrongBlobs wrong_blobs_;
   util::Sync<Pulls> pulls_;  ///< leaf
   std::atomic<size_t> streams_{0};
 };

@@ -40,6 +40,8 @@ class Proofs {
   Proofs(Upstream& upstream, fetch::Fetcher& fetcher, Ledger& ledger, const util::Clock& clock);
 
   struct Opened {
+    /// Null: what is here of it comes in another name, and is not checked yet. Past the cache then,
+    /// for what the repository's registry gives the caller is his.
     std::shared_ptr<fetch::Layer> blob;
     bool alone = false;  ///< only while it is may_go_on() may it be given
   };

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "mirror/mirror.h"
+#include "mirror/passage.h"
 #include "mirror/problem.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -33,6 +34,14 @@ struct Mirror::Stream {
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
   std::shared_ptr<const void> counted;  ///< among the streams
   std::unique_ptr<BlobDelivery> delivery;
+  std::unique_ptr<Passage> passage;  ///< instead of layer and delivery
+
+  util::Outcome<util::Done> begin() { return passage ? passage->begin() : delivery->begin(); }
+  BlobDelivery::End send(http::BodyWriter& client) {
+    return passage ? passage->send(client) : delivery->send(client);
+  }
+  /// What was sent, by source.
+  [[nodiscard]] std::map<std::string, uint64_t> sources() const;
 };
 
 namespace {
@@ -54,6 +63,11 @@ BySource split(uint64_t sent, const BySource& before, const BySource& after) {
 }
 
 }  // namespace
+
+BySource Mirror::Stream::sources() const {
+  if (passage) return {{chunk::to_string(chunk::SourceKind::registry), passage->sent()}};
+  return split(delivery->sent(), before, layer->bytes_by_source());
+}
 
 size_t Mirror::window() const {
   const size_t share = options_.window_budget / BlobStream::kPiece / std::max<size_t>(1, streams_);
@@ -86,20 +100,13 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
                      --streams_;
                      streams_now_.add(-1);
                    }};
-  auto& stored = made->layer->stored();
-  const bool here = stored.has(chunk::blocks_covering({0, ref.size}));
-  if (!here || !stored.verified()) made->known = upstream_.opened(ref);
-  made->before = made->layer->bytes_by_source();
-  made->delivery = std::make_unique<BlobDelivery>(
-      fetcher_, made->layer, wanted.range, window(), options_.delivery,
-      [this, alone = made->alone, layer = made->layer.get(), origin = ref.origins.front()] {
-        return !alone || proofs_.may_go_on(*layer, origin);
-      });
-  // After the first read, which is ahead of it in that order. What cannot be kept as a whole would
-  // drive itself out.
-  if (!here && wanted.to_the_end && ref.size <= store_.usage().most)
-    made->arrival = arrivals_.bring_in(made->layer);
-  if (const auto begun = made->delivery->begin(); !begun) {
+  if (made->layer)
+    prepare(*made, wanted);
+  else
+    made->passage =
+        std::make_unique<Passage>(upstream_, made->blob, wanted.range,
+                                  header_of(request, "Authorization"), options_.delivery);
+  if (const auto begun = made->begin(); !begun) {
     util::log::warning("mirror: blob {}: {}", ref.digest.short_hex(), begun.failure().message);
     const auto fault = begun.failure().fault;
     const bool never = fault == Fault::not_found || fault == Fault::denied;
@@ -119,7 +126,7 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
     tell(ended);
     auto end = BlobDelivery::End::left;
     try {
-      end = made->delivery->send(client);
+      end = made->send(client);
     } catch (...) {
       end_stream(*made, pull, end);
       throw;
@@ -130,10 +137,27 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
   return response;
 }
 
+void Mirror::prepare(Stream& made, const WantedRange& wanted) {
+  const auto& ref = made.ref;
+  auto& stored = made.layer->stored();
+  const bool here = stored.has(chunk::blocks_covering({0, ref.size}));
+  if (!here || !stored.verified()) made.known = upstream_.opened(ref);
+  made.before = made.layer->bytes_by_source();
+  made.delivery = std::make_unique<BlobDelivery>(
+      fetcher_, made.layer, wanted.range, window(), options_.delivery,
+      [this, alone = made.alone, layer = made.layer.get(), origin = ref.origins.front()] {
+        return !alone || proofs_.may_go_on(*layer, origin);
+      });
+  // After the first read, which is ahead of it in that order. What cannot be kept as a whole would
+  // drive itself out.
+  if (!here && wanted.to_the_end && ref.size <= store_.usage().most)
+    made.arrival = arrivals_.bring_in(made.layer);
+}
+
 void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   using End = BlobDelivery::End;
-  const uint64_t sent = stream.delivery->sent();
-  const auto sources = split(sent, stream.before, stream.layer->bytes_by_source());
+  const auto sources = stream.sources();
+  const uint64_t sent = stream.passage ? stream.passage->sent() : stream.delivery->sent();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - stream.began;
   constexpr const char* kEnds[] = {"", "cut short: the bytes did not come",
                                    "cut short: the bytes are wrong", "the client left"};
@@ -158,6 +182,8 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   const auto ended =
       pulls_.lock()->blob_ended(clock_.now(), pull, stream.ref.digest, sources, all, failure);
   tell(ended);
+  if (end == End::wrong) wrong_blobs_.note(stream.ref.digest, clock_.now());
+  if (stream.passage) return;
   // The end of a range alone is what its receiver may have known.
   const auto& stored = stream.layer->stored();
   const bool checked = stored.verified() || !stream.layer->claimed();

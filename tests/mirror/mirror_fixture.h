@@ -144,8 +144,10 @@ class MirrorTest : public testing::Test {
     cache_.emplace(cache::CacheOptions{directory_.path()}, timers_, workers_, metrics_);
     fetcher_.emplace(*cache_, std::vector<chunk::Source*>{&source_}, fetch::FetchOptions{}, timers_,
                      metrics_);
-    mirror_.emplace(MirrorOptions{.address = "127.0.0.1:9755", .delivery = delivery_}, upstream_,
-                    *fetcher_, *cache_, clock_, metrics_);
+    mirror_.emplace(
+        MirrorOptions{
+            .address = "127.0.0.1:9755", .stale_tags = stale_tags_, .delivery = delivery_},
+        upstream_, *fetcher_, *cache_, clock_, metrics_);
     upstream_.manifests["v1"] = upstream_.manifests[digest_.to_string()] = manifest_;
   }
   void stop() {
@@ -196,6 +198,7 @@ class MirrorTest : public testing::Test {
   void give_manifest() { EXPECT_EQ(ask("manifests/v1").status, 200); }
 
   DeliveryOptions delivery_{20s, 25s};
+  bool stale_tags_ = true;
   const std::string blob_ = pattern(1'500'000);
   const util::Digest blob_digest_ = util::Sha256::of(util::as_bytes(blob_));
   const std::string manifest_ = R"({"schemaVersion":2,"config":{"digest":"sha256:)" +

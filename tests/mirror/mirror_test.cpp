@@ -76,6 +76,20 @@ TEST_F(MirrorTest, takes_what_members_know_where_the_registry_is_silent) {
   EXPECT_TRUE(get_blob().body == blob_);
 }
 
+TEST_F(MirrorTest, a_tag_is_not_what_it_was_last_where_that_is_not_wanted) {
+  give_manifest();
+  stop();
+  stale_tags_ = false;
+  start();
+  upstream_.down = true;
+  upstream_.members["v1"] = manifest_;
+  EXPECT_EQ(ask("manifests/v1").status, 404);
+  EXPECT_EQ(ask("manifests/" + digest_.to_string()).body, manifest_) << "a digest never changes";
+  upstream_.down = false;
+  clock_.advance(Permissions::kSilence);
+  EXPECT_EQ(ask("manifests/v1").status, 200);
+}
+
 TEST_F(MirrorTest, counts_where_the_bytes_that_it_gave_came_from) {
   const auto given = [&](const char* source) {
     return metrics_
@@ -140,9 +154,18 @@ TEST_F(MirrorTest, never_gives_all_of_a_blob_that_is_wrong) {
   EXPECT_FALSE(got.whole);
   EXPECT_LT(got.body.size(), blob_.size());
   EXPECT_TRUE(upstream_.completed.empty());
+  EXPECT_EQ(get_blob().status, 404) << "the registry may do better, for a while";
+  EXPECT_EQ(ask("blobs/" + blob_digest_.to_string(), {}, "HEAD").status, 200);
+  EXPECT_EQ(ask("manifests/v1").status, 404) << "some clients ask for the blobs there alone";
+  EXPECT_EQ(ask("manifests/" + digest_.to_string()).status, 404);
   source_.flip(1'000);  // and back
+  clock_.advance(WrongBlobs::kRemembered);
+  EXPECT_EQ(ask("manifests/v1").status, 200);
   auto again = get_blob();
-  if (!again.whole) again = get_blob();  // bad bytes that came after the others were dropped
+  if (!again.whole) {  // bad bytes that came after the others were dropped
+    clock_.advance(WrongBlobs::kRemembered);
+    again = get_blob();
+  }
   EXPECT_TRUE(again.body == blob_);
 }
 
@@ -243,6 +266,32 @@ TEST_F(MirrorTest, asks_a_blob_that_no_manifest_named_in_the_callers_name) {
   const auto refused = get_blob();
   EXPECT_EQ(refused.status, 401);
   EXPECT_EQ(header(refused.headers, "WWW-Authenticate"), "Basic realm=\"z\"");
+}
+
+TEST_F(MirrorTest, the_next_page_of_a_list_is_asked_for_here) {
+  const struct {
+    const char *link, *by_ns, *by_prefix;
+  } links[] = {
+      {"</v2/app/tags/list?last=b&n=5>; rel=\"next\"",
+       "</v2/app/tags/list?last=b&n=5&ns=r.example.com>; rel=\"next\"",
+       "</v2/r.example.com/app/tags/list?last=b&n=5>; rel=\"next\""},
+      {"<https://r.example.com/v2/app/tags/list?last=b>; rel=next",
+       "</v2/app/tags/list?last=b&ns=r.example.com>; rel=next",
+       "</v2/r.example.com/app/tags/list?last=b>; rel=next"},
+      {"<?last=b>", "</v2/app/tags/list?last=b&ns=r.example.com>",
+       "</v2/r.example.com/app/tags/list?last=b>"},
+      {"</elsewhere?last=b>", "</elsewhere?last=b>", "</elsewhere?last=b>"},
+      {"last?>", "last?>", "last?>"},
+      {"<last?", "<last?", "<last?"},
+  };
+  for (const auto& row : links) {
+    upstream_.relay_answer = http::Response{200, {{"Link", row.link}}, "{}"};
+    const auto link = [&](const char* path, std::map<std::string, std::string> query) {
+      return header(mirror_->answer({"GET", path, std::move(query), ""}).headers, "Link");
+    };
+    EXPECT_EQ(link("/v2/app/tags/list", {{"ns", "r.example.com"}}), row.by_ns);
+    EXPECT_EQ(link("/v2/r.example.com/app/tags/list", {}), row.by_prefix);
+  }
 }
 
 TEST_F(MirrorTest, passes_lists_on_but_never_a_429) {

@@ -176,8 +176,21 @@ TEST_F(ProofsTest, a_public_repository_that_only_names_it_opens_nothing) {
 TEST_F(ProofsTest, what_is_not_checked_proves_nothing) {
   pull();
   upstream_.holds[kEvil] = blob_;
+  const auto got = get_evil({{"Authorization", "Basic x"}});
+  EXPECT_TRUE(got.body == blob_) << "its registry gives it, past the cache";
+  for (const auto& asked : upstream_.proofs) {
+    EXPECT_EQ(asked.repository, kEvil);
+    EXPECT_EQ(asked.authorization, "Basic x");
+  }
+  EXPECT_EQ(get_evil({{"Range", "bytes=5-9"}}).body, blob_.substr(5, 5));
+  EXPECT_EQ(upstream_.shown.size(), 1u) << "which shows nothing of what is here";
+}
+
+TEST_F(ProofsTest, what_is_not_checked_is_not_given_past_the_cache_by_who_has_it_not) {
+  pull();
   EXPECT_EQ(get_evil().status, 404);
-  EXPECT_TRUE(upstream_.proofs.empty());
+  upstream_.down = true;
+  EXPECT_EQ(get_evil().status, 503);
 }
 
 TEST_F(ProofsTest, a_small_blob_is_checked_on_the_spot) {

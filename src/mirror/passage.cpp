@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "mirror/passage.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace swarmfs::mirror {
+
+Passage::Passage(Upstream& upstream, oci::Reference blob, util::ByteRange range,
+                 std::string authorization, DeliveryOptions options)
+    : upstream_(upstream),
+      blob_(std::move(blob)),
+      range_(range),
+      authorization_(std::move(authorization)),
+      options_(options) {}
+
+void Passage::ask(std::chrono::milliseconds patience) {
+  const util::ByteRange piece{range_.offset + asked_, std::min(kPiece, range_.length - asked_)};
+  if (piece.length == 0) return;
+  asked_ += piece.length;
+  next_ = std::async(std::launch::async, [this, piece, patience] {
+    return upstream_.bytes_of(blob_, piece, authorization_,
+                              std::chrono::steady_clock::now() + patience);
+  });
+}
+
+util::Outcome<util::Done> Passage::begin() {
+  ask(options_.first);
+  auto piece = next_.get();
+  if (!piece) return piece.failure();
+  first_ = std::move(*piece);
+  return util::Done{};
+}
+
+BlobDelivery::End Passage::send(http::BodyWriter& client) {
+  using End = BlobDelivery::End;
+  while (sent_ < range_.length) {
+    auto piece = first_.empty() ? next_.get() : Piece(std::exchange(first_, {}));
+    if (!piece) return End::broken;
+    ask(options_.silence);
+    if (!client.write(*piece)) return End::left;
+    sent_ += piece->size();
+  }
+  return End::whole;
+}
+
+}  // namespace swarmfs::mirror

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <future>
+#include <string>
+
+#include "http/server.h"
+#include "mirror/blob_delivery.h"
+#include "mirror/upstream.h"
+
+namespace swarmfs::mirror {
+
+/// One range of a blob from its registry to one client, in that client's name, past the cache:
+/// while what is here of the blob comes in another repository's name, and is not checked yet. As a
+/// registry it does not check: the client does. One thread, and one of its own for what it asks
+/// ahead.
+class Passage {
+ public:
+  /// That much is asked for at once, and held twice.
+  static constexpr uint64_t kPiece = 2 << 20;
+
+  Passage(Upstream& upstream, oci::Reference blob, util::ByteRange range, std::string authorization,
+          DeliveryOptions options);
+  /// Waits for the first piece.
+  util::Outcome<util::Done> begin();
+  BlobDelivery::End send(http::BodyWriter& client);
+  [[nodiscard]] uint64_t sent() const { return sent_; }
+
+ private:
+  using Piece = util::Outcome<util::Bytes>;
+  /// Asks for the piece at `asked_`; at the end for none.
+  void ask(std::chrono::milliseconds patience);
+
+  Upstream& upstream_;
+  const oci::Reference blob_;
+  const util::ByteRange range_;
+  const std::string authorization_;
+  const DeliveryOptions options_;
+  uint64_t asked_ = 0, sent_ = 0;  ///< of the range
+  util::Bytes first_;
+  std::future<Piece> next_;  ///< last: waits for its thread
+};
+
+}  // namespace swarmfs::mirror

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "mirror/passage.h"
+
+#include "mirror_fixture.h"
+
+namespace swarmfs::mirror {
+namespace {
+
+using End = BlobDelivery::End;
+
+class PassageTest : public testing::Test {
+ protected:
+  PassageTest() { upstream_.holds[kRepository] = blob_; }
+  Passage of(util::ByteRange range) {
+    return {upstream_,
+            {"r.example.com", "app", {}, util::Sha256::of(util::as_bytes(blob_))},
+            range,
+            "Basic x",
+            {20s, 20s}};
+  }
+  const std::string blob_ = pattern(2 * Passage::kPiece + 12'345);
+  FakeUpstream upstream_;
+  Collector client_;
+};
+
+TEST_F(PassageTest, gives_what_the_registry_gives_the_caller) {
+  const util::ByteRange ranges[] = {
+      {0, blob_.size()}, {0, Passage::kPiece}, {Passage::kPiece - 1, 2}, {blob_.size() - 1, 1}};
+  for (const auto& range : ranges) {
+    Collector client;
+    auto passage = of(range);
+    ASSERT_TRUE(passage.begin());
+    EXPECT_EQ(passage.send(client), End::whole);
+    EXPECT_TRUE(client.body == blob_.substr(range.offset, range.length)) << range.offset;
+    EXPECT_EQ(passage.sent(), range.length);
+  }
+  for (const auto& asked : upstream_.proofs) {
+    EXPECT_EQ(asked.authorization, "Basic x");
+    EXPECT_LE(asked.range.length, Passage::kPiece);
+  }
+}
+
+TEST_F(PassageTest, begins_with_nothing_that_does_not_come) {
+  upstream_.holds.clear();
+  EXPECT_EQ(of({0, 10}).begin().failure().fault, Fault::not_found);
+  upstream_.down = true;
+  EXPECT_EQ(of({0, 10}).begin().failure().fault, Fault::unavailable);
+}
+
+TEST_F(PassageTest, ends_where_the_rest_does_not_come) {
+  auto passage = of({0, blob_.size()});
+  ASSERT_TRUE(passage.begin());
+  upstream_.down = true;
+  EXPECT_EQ(passage.send(client_), End::broken);
+  EXPECT_TRUE(client_.body == blob_.substr(0, Passage::kPiece));
+}
+
+TEST_F(PassageTest, ends_when_the_client_goes) {
+  client_.most = 1;
+  auto passage = of({0, blob_.size()});
+  ASSERT_TRUE(passage.begin());
+  EXPECT_EQ(passage.send(client_), End::left);
+  EXPECT_LE(upstream_.proofs.size(), 2u) << "no more is asked for";
+}
+
+}  // namespace
+}  // namespace swarmfs::mirror
