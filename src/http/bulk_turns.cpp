@@ -12,8 +12,10 @@ namespace swarmfs::http {
 namespace {
 
 constexpr std::chrono::milliseconds kStuck{50};
-/// Clients end what says nothing for 5 s.
-constexpr std::chrono::seconds kPatience{2};
+constexpr std::chrono::seconds kLongestStuck{1};
+/// Clients ask another for bulk of which nothing came for 1 s (swarm/policy: lags).
+constexpr std::chrono::milliseconds kPatience{700};
+constexpr size_t kLittle = 16 * 1024;
 /// What is known of the way to clients that want nothing now.
 constexpr size_t kMostClients = 256;
 
@@ -30,16 +32,18 @@ void BulkTurns::enter(const std::string& client, const Connection& connection) {
 
 bool BulkTurns::is_stuck(const Client& client, const Answer& answer, util::SteadyTime now) {
   return answer.moved != util::SteadyTime::max() &&
-         now - answer.moved >= std::max<util::Duration>(kStuck, 4 * client.trip);
+         now - answer.moved >= std::clamp<util::Duration>(4 * client.trip, kStuck, kLongestStuck);
 }
 
 bool BulkTurns::has_turn(const Client& client, const Answer& answer, util::SteadyTime now) {
+  const size_t most = client.window.connections();
   size_t before = 0;
   for (const auto& other : client.answers) {
     if (&other == &answer) break;
     before += !is_stuck(client, other, now);
+    if (before >= most) return false;
   }
-  return before < client.window.connections();
+  return true;
 }
 
 BulkTurns::Answer& BulkTurns::of(Client& client, const Connection& connection) {
@@ -47,19 +51,21 @@ BulkTurns::Answer& BulkTurns::of(Client& client, const Connection& connection) {
                        [&](const Answer& answer) { return answer.connection == connection; });
 }
 
-std::optional<size_t> BulkTurns::may_write(const Connection& connection, util::SteadyTime now) {
+std::optional<BulkTurns::Turn> BulkTurns::may_write(const Connection& connection,
+                                                    util::SteadyTime now) {
   Client& client = in_.at(connection)->second;
   Answer& answer = of(client, connection);
-  const bool excused = std::exchange(answer.excused, false);
-  const bool may = !urgent_.hold_bulk(now) && (excused || has_turn(client, answer, now));
-  if (!may && !answer.waits) {
-    ++waiting_;
-    answer.asked = now;
-  }
-  if (may && answer.waits) --waiting_;
+  const bool held = urgent_.hold_bulk(now);
+  const bool turn = !held && has_turn(client, answer, now);
+  const bool excused = !held && std::exchange(answer.excused, false) && !turn;
+  const bool may = turn || excused;
+  waiting_ += !may;
+  waiting_ -= answer.waits;
   answer.waits = !may;
   answer.moved = may ? now : util::SteadyTime::max();
-  return may ? std::optional(client.window.share()) : std::nullopt;
+  answer.served = may ? now : std::min(answer.served, now);
+  if (!may) return std::nullopt;
+  return Turn{client.window.share(), excused ? kLittle : SIZE_MAX};
 }
 
 void BulkTurns::wrote(const Connection& connection, const BulkWindow::Path& path,
@@ -79,20 +85,29 @@ void BulkTurns::leave(const Connection& connection) {
   in_.erase(found);
 }
 
-std::vector<BulkTurns::Connection> BulkTurns::ready(util::SteadyTime now) {
-  std::vector<Connection> result;
-  if (urgent_.hold_bulk(now)) return result;
-  for (auto& [name, client] : clients_)
-    for (auto& answer : client.answers) {
-      if (!answer.waits) continue;
-      const bool turn = has_turn(client, answer, now);
-      if (!turn && now - answer.asked < kPatience) continue;
+void BulkTurns::add_ready(Client& client, util::SteadyTime now, std::vector<Connection>& ready) {
+  const size_t most = client.window.connections();
+  size_t before = 0;
+  bool excused = false;
+  for (auto& answer : client.answers) {
+    const bool turn = before < most;
+    const bool waits_long = answer.waits && now - answer.served >= kPatience;
+    if (answer.waits && (turn || (waits_long && !excused))) {
       answer.excused = !turn;
+      excused |= !turn;
       answer.waits = false;
       answer.moved = now;
       --waiting_;
-      result.push_back(answer.connection);
+      ready.push_back(answer.connection);
     }
+    before += !is_stuck(client, answer, now);
+  }
+}
+
+std::vector<BulkTurns::Connection> BulkTurns::ready(util::SteadyTime now) {
+  std::vector<Connection> result;
+  if (waiting_ == 0 || urgent_.hold_bulk(now)) return result;
+  for (auto& [name, client] : clients_) add_ready(client, now, result);
   return result;
 }
 

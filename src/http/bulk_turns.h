@@ -19,7 +19,7 @@ namespace swarmfs::http {
 /// Who writes when: of the bulk answers to one client only as many are written at once as its
 /// BulkWindow says, in the order in which they came. So the first of them is there early, which the
 /// client can pass on, and none waits in the kernel. None is written while an urgent one is. One
-/// that waits for seconds writes a little all the same: the client sees that it will come, and we,
+/// that waits for long writes a little all the same: the client sees that it will come, and we,
 /// whether the client is there.
 /// Knows no sockets. Not synchronised.
 class BulkTurns {
@@ -35,15 +35,19 @@ class BulkTurns {
 
   /// There is an answer to write to `client` on `connection`, which has none other.
   void enter(const std::string& client, const Connection& connection);
-  /// Its socket takes more. How much of it may be on its way, in bytes. Empty: it may not be
-  /// written yet, and will be among ready().
-  [[nodiscard]] std::optional<size_t> may_write(const Connection& connection, util::SteadyTime now);
+  struct Turn {
+    size_t share = 0;        ///< so much of it may be on its way, in bytes
+    size_t most = SIZE_MAX;  ///< that may be written before it is asked again
+  };
+  /// Its socket takes more. Empty: it may not be written yet, and will be among ready().
+  [[nodiscard]] std::optional<Turn> may_write(const Connection& connection, util::SteadyTime now);
   /// Some of it went out.
   void wrote(const Connection& connection, const BulkWindow::Path& path, util::SteadyTime now);
   /// It is through, or gone. Nothing happens where it was not in.
   void leave(const Connection& connection);
-  /// Those that wait and may write now, each once. Others are let in beside a client's connection
-  /// that takes nothing for a while (its request is paused, say).
+  /// Those that wait and may write now, each once; of those of a client that wait for long one.
+  /// Others are let in beside a client's connection that takes nothing for a while (its request is
+  /// paused, say).
   [[nodiscard]] std::vector<Connection> ready(util::SteadyTime now);
   [[nodiscard]] bool anybody_waits() const { return waiting_ > 0; }
 
@@ -51,9 +55,9 @@ class BulkTurns {
   struct Answer {
     Connection connection;
     bool waits = false;
-    bool excused = false;                              ///< from waiting, once
-    util::SteadyTime asked = {};                       ///< since when it waits
-    util::SteadyTime moved = util::SteadyTime::max();  ///< last; max(): may not write
+    bool excused = false;                               ///< from waiting, once
+    util::SteadyTime served = util::SteadyTime::max();  ///< when it might write last, or came
+    util::SteadyTime moved = util::SteadyTime::max();   ///< last; max(): may not write
   };
   struct Client {
     BulkWindow window;
@@ -62,6 +66,7 @@ class BulkTurns {
   };
   using Clients = std::map<std::string, Client>;
 
+  void add_ready(Client& client, util::SteadyTime now, std::vector<Connection>& ready);
   [[nodiscard]] static bool is_stuck(const Client& client, const Answer& answer,
                                      util::SteadyTime now);
   [[nodiscard]] static bool has_turn(const Client& client, const Answer& answer,

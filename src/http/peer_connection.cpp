@@ -254,15 +254,15 @@ void PeerConnection::mark(bool bulk) {
 }
 
 /// In its turn, with as much in the kernel as its client's window allows.
-bool PeerConnection::has_turn() {
-  const auto share = loop_.turns().lock()->may_write(loop_.turn_of(id_), Clock::now());
-  if (share) {
-    limit_buffer(*share);
-  } else {
-    deadline_ = util::SteadyTime::max();
-    loop_.look_for_turns();
+size_t PeerConnection::turn() {
+  const auto turn = loop_.turns().lock()->may_write(loop_.turn_of(id_), Clock::now());
+  if (turn) {
+    limit_buffer(turn->share);
+    return std::min(kTurn, turn->most);
   }
-  return share.has_value();
+  deadline_ = util::SteadyTime::max();
+  loop_.look_for_turns();
+  return 0;
 }
 
 /// The kernel doubles it, for its own bookkeeping, and counts that as well: about half of it again
@@ -283,7 +283,7 @@ void PeerConnection::take_turn() {
 void PeerConnection::end_sending() {
   parts_.clear();
   part_ = 0;
-  if (std::exchange(urgent_, false)) loop_.end_urgent();
+  if (const auto hold = std::exchange(urgent_, {})) loop_.end_urgent(*hold);
   if (!std::exchange(in_turns_, false)) return;
   loop_.turns().lock()->leave(loop_.turn_of(id_));
   loop_.next_turns();
@@ -295,14 +295,17 @@ void PeerConnection::begin_urgent() {
   bulk_written_ = 0;
   size_t length = 0;
   for (const auto& part : parts_) length += part.size();
-  urgent_ = length > kFewLines;
-  if (urgent_) loop_.begin_urgent();
+  if (length > kFewLines) urgent_ = loop_.begin_urgent();
 }
 
 void PeerConnection::begin_answer(PeerResponse response) {
   mark(response.bulk);
   in_turns_ = response.bulk && !head_only_;
-  if (in_turns_) loop_.turns().lock()->enter(peer_, loop_.turn_of(id_));
+  // By its address as well: ways differ, and a member that takes another's name gets no turns of
+  // his.
+  if (in_turns_)
+    loop_.turns().lock()->enter(
+        peer_ + " at " + remote_address_.substr(0, remote_address_.rfind(':')), loop_.turn_of(id_));
   parts_.push_back(head_of(response, last_));
   if (!head_only_)
     for (auto& part : response.body)
@@ -313,15 +316,16 @@ void PeerConnection::begin_answer(PeerResponse response) {
 }
 
 PeerConnection::Next PeerConnection::write() {
-  if (in_turns_ && !has_turn()) return Next::rest;
-  for (size_t turn = 0; turn < kTurn;) {
+  const size_t most = in_turns_ ? turn() : kTurn;
+  if (most == 0) return Next::rest;
+  for (size_t total = 0; total < most;) {
     const util::ByteView rest = parts_[part_].view().subspan(at_);
     const util::ByteView record = rest.first(std::min(rest.size(), kRecord));
     const bool ends = record.size() == rest.size() && part_ + 1 == parts_.size();
     const bool gather = part_ == 0 || written_ >= kPushed;
     const auto moved = tls_.write(record, gather && !ends);
     if (moved.step != TlsSession::Step::done) return after(moved.step);
-    turn += moved.bytes;
+    total += moved.bytes;
     note_progress(moved.bytes);
     if (at_ < parts_[part_].size()) continue;
     at_ = 0;

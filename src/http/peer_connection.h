@@ -14,6 +14,7 @@
 
 #include "http/peer_server.h"
 #include "http/tls_session.h"
+#include "http/urgent_answers.h"
 #include "util/clock.h"
 
 namespace swarmfs::http {
@@ -65,7 +66,8 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   void await_request();
   void begin_answer(PeerResponse response);
   void mark(bool bulk);
-  bool has_turn();
+  /// So much may be written now; 0: it waits.
+  size_t turn();
   void limit_buffer(size_t share);
   void begin_urgent();
   void end_sending();
@@ -79,10 +81,11 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   State state_ = State::handshaking;
   util::SteadyTime deadline_ = util::SteadyTime::max();
   bool member_ = false;
-  bool last_ = false;          ///< the answer under way is the last one
-  std::optional<bool> bulk_;   ///< as which its traffic is marked
-  bool in_turns_ = false;      ///< its answer is among PeerLoop::turns()
-  bool urgent_ = false;        ///< somebody waits for its answer, and for more than a few lines
+  bool last_ = false;         ///< the answer under way is the last one
+  std::optional<bool> bulk_;  ///< as which its traffic is marked
+  bool in_turns_ = false;     ///< its answer is among PeerLoop::turns()
+  /// Somebody waits for its answer, and for more than a few lines.
+  std::optional<UrgentAnswers::Hold> urgent_;
   uint64_t bulk_written_ = 0;  ///< since it gives nothing else
   size_t buffer_size_ = 0;     ///< the kernel's, for what is sent; 0: its own choice
   std::string remote_address_;

@@ -162,12 +162,17 @@ void PeerLoop::next_turns() {
 }
 
 void PeerLoop::look_for_turns() {
-  if (looks_ || !shared_.turns.lock()->anybody_waits()) return;
-  looks_ = true;
-  next_turns_.expires_after(kTurns);
+  if (!shared_.turns.lock()->anybody_waits()) return;
+  const auto now = std::chrono::steady_clock::now();
+  const auto held_until = shared_.urgent.until();
+  const auto at = held_until > now ? std::min(held_until, now + kTurns) : now + kTurns;
+  if (at >= looks_at_) return;
+  looks_at_ = at;
+  next_turns_.expires_at(at);
   next_turns_.async_wait([this](boost::system::error_code error) {
-    looks_ = false;
-    if (!error) next_turns();
+    if (error) return;
+    looks_at_ = util::SteadyTime::max();
+    next_turns();
   });
 }
 

@@ -75,13 +75,16 @@ class PeerLoop {
     return {number_, connection};
   }
   util::Sync<BulkTurns>& turns() { return shared_.turns; }
-  void begin_urgent() { shared_.urgent.begin(std::chrono::steady_clock::now()); }
-  void end_urgent() {
-    if (shared_.urgent.end(std::chrono::steady_clock::now())) next_turns();
+  UrgentAnswers::Hold begin_urgent() {
+    return shared_.urgent.begin(std::chrono::steady_clock::now());
+  }
+  void end_urgent(UrgentAnswers::Hold hold) {
+    if (shared_.urgent.end(hold, std::chrono::steady_clock::now())) next_turns();
   }
   /// Those whose turn has come are woken, on whichever loop they live.
   void next_turns();
-  /// Somebody waits for a turn, which time alone may bring: when another is stuck.
+  /// Somebody waits for a turn, which time alone may bring: when another is stuck, or the hold ends
+  /// of an answer that is.
   void look_for_turns();
 
  private:
@@ -106,7 +109,7 @@ class PeerLoop {
   bool draining_ = false;
   std::map<uint64_t, std::shared_ptr<PeerConnection>> connections_;  ///< in order of arrival
   boost::asio::steady_timer next_turns_{context_};
-  bool looks_ = false;  ///< next_turns_ runs
+  util::SteadyTime looks_at_ = util::SteadyTime::max();  ///< when next_turns_ fires
   uint64_t last_id_ = 0;
   std::thread thread_;
 };

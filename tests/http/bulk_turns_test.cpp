@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
+
 namespace swarmfs::http {
 namespace {
 
@@ -146,9 +148,10 @@ TEST_F(BulkTurnsTest, are_each_clients_own) {
 
 TEST_F(BulkTurnsTest, are_fewer_where_there_is_a_queue_and_what_may_be_sent_is_less) {
   enter("a", 1, 3);
-  EXPECT_EQ(turns_.may_write(connection(1), now_), 256U << 10);
+  EXPECT_EQ(turns_.may_write(connection(1), now_)->share, 256U << 10);
   congest(1);
-  EXPECT_EQ(turns_.may_write(connection(1), now_), (64U << 10) + 10'000);
+  EXPECT_EQ(turns_.may_write(connection(1), now_)->share, (64U << 10) + 10'000);
+  EXPECT_EQ(turns_.may_write(connection(1), now_)->most, SIZE_MAX);
   EXPECT_FALSE(may(2));
   turns_.leave(connection(1));
   EXPECT_EQ(ready(), Ids{2});
@@ -186,29 +189,31 @@ TEST_F(BulkTurnsTest, pass_by_a_connection_that_takes_nothing) {
 TEST_F(BulkTurnsTest, wait_for_urgent_answers_but_not_for_ever) {
   enter("a", 1, 2);
   EXPECT_TRUE(may(1));
-  urgent_.begin(now_);
-  urgent_.begin(now_ + milliseconds(5));
+  const auto one = urgent_.begin(now_), other = urgent_.begin(now_ + milliseconds(5));
   EXPECT_FALSE(may(1));
   EXPECT_FALSE(may(2));
   EXPECT_EQ(ready(), Ids());
-  EXPECT_FALSE(urgent_.end(now_));
+  EXPECT_FALSE(urgent_.end(one, now_));
   EXPECT_EQ(ready(), Ids());
-  EXPECT_TRUE(urgent_.end(now_ += milliseconds(8)));
+  EXPECT_TRUE(urgent_.end(other, now_ += milliseconds(8)));
   EXPECT_EQ(ready(), (Ids{1, 2}));
 
   now_ += milliseconds(2);
-  urgent_.begin(now_);  // and is stuck
+  const auto stuck = urgent_.begin(now_);
   EXPECT_FALSE(may(1));
-  now_ += milliseconds(20);
+  EXPECT_EQ(urgent_.until(), now_ + milliseconds(20));
+  now_ = urgent_.until();
   EXPECT_EQ(ready(), Ids{1});
   now_ += milliseconds(4);
-  urgent_.begin(now_);  // has a hold of its own, soon
+  const auto next = urgent_.begin(now_);  // has a hold of its own, soon
   EXPECT_TRUE(may(1));
   now_ += milliseconds(1);
   EXPECT_FALSE(may(1));
-  EXPECT_FALSE(urgent_.end(now_));
-  now_ += milliseconds(20);
+  EXPECT_TRUE(urgent_.end(next, now_ += milliseconds(1))) << "beside the one that is stuck";
   EXPECT_EQ(ready(), Ids{1});
+  EXPECT_FALSE(urgent_.end(stuck, now_));
+  urgent_.begin(now_ += milliseconds(1));
+  EXPECT_FALSE(may(1));
 }
 
 TEST_F(BulkTurnsTest, let_a_little_out_of_what_waits_for_long) {
@@ -218,41 +223,62 @@ TEST_F(BulkTurnsTest, let_a_little_out_of_what_waits_for_long) {
   EXPECT_FALSE(may(2));
   EXPECT_FALSE(may(3));
   for (int i = 0; i < 3; ++i) {
-    now_ += milliseconds(1'999);
+    now_ += milliseconds(699);
     turns_.wrote(connection(1), {milliseconds(60), milliseconds(1)}, now_);
     EXPECT_EQ(ready(), Ids());
     now_ += milliseconds(1);
-    EXPECT_EQ(ready(), (Ids{2, 3}));
-    EXPECT_TRUE(may(2));
-    EXPECT_TRUE(may(3));
-    EXPECT_FALSE(may(2));
-    EXPECT_FALSE(may(3));
+    for (const uint64_t id : {2, 3}) {
+      EXPECT_EQ(ready(), Ids{id}) << "one by one";
+      EXPECT_EQ(turns_.may_write(connection(id), now_)->most, 16U << 10);
+      EXPECT_FALSE(may(id));
+    }
+    EXPECT_EQ(ready(), Ids());
     EXPECT_TRUE(may(1));
   }
+}
+
+TEST_F(BulkTurnsTest, keep_their_little_over_a_hold) {
+  enter("a", 1, 2);
+  EXPECT_TRUE(may(1));
+  congest(1);
+  EXPECT_FALSE(may(2));
+  now_ += milliseconds(700);
+  turns_.wrote(connection(1), {milliseconds(60), milliseconds(1)}, now_);
+  EXPECT_EQ(ready(), Ids{2});
+  const auto urgent = urgent_.begin(now_);
+  EXPECT_FALSE(may(2));
+  urgent_.end(urgent, now_ += milliseconds(1));
+  EXPECT_EQ(ready(), Ids{2}) << "it waits no second time";
+  EXPECT_TRUE(may(2));
+  EXPECT_FALSE(may(2));
+  EXPECT_EQ(ready(), Ids());
 }
 
 TEST(UrgentAnswers, hold_bulk_each_time_for_a_reader_that_asks_again_at_once) {
   UrgentAnswers urgent;
   auto now = kStart;
   for (int i = 0; i < 10; ++i, now += milliseconds(1)) {
-    urgent.begin(now);
+    const auto hold = urgent.begin(now);
     now += milliseconds(6);
     EXPECT_TRUE(urgent.hold_bulk(now)) << i;
-    urgent.end(now);
+    urgent.end(hold, now);
     EXPECT_FALSE(urgent.hold_bulk(now));
   }
-  urgent.begin(now);
-  urgent.end(now);  // before its hold began
+  urgent.end(urgent.begin(now), now);  // before its hold began
   EXPECT_FALSE(urgent.hold_bulk(now + milliseconds(5)));
 }
 
 TEST(UrgentAnswers, leave_bulk_a_fifth_of_the_time) {
   UrgentAnswers urgent;
   int held = 0;
+  std::deque<UrgentAnswers::Hold> open;
   for (int ms = 0; ms < 10'000; ++ms) {
     const auto now = kStart + milliseconds(ms);
-    urgent.begin(now);
-    if (ms >= 3) urgent.end(now);
+    open.push_back(urgent.begin(now));
+    if (open.size() > 3) {
+      urgent.end(open.front(), now);
+      open.pop_front();
+    }
     held += urgent.hold_bulk(now);
   }
   EXPECT_GE(held, 7'500);
