@@ -38,7 +38,7 @@ struct MirrorOptions {
 
 /// The pull side of the distribution spec over the cache and the swarm (reference/p2p.md section 4:
 /// what clients make of the answers). Tags are what the registry says while it can be asked. A
-/// manifest that was given out owns its blobs; but for those whose bytes proved wrong on the way:
+/// manifest that was given out owns its blobs; but for those whose bytes proved wrong again:
 /// they, and what names them, come from the registry for a while. 404 and 503 send a client
 /// elsewhere; an answer that began and cannot go on ends the connection. answer() runs on many
 /// threads at once and blocks, always with an end.

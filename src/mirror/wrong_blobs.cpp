@@ -9,14 +9,18 @@ namespace swarmfs::mirror {
 
 void WrongBlobs::note(const util::Digest& blob, util::SteadyTime now) {
   auto seen = seen_.lock();
-  std::erase_if(*seen, [&](const auto& one) { return now - one.second >= kRemembered; });
-  if (seen->size() < kMost || seen->contains(blob)) (*seen)[blob] = now;
+  std::erase_if(*seen, [&](const auto& one) { return now - one.second.last >= kRemembered; });
+  if (seen->size() >= kMost && !seen->contains(blob)) return;
+  auto& one = (*seen)[blob];
+  ++one.times;
+  one.last = now;
 }
 
 bool WrongBlobs::has(const util::Digest& blob, util::SteadyTime now) const {
   auto seen = seen_.lock();
   const auto found = seen->find(blob);
-  return found != seen->end() && now - found->second < kRemembered;
+  return found != seen->end() && found->second.times >= kTries &&
+         now - found->second.last < kRemembered;
 }
 
 bool WrongBlobs::any_in(const Document& document, util::SteadyTime now) const {

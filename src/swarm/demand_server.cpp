@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <map>
 
@@ -284,16 +286,18 @@ struct DemandServer::State {
     return made;
   }
 
-  /// Others who have it, and say so in that name, but for the asker.
+  /// Some others who have it, and say so in that name, but for the asker; each time the next ones.
   std::string holders(const Range& range) {
-    std::string others;
-    size_t count = 0;
+    std::vector<Endpoint> all;
     for (const auto& member : views.members(range.layer.digest, chunk::blocks_covering(range.bytes),
                                             std::chrono::steady_clock::now())) {
       if (member.repository != range.layer.repository) continue;
-      if (!member.holds || member.endpoint == range.asker || count == kMostOthers) continue;
-      others += (count++ ? "," : "") + member.endpoint.to_string();
+      if (member.holds && member.endpoint != range.asker) all.push_back(member.endpoint);
     }
+    const size_t first = named.fetch_add(kMostOthers);
+    std::string others;
+    for (size_t i = 0; i < std::min(kMostOthers, all.size()); ++i)
+      others += (i > 0 ? "," : "") + all[(first + i) % all.size()].to_string();
     return others;
   }
 
@@ -316,6 +320,7 @@ struct DemandServer::State {
   util::Metrics::Counter& served;
   util::Metrics::Counter& shed;
   util::Metrics::Counter& refused;
+  std::atomic<size_t> named{0};            ///< others, to askers
   const std::shared_ptr<Serving> serving;  ///< outlived by answers that are being sent
   std::unique_ptr<http::PeerServer> server;
 };

@@ -169,7 +169,10 @@ def first_comer(mirrored, private, claimant):
     ns = f"?ns={private.host}"
     assert get(mirrored.port, f"/v2/small/manifests/v1-zstd{ns}", login("alice"))[0] == 200
     status, _, body = get(mirrored.port, f"/v2/small/blobs/{name}{ns}", login("alice"))
-    assert status == 404, "it is the claimant's layer for now; a client goes to the registry"
+    assert status == 200 and digest(body) == name, "it is the claimant's layer for now, and comes past the cache"
+    part = {**login("alice"), "Range": "bytes=100000-4300000"}
+    assert get(mirrored.port, f"/v2/small/blobs/{name}{ns}", part)[2] == body[100000:4300001], "by range as well"
+    assert get(mirrored.port, f"/v2/small/blobs/{name}{ns}", login("mallory"))[0] == 401
     claimant.mode = "absent"
     claimant.let_go.set()
     asker.join(PATIENCE)

@@ -4,6 +4,7 @@ the daemon is killed. What they got is compared by digest."""
 import base64
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -151,33 +152,54 @@ def private(folder, work):
         registry.stop()
 
 
-def killed(mirrored, registry):
-    """kill -9 while layers pass: containerd resumes here or goes to the registry; the image is whole."""
-    def kill_soon():
-        streams = lambda: mirrored.node.metrics().get("swarmfs_mirror_streams", 0)
-        try:
-            wait_for("a stream", lambda: streams() > 0, 20)
-        except (AssertionError, subprocess.CalledProcessError):
-            return
-        mirrored.node.kill()
-        mirrored.node.start()
+KILLS = 20
 
+
+class Killer:
+    """kill -9 each time a layer passes, until done."""
+
+    def __init__(self, node):
+        self.node, self.kills, self.done = node, 0, False
+
+    def run(self):
+        while not self.done:
+            try:
+                if not self.node.metrics().get("swarmfs_mirror_streams", 0):
+                    time.sleep(0.02)
+                    continue
+            except subprocess.CalledProcessError:
+                continue
+            time.sleep(random.uniform(0, 0.3))
+            self.node.kill()
+            self.kills += 1
+            self.node.start()
+
+
+def killed(mirrored, registry):
+    """kill -9 while layers pass, again and again: containerd resumes here or goes to the registry; the image is whole."""
     manifest = get(registry.port, "/v2/medium/manifests/v1")[2]
     parts = json.loads(manifest)
     expected = {digest(manifest), *(blob["digest"] for blob in [parts["config"], *parts["layers"]])}
-    for _ in range(3):
+    kills = resets = pulls = 0
+    while kills < KILLS:
+        assert pulls < 2 * KILLS, (pulls, kills)
         mirrored.node.run("evict")
-        killer = threading.Thread(target=kill_soon)
-        killer.start()
+        killer = Killer(mirrored.node)
+        thread = threading.Thread(target=killer.run)
+        thread.start()
         done = mirrored.fetch(f"{registry.host}/medium:v1")
-        killer.join()
+        killer.done = True
+        thread.join()
+        kills, pulls = kills + killer.kills, pulls + 1
         # A reset of a killed process's connection is not retried by containerd 1.6 (reference/p2p.md 4.5).
         if done.returncode:
             assert "reset" in done.stderr, done.stderr
+            resets += 1
             done = mirrored.fetch(f"{registry.host}/medium:v1")
         assert done.returncode == 0, done.stderr
         assert mirrored.contents() == expected, mirrored.contents()
         mirrored.forget()
+    print(f"killed {kills} times in {pulls} pulls; {resets} met a reset", flush=True)
 
 
 def clients(mirrored, registry, pushed):

@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """containerd pulls through the mirrors of a cluster. All nodes at once: the registry gives about one copy. With the registry
-down nodes that never spoke to it pull by tag and by digest. A mount and a pull of an image at once: each byte is fetched once."""
+down nodes that never spoke to it pull by tag and by digest. A mount and a pull of an image at once: each byte is fetched once.
+The only peer that has it dies, hangs, is cut off or gives wrong bytes while a client pulls: it gets all the same."""
+import concurrent.futures
 import json
 import os
+import signal
 import sys
 
 from bed import Bed, need_bed, together
 from mirror_client import FETCH, MIRROR, Client
+from node import wait_for
 from trees import content_hash
 
 IMAGE = "small:v1"
@@ -72,8 +76,51 @@ def mounted_and_pulled():
     bed.close()
 
 
+FAULTS = {
+    "is killed": lambda bed, giver: giver.kill(),
+    "hangs": lambda bed, giver: giver.process.send_signal(signal.SIGSTOP),
+    "is cut off": lambda bed, giver: bed.cut(giver),
+    "gives wrong bytes": None,  # from the beginning
+}
+
+
+def spoil(bed, giver):
+    """A bit of each block of the image's longest layer, on the giver's disk."""
+    layer = max(giver.layers(IMAGE), key=lambda layer: layer["size"])
+    for offset in range(0, layer["size"], 256 * 1024):
+        bed.corrupt(giver, layer["digest"].split(":")[1], offset)
+
+
+def a_peer_fails():
+    bed = Bed(1 + len(FAULTS), config=MIRROR, up_mbit=100)
+    giver = bed[1]
+    bed.start([giver])
+    image = fetch(giver)
+    total = sum(image.values())
+    for (what, fault), taker in zip(FAULTS.items(), bed.nodes[1:]):
+        bed.start([taker])
+        if fault is None:
+            spoil(bed, giver)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            got = pool.submit(fetch, taker)
+            if fault:
+                wait_for("bytes of the peer", lambda: taker.bytes_from("peer") > total / 10)
+                fault(bed, giver)
+            assert got.result(120) == image, what
+        from_peer, from_registry = taker.bytes_from("peer") / total, taker.bytes_from("registry") / total
+        print(f"a peer {what}: {from_peer:.2f} of the image came from it, {from_registry:.2f} from the registry", flush=True)
+        assert from_peer > 0.05 and from_registry > 0.1, what
+        taker.terminate()
+        giver.process.send_signal(signal.SIGCONT)
+        if what == "is killed":
+            bed.start([giver])
+        bed.heal(giver)
+    bed.close()
+
+
 def main():
     need_bed()
+    a_peer_fails()
     mounted_and_pulled()
     bed = Bed(6, config=MIRROR, registry_mbit=100)  # or a node has it all before it hears of another
     image = all_at_once(bed, bed.nodes[:4])

@@ -138,10 +138,13 @@ std::vector<size_t> CrowdViews::holders(uint32_t chunk) const {
   return made;
 }
 
-std::vector<uint32_t> CrowdViews::holders_but(uint32_t chunk, uint32_t but) const {
-  std::vector<uint32_t> made;
-  for (size_t i = 0; i < views_.size() && made.size() < kOthers; ++i)
-    if (views_[i].has[chunk] && views_[i].peer != but) made.push_back(views_[i].peer);
+std::vector<uint32_t> CrowdViews::holders_but(uint32_t chunk, uint32_t but) {
+  std::vector<uint32_t> all, made;
+  for (const View& view : views_)
+    if (view.has[chunk] && view.peer != but) all.push_back(view.peer);
+  for (size_t i = 0; i < std::min(kOthers, all.size()); ++i)
+    made.push_back(all[(named_others_ + i) % all.size()]);
+  named_others_ += kOthers;
   return made;
 }
 

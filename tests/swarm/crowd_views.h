@@ -45,11 +45,12 @@ class CrowdViews {
   [[nodiscard]] const Named& owners();
   [[nodiscard]] const std::vector<Candidate>& candidates() const { return candidates_; }
   [[nodiscard]] uint32_t node(size_t candidate) const { return views_[candidate].peer; }
-  /// Indices into candidates().
   /// Whether a peer said that it has it, not only on its way.
   [[nodiscard]] bool are_here(uint32_t chunk) const;
+  /// Indices into candidates().
   [[nodiscard]] std::vector<size_t> holders(uint32_t chunk) const;
-  [[nodiscard]] std::vector<uint32_t> holders_but(uint32_t chunk, uint32_t but) const;
+  /// Some of them, each time the next ones.
+  [[nodiscard]] std::vector<uint32_t> holders_but(uint32_t chunk, uint32_t but);
   [[nodiscard]] bool holds(uint32_t peer, uint32_t chunk) const;
 
   void begins(uint32_t peer);
@@ -86,6 +87,7 @@ class CrowdViews {
   Named owners_;
   uint64_t lightest_ = 0;  ///< of the shareholders
   bool owners_old_ = true;
+  size_t named_others_ = 0;
 };
 
 }  // namespace swarmfs::swarm

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <future>
+#include <set>
 
 #include "swarm/demand_fixture.h"
 #include "swarm/fake_holdings.h"
@@ -351,6 +352,26 @@ TEST_F(DemandServerTest, turns_away_whom_it_banned) {
   their_table_.ban_node("me", "it lied");
   EXPECT_EQ(ask_bytes(kRange).status, 403);
   EXPECT_EQ(ask("/v1/layers", {}).status, 403);
+}
+
+TEST_F(DemandServerTest, names_all_who_have_it_in_turn) {
+  their_views_.interest(layer_, clock_.now());
+  std::set<std::string> all;
+  for (int i = 1; i <= 8; ++i) {
+    const Endpoint holder{"10.0.0." + std::to_string(i), 7946};
+    their_views_.heard(holder, kRepository, {layer_.digest}, {"", {{layer_.digest, news(true)}}},
+                       clock_.now());
+    all.insert(holder.to_string());
+  }
+  holdings_.held_->presence = {};
+  holdings_.held_->complete = false;
+  std::set<std::string> named;
+  for (int i = 0; i < 2; ++i) {
+    auto others = ask_bytes(kRange, "fault", true).header("Swarmfs-Others").value_or("") + ",";
+    for (size_t comma; (comma = others.find(',')) != std::string::npos; others.erase(0, comma + 1))
+      EXPECT_TRUE(named.insert(others.substr(0, comma)).second);
+  }
+  EXPECT_EQ(named, all);
 }
 
 TEST_F(DemandServerTest, names_others_when_it_is_busy_and_whoever_has_what_it_lacks) {
