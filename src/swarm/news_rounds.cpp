@@ -35,7 +35,7 @@ NewsRounds::NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views
       holdings_(holdings),
       timers_(timers),
       first_turn_(std::random_device{}()) {
-  tick_ = timers_.every(kPeriod, [this] { round(); });
+  tick_ = timers_.every(kFirstNewsPeriod, [this] { tick(); });
 }
 
 NewsRounds::~NewsRounds() {
@@ -57,6 +57,16 @@ void NewsRounds::set_known(const std::vector<Endpoint>& peers) {
 void NewsRounds::soon() {
   auto operation = timers_.after({}, [this] { round(); });
   std::swap(*soon_.lock(), operation);
+}
+
+void NewsRounds::begin() {
+  state_.lock()->begun_until = std::chrono::steady_clock::now() + kNewsBegin;
+  soon();
+}
+
+void NewsRounds::tick() {
+  const bool due = ++ticks_ % (kNewsPeriod / kFirstNewsPeriod) == 0;
+  if (due || std::chrono::steady_clock::now() < state_.lock()->begun_until) round();
 }
 
 bool NewsRounds::wait_for_news(util::SteadyTime until) {

@@ -22,8 +22,6 @@ namespace swarmfs::swarm {
 /// there when a fault comes. Any thread.
 class NewsRounds {
  public:
-  static constexpr std::chrono::milliseconds kPeriod{250};
-
   NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views, RegistryViews& registries,
              Holdings& holdings, util::Timers& timers);
   ~NewsRounds();
@@ -34,6 +32,8 @@ class NewsRounds {
   void set_known(const std::vector<Endpoint>& peers);
   /// A round now, on the timer's thread.
   void soon();
+  /// As soon(); a layer begins, so that more come than else for a while (kFirstNewsPeriod).
+  void begin();
   /// Blocks until somebody answers: true. False: a whole round has ended without, or `until` has
   /// passed.
   bool wait_for_news(util::SteadyTime until);
@@ -62,9 +62,11 @@ class NewsRounds {
     uint64_t rounds = 0;               ///< begun
     uint64_t answers = 0;              ///< heard
     std::set<std::string> registries;  ///< of what was brought in at the last round
+    util::SteadyTime begun_until{};    ///< until then layers begin
     bool stopping = false;
   };
 
+  void tick();
   void round();
   [[nodiscard]] std::vector<Group> groups();
   [[nodiscard]] bool has_all(const util::Digest& layer) const;
@@ -87,6 +89,7 @@ class NewsRounds {
   const uint64_t first_turn_;  ///< at random, so that a crowd that starts at once spreads
   util::Sync<State> state_;
   std::condition_variable changed_;
+  unsigned ticks_ = 0;  ///< of tick() alone
   util::Sync<util::Operation> soon_;
   util::Operation tick_;
 };

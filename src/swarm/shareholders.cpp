@@ -68,7 +68,7 @@ std::vector<size_t> whom_to_ask(std::span<const NewsPeer> peers, uint64_t turn, 
 
 util::Duration news_patience(size_t known, bool some_yet_to_answer) {
   using std::chrono::milliseconds;
-  if (known > kMostAsked) return milliseconds(1'500);
+  if (known > kMostAsked) return milliseconds(1'000);
   return some_yet_to_answer ? milliseconds(1'000) : milliseconds(300);
 }
 

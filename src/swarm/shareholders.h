@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -49,6 +50,11 @@ struct NewsPeer {
 /// a few rounds, everybody is heard again, and shareholders are not asked by a whole crowd at once.
 std::vector<size_t> whom_to_ask(std::span<const NewsPeer> peers, uint64_t turn,
                                 size_t most = kMostAsked);
+
+/// How often nodes ask for news. While they begin with a layer, three times as often: they bring in
+/// twice what they do not know of each other, and views of a crowd become one by rounds.
+inline constexpr std::chrono::milliseconds kNewsPeriod{249}, kFirstNewsPeriod = kNewsPeriod / 3,
+                                                             kNewsBegin{1'500};
 
 /// How long who begins with a layer that nobody is known to have whole waits for news of it: until
 /// views are one, where `known` peers are a crowd. Whoever has heard from a few of them only takes

@@ -193,7 +193,7 @@ struct Swarm::State {
   }
 
   void look_for(const chunk::LayerRef& layer) {
-    rounds.soon();
+    rounds.begin();
     const auto digest = layer.digest;
     announce(digest);
     const auto secrets = identity.current()->secrets();

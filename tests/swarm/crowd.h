@@ -28,7 +28,6 @@ struct CrowdOptions {
   util::Duration registry_delay = std::chrono::milliseconds(30);
   util::Duration hop = std::chrono::microseconds(250);
   util::Duration zone_hop = std::chrono::milliseconds(2);
-  std::chrono::milliseconds news_every{250};
   std::chrono::seconds lasts{600};  ///< at most, of virtual time
   bool trace = false;               ///< count what happens in each second
   uint64_t seed = 1;

@@ -92,7 +92,8 @@ void Node::tell() {
     for (const auto& [chunk, waiters] : other.coming) bits[chunk] = true;
     views.heard(other.self, other.has, std::move(bits), other.views.owners(), now);
   }
-  world.wires.after(world.options.news_every, [this] { tell(); });
+  const bool begins = world.wires.now() - started < kNewsBegin;
+  world.wires.after(begins ? kFirstNewsPeriod : kNewsPeriod, [this] { tell(); });
 }
 
 util::Duration Node::way_to(uint32_t peer) const {

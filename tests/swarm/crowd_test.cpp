@@ -43,8 +43,9 @@ TEST(Crowd, agrees_on_its_shareholders_within_seconds) {
 
 TEST(Crowd, asks_few_of_its_own_however_many_there_are) {
   const auto made = tell_news("load", {.nodes = 400, .lasts = seconds(5)});
-  EXPECT_LE(made.news_per_second, 4 * kMostAsked);
-  EXPECT_LE(made.busiest_per_second, 8 * 4 * kMostAsked) << "a shareholder";
+  // A second and a half of five it asks three times as often.
+  EXPECT_LE(made.news_per_second, 1.6 * 4 * kMostAsked);
+  EXPECT_LE(made.busiest_per_second, 1.6 * 8 * 4 * kMostAsked) << "a shareholder";
 }
 
 TEST(Crowd, agrees_although_a_node_in_two_goes_within_a_minute) {
@@ -61,7 +62,7 @@ TEST(Crowd, of_one_node_pulls_all_from_the_registry) {
 TEST(Crowd, that_starts_at_once_takes_little_more_than_one_copy) {
   for (const size_t nodes : {10, 64}) {
     const auto made = pull("at once", {.nodes = nodes, .chunks = 300});
-    EXPECT_LE(made.copies, 1.1) << nodes;
+    EXPECT_LE(made.copies, 1.03) << nodes;
     EXPECT_LE(made.at(0.99), 2.5 * made.optimum) << nodes;
   }
 }
@@ -75,7 +76,7 @@ TEST(Crowd, that_loses_one_in_ten_a_minute_takes_little_more_than_one_copy) {
 TEST(Crowd, is_no_slower_where_there_are_more_of_it) {
   const auto small = pull("64", {.nodes = 64, .chunks = 300});
   const auto large = pull("120", {.nodes = 120, .chunks = 300});
-  EXPECT_LE(large.copies, 1.1);
+  EXPECT_LE(large.copies, 1.03);
   EXPECT_LE(large.at(0.99), 1.5 * small.at(0.99));
 }
 

@@ -52,6 +52,30 @@ TEST_F(NewsRoundsTest, hears_who_has_a_layer_that_is_wanted) {
   EXPECT_TRUE(target.starts_with("/v1/layers?layers=" + layer_.digest.hex() + "&port=4711"));
 }
 
+TEST_F(NewsRoundsTest, asks_more_often_while_a_layer_begins) {
+  const auto times = std::make_shared<util::Sync<std::vector<util::SteadyTime>>>();
+  Peer& holder = peer("a", [this, times](auto&) {
+    times->lock()->push_back(clock_.now());
+    return Peer::answer(200, told(false));
+  });
+  const auto gaps = [&](size_t count) {
+    EXPECT_TRUE(eventually([&] { return times->lock()->size() > count; }));
+    const auto seen = *times->lock();
+    std::vector<util::Duration> made;
+    for (size_t i = 1; i < seen.size(); ++i) made.push_back(seen[i] - seen[i - 1]);
+    return made;
+  };
+  views_.interest(layer_, clock_.now());
+  start({at(holder)});
+  auto usual = gaps(5);
+  std::sort(usual.begin(), usual.end());
+  EXPECT_GT(usual[usual.size() / 2], kNewsPeriod / 2);
+  times->lock()->clear();
+  rounds_->begin();
+  const auto first = gaps(6);
+  EXPECT_LT(*std::min_element(first.begin(), first.end()), kNewsPeriod / 2);
+}
+
 TEST_F(NewsRoundsTest, asks_in_every_repository_of_a_layer) {
   Peer& holder = peer("a", [&](auto& asked) {
     return asked.target.find("other") == std::string::npos ? Peer::answer(403, "no\n")
@@ -163,7 +187,7 @@ TEST_F(NewsRoundsTest, bans_who_talks_nonsense) {
 
 TEST_F(NewsRoundsTest, hears_of_registries_also_from_who_gives_nothing) {
   const auto name = registry_name("r.example.com");
-  Peer& stranger = peer("a", [&](auto&) {
+  Peer& stranger = peer("a", [name](auto&) {
     return Peer::answer(403, "", "Swarmfs-Registries: " + name.hex() + ";asks;held=30000" + "\r\n");
   });
   views_.interest(layer_, clock_.now());

@@ -230,7 +230,7 @@ TEST(NewsPatience, is_for_views_to_become_one_where_peers_are_a_crowd) {
   for (const Case& one :
        {Case{0, false, milliseconds(300)}, Case{7, false, milliseconds(300)},
         Case{7, true, milliseconds(1'000)}, Case{kMostAsked, false, milliseconds(300)},
-        Case{kMostAsked + 1, false, milliseconds(1'500)}, Case{256, true, milliseconds(1'500)}})
+        Case{kMostAsked + 1, false, milliseconds(1'000)}, Case{256, true, milliseconds(1'000)}})
     EXPECT_EQ(news_patience(one.known, one.some_yet_to_answer), one.patience)
         << one.known << " known, " << one.some_yet_to_answer;
 }
