@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import signal
+import subprocess
 import sys
 
 from bed import Bed, need_bed, together
@@ -84,11 +85,21 @@ FAULTS = {
 }
 
 
-def spoil(bed, giver):
+def spoil(bed, giver, image):
     """A bit of each block of the image's longest layer, on the giver's disk."""
-    layer = max(giver.layers(IMAGE), key=lambda layer: layer["size"])
-    for offset in range(0, layer["size"], 256 * 1024):
-        bed.corrupt(giver, layer["digest"].split(":")[1], offset)
+    layer = max(image, key=image.get)
+    for offset in range(0, image[layer], 256 * 1024):
+        bed.corrupt(giver, layer.split(":")[1], offset)
+
+
+def fetch_in_the_end(node):
+    """What comes from a member of a layer that has no hash tree here is checked once all of it is there: too late for
+    containerd, but not for the next pull."""
+    try:
+        return fetch(node)
+    except subprocess.CalledProcessError:
+        assert "does not match its digest" in node.log_text() or "is wrong" in node.log_text(), node.tail()
+        return fetch(node)
 
 
 def a_peer_fails():
@@ -100,9 +111,9 @@ def a_peer_fails():
     for (what, fault), taker in zip(FAULTS.items(), bed.nodes[1:]):
         bed.start([taker])
         if fault is None:
-            spoil(bed, giver)
+            spoil(bed, giver, image)
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            got = pool.submit(fetch, taker)
+            got = pool.submit(fetch if fault else fetch_in_the_end, taker)
             if fault:
                 wait_for("bytes of the peer", lambda: taker.bytes_from("peer") > total / 10)
                 fault(bed, giver)
