@@ -62,7 +62,7 @@ void HolderInquiries::inquire(const util::Digest& layer, const std::string& repo
   const auto reference = oci::Reference::parse(repository + "@" + layer.to_string());
   const auto held = block_of(layer, repository);
   if (!reference || !held || !*held) return;
-  const auto given = blob_range(registry_, *reference, (**held).range, false,
+  const auto given = blob_range(registry_, *reference, (**held).range, false, chunk::Class::fault,
                                 std::chrono::steady_clock::now() + kHolderPatience);
   if (given && std::ranges::equal(*given, (**held).bytes.view()))
     return catalog_.showed(layer, repository);

@@ -121,11 +121,11 @@ Outcome<http::Response> MirrorUpstream::relay(const mirror::Route& route, const 
 }
 
 Outcome<util::Bytes> MirrorUpstream::bytes_of(const oci::Reference& blob, util::ByteRange range,
-                                              const std::string& authorization,
+                                              const std::string& authorization, chunk::Class cls,
                                               util::SteadyTime deadline) {
   // What is given to us without a credential is given to anybody.
   if (authorization.empty())
-    return blob_range(parts_.registry, blob, range, parts_.registry.has_credentials(blob),
+    return blob_range(parts_.registry, blob, range, parts_.registry.has_credentials(blob), cls,
                       deadline);
   const auto answer =
       parts_.registry.relay(origin_of(blob), "GET", "blobs/" + blob.target(),

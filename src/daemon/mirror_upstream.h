@@ -45,7 +45,7 @@ class MirrorUpstream final : public mirror::Upstream {
                                       const std::string& query, const http::Headers& headers,
                                       util::SteadyTime deadline) override;
   util::Outcome<util::Bytes> bytes_of(const oci::Reference& blob, util::ByteRange range,
-                                      const std::string& authorization,
+                                      const std::string& authorization, chunk::Class cls,
                                       util::SteadyTime deadline) override;
   void learnt(const oci::Reference& reference, const mirror::Document& document,
               mirror::Word word) override;

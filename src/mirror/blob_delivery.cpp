@@ -46,24 +46,27 @@ BlobDelivery::End BlobDelivery::send(http::BodyWriter& client) {
       const uint64_t held = std::min<uint64_t>(chunk::kBlockSize, bytes.size());
       if (!give(client, bytes.first(bytes.size() - held))) return End::left;
       bytes = bytes.last(held);
-      if (!proven()) return End::wrong;
+      if (const auto end = proven(); end != End::whole) return end;
     }
     if (!give(client, bytes)) return End::left;
   }
   return End::whole;
 }
 
-bool BlobDelivery::proven() {
+BlobDelivery::End BlobDelivery::proven() {
   const auto& digest = blob_->ref().digest;
-  if (hash_ && hash_->finish() == digest) return hashed_whole_ = true;
-  if (blob_->stored().verified()) return !hash_;
+  hashed_whole_ = hash_ && hash_->finish() == digest;
+  if (hashed_whole_) return End::whole;
   const bool was_read_whole = hash_.has_value();
-  if (blob_->sealed()) return !was_read_whole;
+  if (blob_->stored().verified() || blob_->sealed())
+    return was_read_whole ? End::wrong : End::whole;
   // What is here now may be better than what was read: another reader has dropped the bad bytes.
   const auto good = hashes_well();
-  if (good == false) blob_->discard("does not match its digest");
   hashed_whole_ = good == true;
-  return hashed_whole_ && !was_read_whole;
+  dropped_ = good == false;
+  if (dropped_) blob_->discard("does not match its digest");
+  if (was_read_whole) return End::wrong;
+  return !good ? End::broken : *good ? End::whole : End::wrong;
 }
 
 std::optional<bool> BlobDelivery::hashes_well() {

@@ -44,11 +44,13 @@ class BlobDelivery {
   [[nodiscard]] uint64_t sent() const { return sent_; }
   /// All of the blob, not of the range alone, was read here and matched its digest.
   [[nodiscard]] bool hashed_whole() const { return hashed_whole_; }
+  /// Of End::wrong: what was here by then was wrong, too, and was dropped.
+  [[nodiscard]] bool dropped() const { return dropped_; }
 
  private:
   bool give(http::BodyWriter& client, util::ByteView bytes);
-  /// Whether the last block may go.
-  bool proven();
+  /// Whether the last block may go: whole; else why not.
+  End proven();
   /// Hashes the blob from its first byte to its last; empty: not all of it came.
   std::optional<bool> hashes_well();
 
@@ -62,7 +64,7 @@ class BlobDelivery {
   util::SharedBytes first_;
   std::optional<util::Sha256> hash_;  ///< of all that was read, where that begins at 0
   uint64_t sent_ = 0;
-  bool hashed_whole_ = false;
+  bool hashed_whole_ = false, dropped_ = false;
 };
 
 }  // namespace swarmfs::mirror

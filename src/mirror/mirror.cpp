@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "mirror/problem.h"
 #include "util/log.h"
 
@@ -164,7 +166,8 @@ ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request
   if (permission.kind == Kind::absent) return unknown_manifest(reference);
   Word word{};
   const auto document = find_manifest(reference, std::move(permission), word);
-  if (!document || wrong_blobs_.any_in(*document, clock_.now())) return unknown_manifest(reference);
+  if (!document || names_wrong_blob(repository_of(reference), *document))
+    return unknown_manifest(reference);
   if (word == Word::member) permissions_.grant(reference, authorization);
   ledger_.note(reference, *document);
   // Clients ask HEAD for the tag and GET for the digest, which the ledger knows by then.
@@ -200,10 +203,11 @@ ServerResponse Mirror::relay(const Route& route, const ServerRequest& request) {
   ServerResponse made{answer->status, answer->header("Content-Type").value_or("application/json"),
                       answer->body};
   for (const auto& [name, value] : answer->headers)
-    for (const char* kept : {"WWW-Authenticate", "OCI-Filters-Applied"})
-      if (http::find_header({{name, value}}, kept)) made.headers.emplace_back(kept, value);
-  if (const auto link = answer->header("Link"))
-    made.headers.emplace_back("Link", as_the_client_asks(*link, route, request));
+    for (const char* kept : {"WWW-Authenticate", "Link", "OCI-Filters-Applied"})
+      if (http::find_header({{name, value}}, kept))
+        made.headers.emplace_back(kept, std::string_view(kept) == "Link"
+                                            ? as_the_client_asks(value, route, request)
+                                            : value);
   if (request.method == "HEAD")
     made.length =
         std::strtoull(answer->header("Content-Length").value_or("0").c_str(), nullptr, 10);
@@ -245,6 +249,18 @@ ServerResponse Mirror::blob(const Route& route, const ServerRequest& request) {
   return deliver(route, request, known->blob);
 }
 
+bool Mirror::is_wrong(const std::string& repository, const NamedBlob& blob) const {
+  return wrong_blobs_.has(repository, blob.digest, clock_.now()) &&
+         !store_.open(blob.digest, blob.size, chunk::Form::bytes)->verified();
+}
+
+bool Mirror::names_wrong_blob(const std::string& repository, const Document& document) const {
+  if (!wrong_blobs_.any(clock_.now())) return false;
+  const auto named = blobs_of(*document.bytes);
+  return std::any_of(named.begin(), named.end(),
+                     [&](const NamedBlob& blob) { return is_wrong(repository, blob); });
+}
+
 ServerResponse Mirror::deliver(const Route& route, const ServerRequest& request,
                                const NamedBlob& blob) {
   ServerResponse made{200, "application/octet-stream"};
@@ -257,7 +273,7 @@ ServerResponse Mirror::deliver(const Route& route, const ServerRequest& request,
   } else if (wanted.kind == WantedRange::Kind::unsatisfiable) {
     made = problem(416, "RANGE_INVALID", "the blob has no such bytes");
     made.headers.emplace_back("Content-Range", fmt::format("bytes */{}", blob.size));
-  } else if (wrong_blobs_.has(blob.digest, clock_.now())) {
+  } else if (is_wrong(repository_of(route.reference), blob)) {
     made = problem(404, "BLOB_UNKNOWN", "what came of it was wrong: the registry may do better");
   } else if (blob.size > 0) {
     const auto& reference = route.reference;

@@ -66,6 +66,10 @@ class Mirror {
   /// Of a blob that no manifest named: the registry's word, given to the caller.
   http::ServerResponse stranger(const Route& route, const http::ServerRequest& request,
                                 std::optional<NamedBlob>& found);
+  /// It was wrong too often for that repository, and is not here and right by now.
+  [[nodiscard]] bool is_wrong(const std::string& repository, const NamedBlob& blob) const;
+  [[nodiscard]] bool names_wrong_blob(const std::string& repository,
+                                      const Document& document) const;
   http::ServerResponse deliver(const Route& route, const http::ServerRequest& request,
                                const NamedBlob& blob);
   http::ServerResponse stream(const chunk::LayerRef& ref, const WantedRange& wanted,

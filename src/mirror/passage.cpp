@@ -21,7 +21,7 @@ void Passage::ask(std::chrono::milliseconds patience) {
   if (piece.length == 0) return;
   asked_ += piece.length;
   next_ = std::async(std::launch::async, [this, piece, patience] {
-    return upstream_.bytes_of(blob_, piece, authorization_,
+    return upstream_.bytes_of(blob_, piece, authorization_, chunk::Class::pull,
                               std::chrono::steady_clock::now() + patience);
   });
 }

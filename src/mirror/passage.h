@@ -19,7 +19,7 @@ namespace swarmfs::mirror {
 class Passage {
  public:
   /// That much is asked for at once, and held twice.
-  static constexpr uint64_t kPiece = 2 << 20;
+  static constexpr uint64_t kPiece = 256 << 10;
 
   Passage(Upstream& upstream, oci::Reference blob, util::ByteRange range, std::string authorization,
           DeliveryOptions options);

@@ -101,7 +101,7 @@ Outcome<util::Done> Proofs::prove(const chunk::LayerRef& blob, const Held& held,
                                   const std::string& authorization, util::SteadyTime deadline) {
   const auto& origin = blob.origins.front();
   const auto given = upstream_.bytes_of({origin.registry, origin.repository, {}, blob.digest},
-                                        held.range, authorization, deadline);
+                                        held.range, authorization, chunk::Class::fault, deadline);
   if (!given) return given.failure();
   if (!std::ranges::equal(*given, held.bytes.view()))
     return Failure{Fault::corrupt, "it gives other bytes"};

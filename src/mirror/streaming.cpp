@@ -32,6 +32,7 @@ struct Mirror::Stream {
   Arrivals::Ticket arrival;
   std::map<std::string, uint64_t> before;  ///< bytes by source
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
+  util::SteadyTime since;               ///< likewise, by the mirror's clock
   std::shared_ptr<const void> counted;  ///< among the streams
   std::unique_ptr<BlobDelivery> delivery;
   std::unique_ptr<Passage> passage;  ///< instead of layer and delivery
@@ -77,6 +78,7 @@ size_t Mirror::window() const {
 ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wanted,
                               const std::string& media_type, const ServerRequest& request) {
   auto made = std::make_shared<Stream>();
+  made->since = clock_.now();
   made->who = {header_of(request, "User-Agent"), request.client};
   const auto& origin = ref.origins.front();
   made->blob = {origin.registry, origin.repository, {}, ref.digest};
@@ -182,14 +184,18 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   const auto ended =
       pulls_.lock()->blob_ended(clock_.now(), pull, stream.ref.digest, sources, all, failure);
   tell(ended);
-  if (end == End::wrong) wrong_blobs_.note(stream.ref.digest, clock_.now());
   if (stream.passage) return;
+  const auto& origin = stream.ref.origins.front();
+  if (stream.delivery->dropped())
+    wrong_blobs_.note(origin.name(), stream.ref.digest, stream.since, clock_.now());
+  if (all && stream.delivery->hashed_whole())
+    wrong_blobs_.came_right(origin.name(), stream.ref.digest);
   // The end of a range alone is what its receiver may have known.
   const auto& stored = stream.layer->stored();
   const bool checked = stored.verified() || !stream.layer->claimed();
   const bool proves = all && (stream.range.offset == 0 || stream.delivery->hashed_whole() ||
                               (checked && stored.has({0, chunk::block_count(stream.ref.size)})));
-  if (proves && stream.alone) proofs_.came_whole(*stream.layer, stream.ref.origins.front());
+  if (proves && stream.alone) proofs_.came_whole(*stream.layer, origin);
   if ((all && stream.arrival) || (end == End::wrong && stream.layer->sealed()))
     upstream_.complete(stream.ref, stream.media_type);
 }

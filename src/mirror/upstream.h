@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "chunk/fetch_context.h"
 #include "chunk/layer_ref.h"
 #include "http/client.h"
 #include "mirror/document.h"
@@ -61,9 +62,10 @@ class Upstream {
 
   /// Some bytes of a blob, and no more, as the registry gives them to who sends this header (as in
   /// ask()). Fault::not_found, denied, invalid: it does not, or knows no ranges; unavailable or
-  /// timed_out: it did not say.
+  /// timed_out: it did not say. `cls`: how it waits for what else the registry is asked, where
+  /// nobody in particular asks; in a caller's name it does not.
   virtual util::Outcome<util::Bytes> bytes_of(const oci::Reference& blob, util::ByteRange range,
-                                              const std::string& authorization,
+                                              const std::string& authorization, chunk::Class cls,
                                               util::SteadyTime deadline) = 0;
 
   /// The registry, or a member, said now what the reference stands for.

@@ -179,7 +179,7 @@ struct PeerTable::Attempt::Data {
     Entry* entry = known->find(endpoint);
     if (!entry) return;
     if (entry->peer.in_flight > 0) entry->peer.in_flight--;
-    entry->probe.reset();
+    if (entry->probe == began) entry->probe.reset();
     entry->peer.bytes_given += arrived;
     change(*entry);
   }

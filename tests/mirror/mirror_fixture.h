@@ -75,7 +75,8 @@ class FakeUpstream final : public Upstream {
     return relay_answer;
   }
   util::Outcome<util::Bytes> bytes_of(const oci::Reference& blob, util::ByteRange range,
-                                      const std::string& authorization, util::SteadyTime) override {
+                                      const std::string& authorization, chunk::Class,
+                                      util::SteadyTime) override {
     const std::lock_guard hold(mutex);
     proofs.push_back({repository_of(blob), range, authorization});
     if (down) return Failure{Fault::unavailable, "down"};

@@ -155,6 +155,7 @@ TEST_F(MirrorTest, never_gives_all_of_a_blob_that_is_wrong) {
   EXPECT_LT(got.body.size(), blob_.size());
   EXPECT_TRUE(upstream_.completed.empty());
   EXPECT_EQ(ask("manifests/v1").status, 200);
+  clock_.advance(1s);
   EXPECT_FALSE(get_blob().whole);
   EXPECT_EQ(get_blob().status, 404) << "the registry may do better, for a while";
   EXPECT_EQ(ask("blobs/" + blob_digest_.to_string(), {}, "HEAD").status, 200);
@@ -166,6 +167,63 @@ TEST_F(MirrorTest, never_gives_all_of_a_blob_that_is_wrong) {
   auto again = get_blob();
   if (!again.whole) again = get_blob();  // bad bytes that came after the others were dropped
   EXPECT_TRUE(again.body == blob_);
+}
+
+TEST_F(MirrorTest, what_is_wrong_of_one_repository_is_not_held_against_another) {
+  give_manifest();
+  EXPECT_EQ(
+      mirror_->answer({"GET", "/v2/other/manifests/v1", {{"ns", "r.example.com"}}, ""}).status,
+      200);
+  source_.flip(1'000);
+  for (int i = 0; i < 2; ++i, clock_.advance(1s)) EXPECT_FALSE(get_blob().whole);
+  EXPECT_EQ(get_blob().status, 404);
+  source_.flip(1'000);
+  auto got = get_blob_of("other", "r.example.com");
+  if (!got.whole) got = get_blob_of("other", "r.example.com");
+  EXPECT_TRUE(got.body == blob_);
+  const auto stored = cache_->open(blob_digest_, blob_.size(), chunk::Form::bytes);
+  stored->mark_verified();  // as the daemon does once all of it has passed
+  EXPECT_TRUE(get_blob().body == blob_) << "it is here and right";
+  EXPECT_EQ(ask("manifests/v1").status, 200);
+}
+
+TEST(WrongBlobs, count_once_what_several_read_at_once_and_are_forgotten) {
+  const auto blob = util::Sha256::of(util::as_bytes("blob"));
+  const util::SteadyTime begun{std::chrono::hours(1)};
+  WrongBlobs wrong;
+  EXPECT_FALSE(wrong.any(begun));
+  for (int reader = 0; reader < 3; ++reader) wrong.note("r/app", blob, begun, begun + 1s);
+  EXPECT_FALSE(wrong.has("r/app", blob, begun + 1s));
+  wrong.note("r/app", blob, begun + 2s, begun + 3s);
+  EXPECT_TRUE(wrong.has("r/app", blob, begun + 3s));
+  EXPECT_FALSE(wrong.has("r/other", blob, begun + 3s));
+  EXPECT_FALSE(wrong.has("r/app", blob, begun + 3s + WrongBlobs::kRemembered));
+  EXPECT_FALSE(wrong.any(begun + 3s + WrongBlobs::kRemembered));
+  wrong.came_right("r/app", blob);
+  EXPECT_FALSE(wrong.has("r/app", blob, begun + 3s));
+}
+
+TEST_F(MirrorTest, what_does_not_come_is_not_wrong) {
+  give_manifest();
+  const auto tail = http::Headers{{"Range", "bytes=1400000-"}};
+  for (int i = 0; i < 3; ++i, clock_.advance(1s)) {
+    auto got = std::async(std::launch::async, [&] {
+      Collector client;
+      const auto answer = ask("blobs/" + blob_digest_.to_string(), tail);
+      return answer.stream && answer.stream(client);
+    });
+    // The range itself comes; what is before it, and is to be hashed, does not.
+    while (got.wait_for(1ms) != std::future_status::ready)
+      for (size_t id = 0; id < source_.requests(); ++id) {
+        if (source_.asked(id).offset >= 1'200'000)
+          source_.answer(id, UINT64_MAX);
+        else
+          source_.fail(id, {Fault::unavailable, "down"});
+      }
+    EXPECT_FALSE(got.get());
+  }
+  EXPECT_EQ(ask("manifests/v1").status, 200);
+  EXPECT_TRUE(get_blob().body == blob_);
 }
 
 TEST_F(MirrorTest, nor_by_ranges) {
