@@ -91,8 +91,7 @@ void BulkTurns::add_ready(Client& client, util::SteadyTime now, std::vector<Conn
   bool excused = false;
   for (auto& answer : client.answers) {
     const bool turn = before < most;
-    const bool waits_long = answer.waits && now - answer.served >= kPatience;
-    if (answer.waits && (turn || (waits_long && !excused))) {
+    if (answer.waits && (turn || (!excused && now - answer.served >= kPatience))) {
       answer.excused = !turn;
       excused |= !turn;
       answer.waits = false;

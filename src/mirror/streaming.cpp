@@ -31,8 +31,7 @@ struct Mirror::Stream {
   bool alone = false;  ///< as Proofs::Opened
   Arrivals::Ticket arrival;
   std::map<std::string, uint64_t> before;  ///< bytes by source
-  std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
-  util::SteadyTime since;               ///< likewise, by the mirror's clock
+  util::SteadyTime began;
   std::shared_ptr<const void> counted;  ///< among the streams
   std::unique_ptr<BlobDelivery> delivery;
   std::unique_ptr<Passage> passage;  ///< instead of layer and delivery
@@ -41,6 +40,7 @@ struct Mirror::Stream {
   BlobDelivery::End send(http::BodyWriter& client) {
     return passage ? passage->send(client) : delivery->send(client);
   }
+  [[nodiscard]] uint64_t sent() const { return passage ? passage->sent() : delivery->sent(); }
   /// What was sent, by source.
   [[nodiscard]] std::map<std::string, uint64_t> sources() const;
 };
@@ -66,8 +66,8 @@ BySource split(uint64_t sent, const BySource& before, const BySource& after) {
 }  // namespace
 
 BySource Mirror::Stream::sources() const {
-  if (passage) return {{chunk::to_string(chunk::SourceKind::registry), passage->sent()}};
-  return split(delivery->sent(), before, layer->bytes_by_source());
+  if (passage) return {{chunk::to_string(chunk::SourceKind::registry), sent()}};
+  return split(sent(), before, layer->bytes_by_source());
 }
 
 size_t Mirror::window() const {
@@ -78,7 +78,7 @@ size_t Mirror::window() const {
 ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wanted,
                               const std::string& media_type, const ServerRequest& request) {
   auto made = std::make_shared<Stream>();
-  made->since = clock_.now();
+  made->began = clock_.now();
   made->who = {header_of(request, "User-Agent"), request.client};
   const auto& origin = ref.origins.front();
   made->blob = {origin.registry, origin.repository, {}, ref.digest};
@@ -159,8 +159,8 @@ void Mirror::prepare(Stream& made, const WantedRange& wanted) {
 void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   using End = BlobDelivery::End;
   const auto sources = stream.sources();
-  const uint64_t sent = stream.passage ? stream.passage->sent() : stream.delivery->sent();
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - stream.began;
+  const uint64_t sent = stream.sent();
+  const std::chrono::duration<double> took = clock_.now() - stream.began;
   constexpr const char* kEnds[] = {"", "cut short: the bytes did not come",
                                    "cut short: the bytes are wrong", "the client left"};
   const std::string how = kEnds[static_cast<size_t>(end)];
@@ -187,7 +187,7 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   if (stream.passage) return;
   const auto& origin = stream.ref.origins.front();
   if (stream.delivery->dropped())
-    wrong_blobs_.note(origin.name(), stream.ref.digest, stream.since, clock_.now());
+    wrong_blobs_.note(origin.name(), stream.ref.digest, stream.began, clock_.now());
   if (all && stream.delivery->hashed_whole())
     wrong_blobs_.came_right(origin.name(), stream.ref.digest);
   // The end of a range alone is what its receiver may have known.

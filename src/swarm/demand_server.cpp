@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <map>
@@ -15,6 +14,7 @@
 #include "swarm/preheat_door.h"
 #include "swarm/proof.h"
 #include "swarm/serving.h"
+#include "swarm/shareholders.h"
 #include "util/log.h"
 
 namespace swarmfs::swarm {
@@ -29,7 +29,6 @@ namespace {
 
 constexpr uint64_t kLongestRange = 4 << 20;
 constexpr size_t kMostLayers = 128;
-constexpr size_t kMostOthers = 4;
 constexpr std::chrono::milliseconds kShareholdersTurn{250};
 constexpr std::chrono::seconds kPatience{25};  ///< for the registry, as owner
 constexpr std::chrono::milliseconds kLongestWait{5'000};
@@ -294,10 +293,9 @@ struct DemandServer::State {
       if (member.repository != range.layer.repository) continue;
       if (member.holds && member.endpoint != range.asker) all.push_back(member.endpoint);
     }
-    const size_t first = named.fetch_add(kMostOthers);
     std::string others;
-    for (size_t i = 0; i < std::min(kMostOthers, all.size()); ++i)
-      others += (i > 0 ? "," : "") + all[(first + i) % all.size()].to_string();
+    for (const size_t i : whom_to_name(all.size(), named++))
+      others += (others.empty() ? "" : ",") + all[i].to_string();
     return others;
   }
 
@@ -320,7 +318,7 @@ struct DemandServer::State {
   util::Metrics::Counter& served;
   util::Metrics::Counter& shed;
   util::Metrics::Counter& refused;
-  std::atomic<size_t> named{0};            ///< others, to askers
+  std::atomic<uint64_t> named{0};          ///< so often others, to askers
   const std::shared_ptr<Serving> serving;  ///< outlived by answers that are being sent
   std::unique_ptr<http::PeerServer> server;
 };

@@ -14,11 +14,18 @@ namespace {
 /// No layer has so many chunks: its own hash apart from those of the shares.
 constexpr uint64_t kNoChunk = ~0ull;
 
+/// `seats` of the indices below `count`, each turn the next ones.
+std::vector<size_t> by_turns(size_t count, uint64_t turn, size_t seats) {
+  std::vector<size_t> made;
+  if (seats == 0) return made;
+  const size_t first = turn % count * seats % count;
+  for (size_t i = 0; i < seats; ++i) made.push_back((first + i) % count);
+  return made;
+}
+
 void take_by_turns(const std::vector<size_t>& from, uint64_t turn, size_t seats,
                    std::vector<size_t>& into) {
-  if (seats == 0) return;
-  const size_t first = turn % from.size() * seats % from.size();
-  for (size_t i = 0; i < seats; ++i) into.push_back(from[(first + i) % from.size()]);
+  for (const size_t i : by_turns(from.size(), turn, seats)) into.push_back(from[i]);
 }
 
 }  // namespace
@@ -66,10 +73,13 @@ std::vector<size_t> whom_to_ask(std::span<const NewsPeer> peers, uint64_t turn, 
   return result;
 }
 
+std::vector<size_t> whom_to_name(size_t holders, uint64_t turn) {
+  return by_turns(holders, turn, std::min(holders, kMostNamed));
+}
+
 util::Duration news_patience(size_t known, bool some_yet_to_answer) {
-  using std::chrono::milliseconds;
-  if (known > kMostAsked) return milliseconds(1'000);
-  return some_yet_to_answer ? milliseconds(1'000) : milliseconds(300);
+  const bool is_short = known <= kMostAsked && !some_yet_to_answer;
+  return std::chrono::milliseconds(is_short ? 300 : 1'000);
 }
 
 bool outweighs(std::span<const uint64_t> weights, uint64_t weight) {

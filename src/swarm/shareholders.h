@@ -51,10 +51,14 @@ struct NewsPeer {
 std::vector<size_t> whom_to_ask(std::span<const NewsPeer> peers, uint64_t turn,
                                 size_t most = kMostAsked);
 
+/// Which of so many that hold a chunk are named to who asks for it: each turn the next ones.
+inline constexpr size_t kMostNamed = 4;
+std::vector<size_t> whom_to_name(size_t holders, uint64_t turn);
+
 /// How often nodes ask for news. While they begin with a layer, three times as often: they bring in
 /// twice what they do not know of each other, and views of a crowd become one by rounds.
-inline constexpr std::chrono::milliseconds kNewsPeriod{249}, kFirstNewsPeriod = kNewsPeriod / 3,
-                                                             kNewsBegin{1'500};
+inline constexpr std::chrono::milliseconds kFirstNewsPeriod{83}, kNewsPeriod = 3 * kFirstNewsPeriod,
+                                                                 kNewsBegin{1'500};
 
 /// How long who begins with a layer that nobody is known to have whole waits for news of it: until
 /// views are one, where `known` peers are a crowd. Whoever has heard from a few of them only takes

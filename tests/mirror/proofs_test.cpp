@@ -15,6 +15,8 @@ const std::string kEvil = "evil.example.com/claims";
 /// A private blob of r.example.com/app, and another registry that names it.
 class ProofsTest : public MirrorTest {
  protected:
+  using Shown = std::vector<std::pair<std::string, util::Digest>>;
+
   ProofsTest() {
     upstream_.open = false;
     upstream_.relay_answer = http::Response{200, {{"Content-Length", "1500000"}}, ""};
@@ -123,7 +125,6 @@ TEST_F(ProofsTest, what_a_manifest_names_is_shown_once_for_good) {
 
 TEST_F(ProofsTest, what_came_in_a_repositorys_name_needs_no_proof_also_after_a_restart) {
   pull();
-  using Shown = std::vector<std::pair<std::string, util::Digest>>;
   EXPECT_EQ(upstream_.shown, (Shown{{kRepository, blob_digest_}}));
   for (int round = 0; round < 2; ++round) {
     EXPECT_TRUE(get_blob(good_).body == blob_);
@@ -284,7 +285,6 @@ TEST_F(ProofsTest, the_end_of_a_blob_is_given_once_all_was_right_which_shows_tha
   upstream_.open = true;
   give_manifest();
   EXPECT_EQ(get_blob(end_).body, blob_.substr(blob_.size() - 1));
-  using Shown = std::vector<std::pair<std::string, util::Digest>>;
   EXPECT_EQ(upstream_.shown, (Shown{{kRepository, blob_digest_}}));
 }
 

@@ -12,7 +12,6 @@ namespace swarmfs::swarm {
 namespace {
 
 constexpr size_t kMostUnmet = 512;
-constexpr size_t kOthers = 4;  ///< that a node refers to
 constexpr util::Duration kUnmeasured = std::chrono::milliseconds(25);
 
 void smooth(util::Duration& mean, util::Duration sample) {
@@ -142,9 +141,7 @@ std::vector<uint32_t> CrowdViews::holders_but(uint32_t chunk, uint32_t but) {
   std::vector<uint32_t> all, made;
   for (const View& view : views_)
     if (view.has[chunk] && view.peer != but) all.push_back(view.peer);
-  for (size_t i = 0; i < std::min(kOthers, all.size()); ++i)
-    made.push_back(all[(named_others_ + i) % all.size()]);
-  named_others_ += kOthers;
+  for (const size_t i : whom_to_name(all.size(), named_others_++)) made.push_back(all[i]);
   return made;
 }
 

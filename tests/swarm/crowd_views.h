@@ -87,7 +87,7 @@ class CrowdViews {
   Named owners_;
   uint64_t lightest_ = 0;  ///< of the shareholders
   bool owners_old_ = true;
-  size_t named_others_ = 0;
+  uint64_t named_others_ = 0;
 };
 
 }  // namespace swarmfs::swarm
