@@ -11,7 +11,7 @@
 
 #include "fetch/flight.h"
 #include "fetch/inflow.h"
-#include "fetch/link_gauge.h"
+#include "util/link_gauge.h"
 
 namespace swarmfs::fetch {
 
@@ -61,6 +61,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
     size_t source = 0;
     uint64_t length = 0;
     util::Duration hedge{};
+    bool in_turns = false;
     bool front_to_back = false;
     bool ours = false;  ///< of our own share, or of nobody's
   };
@@ -88,6 +89,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::vector<Part> retire(const FlightPtr& flight, Actions& actions);
   void end_flight(const FlightPtr& flight, Actions& actions);
   void set_hedge(const FlightPtr& flight, util::Duration hedge);
+  static util::SteadyTime hedge_due(const Flight& flight, util::SteadyTime now);
   void look_after(const FlightPtr& flight, util::Duration pause);
   void look_at_hedge(const FlightPtr& flight, unsigned look);
   /// The next source as well, if one can.
@@ -204,7 +206,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::list<FlightPtr> queue;  ///< of `flights`: they wait for room in the inflow
   bool queue_watched = false;
   Inflow inflow;
-  const std::shared_ptr<LinkGauge> link = std::make_shared<LinkGauge>();
+  const std::shared_ptr<util::LinkGauge> link = std::make_shared<util::LinkGauge>();
   std::list<std::shared_ptr<Bulk>> bulks;
   unsigned faults = 0;  ///< waiting readers of class fault
   bool held_back = false;

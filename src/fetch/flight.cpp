@@ -31,7 +31,11 @@ uint64_t whole_blocks(uint64_t length, uint64_t rest) {
 }
 
 Brain::Choice choice_of(size_t source, const chunk::Plan& plan, const Flight& flight) {
-  return {source, whole_blocks(plan.length, flight.rest().length), plan.hedge, plan.front_to_back,
+  return {source,
+          whole_blocks(plan.length, flight.rest().length),
+          plan.hedge,
+          plan.in_turns,
+          plan.front_to_back,
           plan.ours};
 }
 
@@ -144,6 +148,7 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   attempt->front_to_back = choice.front_to_back;
   if (kind_of(*attempt) != SourceKind::peer) flight->layer->front_to_back_ = choice.front_to_back;
   flight->progress = std::chrono::steady_clock::now();
+  flight->in_turns = choice.in_turns;
   set_hedge(flight, choice.hedge);
   if (kind_of(*attempt) == SourceKind::peer) leave_for_peers(flight, actions);
   if (flight->awaited_by_reader()) hurry(flight, actions);
@@ -249,10 +254,16 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
     admit_waiting(actions);
 }
 
+util::SteadyTime Brain::hedge_due(const Flight& flight, util::SteadyTime now) {
+  const bool in_turns = flight.in_turns && flight.bulk;
+  return fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused,
+                          in_turns ? flight.bulk->progress : std::nullopt);
+}
+
 void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge) {
   flight->hedge = hedge;
   const auto now = std::chrono::steady_clock::now();
-  const auto due = hedge_due(now, flight->progress, hedge, flight->paused);
+  const auto due = hedge_due(*flight, now);
   if (due == util::SteadyTime::max())
     ++flight->look;
   else
@@ -276,7 +287,7 @@ void Brain::look_at_hedge(const FlightPtr& flight, unsigned look) {
     const std::lock_guard hold(mutex);
     if (flight->ended || flight->look != look) return;
     const auto now = std::chrono::steady_clock::now();
-    if (hedge_due(now, flight->progress, flight->hedge, flight->paused) > now)
+    if (hedge_due(*flight, now) > now)
       set_hedge(flight, flight->hedge);
     else if (flight->rest().empty())
       end_flight(flight, actions);  // it gave all and does not come to an end
@@ -299,6 +310,7 @@ void Brain::hurry(const FlightPtr& flight, Actions& actions) {
   const auto plan = plan_for_reader(*flight, flight->attempts.back()->source);
   // Who supplies nothing to a fault leaves it to the next source.
   const auto hedge = plan ? plan->hedge : util::Duration::zero();
+  flight->in_turns = false;
   if (hedge < flight->hedge) set_hedge(flight, hedge);
 }
 

@@ -89,6 +89,7 @@ struct Flight {
   std::optional<util::Failure> failure;  ///< of the last source that failed
   util::Duration hedge = util::Duration::max();
   util::SteadyTime progress;  ///< when a block arrived or a source was asked last
+  bool in_turns = false;      ///< of who was asked last: see chunk::Plan
   unsigned look = 0;          ///< only the last look that was planned for a hedge counts
   std::vector<Part> parts;
   std::shared_ptr<Bulk> bulk;    ///< of backfill and pull

@@ -245,7 +245,7 @@ struct DemandServer::State {
     const Serving::Request request{range.peer, range.cls, range.bytes.length, present};
     const auto began = std::chrono::steady_clock::now();
     const auto [number, wait] = serving->enter(request, began);
-    const auto others = range.windows ? std::string() : holders(range);
+    const auto others = holders(range);
     const Serve how = how_to_serve(number.has_value(), here, range.fetch && !others.empty());
     if (how == Serve::busy || how == Serve::refer) {
       if (number) serving->leave(request, *number);
@@ -258,13 +258,11 @@ struct DemandServer::State {
                     number = *number](const Outcome<SharedBytes>& bytes) {
       const auto now = std::chrono::steady_clock::now();
       if (how == Serve::relay && bytes) table.fetched(now - began);
-      if (bytes) {
-        serving->sends(request, number);
+      if (bytes && serving->sends(request, number, now))
         return respond(partial(range, until_sent(serving, request, number, *bytes)));
-      }
       serving->give_back(request, now);
       serving->leave(request, number);
-      respond(refusal(bytes.failure()));
+      respond(bytes ? send_away(holders(range), {}) : refusal(bytes.failure()));
     };
     auto operation =
         range.windows
@@ -287,6 +285,7 @@ struct DemandServer::State {
 
   /// Some others who have it, and say so in that name, but for the asker; each time the next ones.
   std::string holders(const Range& range) {
+    if (range.windows) return {};
     std::vector<Endpoint> all;
     for (const auto& member : views.members(range.layer.digest, chunk::blocks_covering(range.bytes),
                                             std::chrono::steady_clock::now())) {

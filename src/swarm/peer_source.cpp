@@ -54,6 +54,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
     const auto member = by_endpoint.find(candidate.endpoint);
     if (member == by_endpoint.end()) continue;
     if (member->second->holds) question.holders.push_back(made.peers.size());
+    made.wanting += member->second->wants;
     holds.push_back(member->second->holds);
     made.repositories.push_back(name_to_ask_in(layer, member->second->repository));
     made.peers.push_back(std::move(candidate));
@@ -126,11 +127,14 @@ std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRa
   const ByteRange part = in_chunk(layer, range);
   const auto route = state_->route(layer, part, context.cls);
   if (route.steps.empty()) return std::nullopt;
-  chunk::Plan plan{part.length, util::Duration::zero(), false, route.ours};
+  chunk::Plan plan{.length = part.length, .hedge = {}, .ours = route.ours};
   for (const auto& step : route.steps) {
     plan.hedge = step.hedge == util::Duration::max() ? step.hedge : plan.hedge + step.hedge;
     if (step.hedge == util::Duration::max()) break;
   }
+  const auto patience = patience_with_peers(context.cls, plan.hedge, route.wanting);
+  plan.hedge = patience.lasts;
+  plan.in_turns = patience.in_turns;
   return plan;
 }
 

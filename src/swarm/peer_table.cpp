@@ -55,6 +55,7 @@ struct Entry {
   Latency relays;                      ///< first bytes that had to come from the registry
   SteadyTime measured;
   SteadyTime failed_at;
+  SteadyTime busy_at;               ///< zero: it has given since
   std::optional<SteadyTime> probe;  ///< when one that is under way began
 
   [[nodiscard]] const Latency& latency(uint64_t length) const {
@@ -72,6 +73,10 @@ struct Entry {
 
   [[nodiscard]] Duration relay(SteadyTime now) const {
     return now - measured < kStale ? relays.mean() : Duration();
+  }
+
+  [[nodiscard]] bool is_busy(SteadyTime now) const {
+    return busy_at != SteadyTime() && now - busy_at < kBusyFor;
   }
 
   [[nodiscard]] bool askable(SteadyTime now) const {
@@ -230,6 +235,7 @@ void PeerTable::Attempt::done() {
   const SteadyTime now = data->state->clock.now();
   data->close([&](Entry& entry) {
     entry.alive();
+    entry.busy_at = {};
     if (data->arrived > 0) data->measure(entry, now);
   });
 }
@@ -238,6 +244,16 @@ void PeerTable::Attempt::declined() {
   const auto data = std::exchange(data_, nullptr);
   assert(data);
   data->close([](Entry& entry) { entry.alive(); });
+}
+
+void PeerTable::Attempt::busy() {
+  const auto data = std::exchange(data_, nullptr);
+  assert(data);
+  const SteadyTime now = data->state->clock.now();
+  data->close([&](Entry& entry) {
+    entry.alive();
+    entry.busy_at = now;
+  });
 }
 
 void PeerTable::Attempt::failed(const std::string& why) {
@@ -363,7 +379,8 @@ std::vector<Candidate> PeerTable::candidates(uint64_t length) const {
     const Peer& peer = entry.peer;
     if (!entry.askable(now) || peer.node_id == state_->self) continue;
     result.push_back({endpoint, peer.node_id, peer.zone, entry.expected(length, now),
-                      entry.latency(length).p95(), entry.relay(now), peer.in_flight});
+                      entry.latency(length).p95(), entry.relay(now), peer.in_flight,
+                      entry.is_busy(now)});
   }
   return result;
 }

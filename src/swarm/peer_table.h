@@ -35,9 +35,9 @@ struct Peer {
 /// Thread-safe; a leaf: calls nobody.
 class PeerTable {
  public:
-  /// One request to a peer, from the decision to its end; exactly one of done(), declined() and
-  /// failed() ends it. Destroyed without, we gave up: that is a measurement where it took longer
-  /// than expected. One thread at a time; may outlive the table.
+  /// One request to a peer, from the decision to its end; exactly one of done(), declined(), busy()
+  /// and failed() ends it. Destroyed without, we gave up: that is a measurement where it took
+  /// longer than expected. One thread at a time; may outlive the table.
   class Attempt {
    public:
     Attempt(Attempt&&) noexcept;
@@ -47,8 +47,10 @@ class PeerTable {
     void arrived(uint64_t bytes);
     /// The whole answer is here.
     void done();
-    /// It answered that it is busy or has it not: alive, but nothing to measure.
+    /// It answered that it has it not: alive, but nothing to measure.
     void declined();
+    /// Likewise; it has no room for bulk now (Candidate::busy).
+    void busy();
     /// No connection, broken off, out of time: the peer falls silent, for 1 s, doubling to 60 s
     /// until it answers again. What began before the last failure does not count again.
     void failed(const std::string& why);

@@ -17,9 +17,10 @@ using util::Outcome;
 
 namespace {
 
-std::chrono::milliseconds stall_timeout(chunk::Class cls, bool holds) {
-  const std::chrono::milliseconds base{cls == chunk::Class::fault ? 2'000 : 5'000};
-  return holds ? base : base + std::chrono::milliseconds(5'000);
+/// Who must get it from the registry is silent until it has it; bulk gets that in a long line.
+std::chrono::seconds stall_timeout(chunk::Class cls, bool holds) {
+  if (cls == chunk::Class::fault) return std::chrono::seconds(holds ? 2 : 7);
+  return std::chrono::seconds(holds ? 5 : 30);
 }
 
 std::vector<Endpoint> endpoints(std::string_view list) {
@@ -354,7 +355,10 @@ void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outco
     return;
   }
   if (outcome->status == 206) return one->attempt->done();
-  one->attempt->declined();
+  if (one->busy && order_.context.cls != chunk::Class::fault)
+    one->attempt->busy();
+  else
+    one->attempt->declined();
   if (outcome->status == 404) source_->lacks(one->endpoint, order_.layer, one->range);
   util::log::debug("peer {} declines layer {} at {} with {}", one->endpoint.to_string(),
                    order_.layer.digest.short_hex(), one->range.offset, outcome->status);

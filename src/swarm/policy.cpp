@@ -17,6 +17,12 @@ using std::chrono::milliseconds;
 using util::Duration;
 
 constexpr size_t kHolders = 3;
+/// unsent_limit().
+constexpr double kSecondsUnsent = 0.5;
+constexpr uint64_t kLeastUnsent = 2 << 20;
+/// patience_with_peers(): more are a crowd.
+constexpr int64_t kFew = 8;
+constexpr Duration kMostPatience = std::chrono::seconds(30);
 
 /// The finalizer of MurmurHash3: every bit of the input reaches every bit of the output.
 uint64_t mix(uint64_t value) {
@@ -61,21 +67,23 @@ Duration slowness(std::span<const Candidate> peers, Duration registry) {
   return std::max<Duration>(milliseconds(500), 8 * median_owner(peers));
 }
 
-/// As choose(), of those in `among` alone, and no more than `most`.
+/// As choose(), of those in `among` alone, and no more than `most`; those that are busy last, where
+/// that matters.
 std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_view zone,
-                            const std::vector<size_t>& among, size_t most) {
-  using Ranked = std::tuple<bool, Duration, size_t>;
+                            const std::vector<size_t>& among, size_t most, bool busy_matters) {
+  using Ranked = std::tuple<std::pair<bool, bool>, Duration, size_t>;
   std::vector<Ranked> order;
   order.reserve(among.size());
   for (const size_t i : among) {
     const Candidate& it = candidates[i];
-    order.emplace_back(it.zone != zone, it.expected * (1 + it.in_flight), i);
+    order.emplace_back(std::pair(busy_matters && it.busy, it.zone != zone),
+                       it.expected * (1 + it.in_flight), i);
   }
   const auto worse = [&](const Ranked& a, const Ranked& b) {
-    const auto& [a_other, a_time, a_index] = a;
-    const auto& [b_other, b_time, b_index] = b;
-    if (a_other != b_other || a_time != b_time)
-      return std::tie(b_other, b_time) < std::tie(a_other, a_time);
+    const auto& [a_kind, a_time, a_index] = a;
+    const auto& [b_kind, b_time, b_index] = b;
+    if (a_kind != b_kind || a_time != b_time)
+      return std::tie(b_kind, b_time) < std::tie(a_kind, a_time);
     return candidates[b_index].endpoint < candidates[a_index].endpoint;
   };
   std::make_heap(order.begin(), order.end(), worse);
@@ -143,7 +151,7 @@ std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
 std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_view zone) {
   std::vector<size_t> order(candidates.size());
   std::iota(order.begin(), order.end(), 0);
-  return best_of(candidates, zone, order, order.size());
+  return best_of(candidates, zone, order, order.size(), false);
 }
 
 Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it, Duration registry) {
@@ -171,10 +179,10 @@ std::vector<Step> steps(const Question& question) {
   std::erase_if(holders, [&](size_t holder) {
     return !question.cross_zone && question.peers[holder].zone != question.zone;
   });
-  for (const size_t holder : best_of(question.peers, question.zone, holders, kHolders))
+  const bool fault = is_fault(question.cls);
+  for (const size_t holder : best_of(question.peers, question.zone, holders, kHolders, !fault))
     ask(holder, true);
   // A reader does not wait for a chain of peers; bulk does, to spare the registry.
-  const bool fault = is_fault(question.cls);
   const size_t most_owners = !fault ? 2 : result.empty() ? 1 : 0;
   bool second = false;
   for (const size_t owner : able_owners(question, most_owners)) {
@@ -198,6 +206,13 @@ bool is_ours(const Question& question) {
   return able_owners(question, 1).front() == question.peers.size();
 }
 
+Patience patience_with_peers(chunk::Class cls, Duration steps, size_t wanting) {
+  const auto crowd = static_cast<int64_t>(wanting);
+  if (is_fault(cls) || crowd <= kFew) return {steps, false};
+  const Duration most = std::max(steps, kMostPatience);
+  return {steps / kFew >= most / crowd ? most : steps * crowd / kFew, true};
+}
+
 bool lags(chunk::Class cls, const Progress& progress) {
   const bool fault = is_fault(cls);
   if (progress.arrived == 0 || progress.arrived >= progress.asked) return false;
@@ -216,7 +231,7 @@ bool may_overtake(chunk::Class cls, bool congested) {
 }
 
 std::optional<Duration> pause_when_busy(chunk::Class cls, unsigned times) {
-  if (is_fault(cls) || times >= 20) return {};
+  if (is_fault(cls)) return {};
   return std::min<Duration>(milliseconds(400), milliseconds(50) * (1 + times));
 }
 
@@ -234,8 +249,13 @@ bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, 
   return load.requests == 0 || load.bytes + length <= limits.bytes;
 }
 
-bool may_send(const ServeLimits& limits, uint64_t unsent, chunk::Class cls, uint64_t length) {
-  return is_fault(cls) || unsent == 0 || unsent + length <= limits.bulk_unsent;
+uint64_t unsent_limit(const ServeLimits& limits, double rate) {
+  const auto takes = static_cast<uint64_t>(rate * kSecondsUnsent);
+  return std::min(limits.bulk_unsent, std::max(kLeastUnsent, takes));
+}
+
+bool may_send(uint64_t limit, uint64_t unsent, chunk::Class cls, uint64_t length) {
+  return is_fault(cls) || unsent == 0 || unsent + length <= limit;
 }
 
 Serve how_to_serve(bool admitted, bool here, bool elsewhere) {

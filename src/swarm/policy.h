@@ -29,6 +29,7 @@ struct Candidate {
   util::Duration p95{};       ///< of the first byte, likewise
   util::Duration relay{};     ///< on top where it must go to the registry first; zero: not measured
   unsigned in_flight = 0;     ///< our requests under way to it
+  bool busy = false;          ///< less than kBusyFor ago it sent us away with bulk
 };
 
 /// What a member weighs for chunk `chunk` of a layer. Who weighs most owns it (rendezvous hashing):
@@ -44,6 +45,10 @@ class Rendezvous {
 /// Indices into `members`, heaviest first, at most `count`.
 std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
                            std::span<const std::string_view> members, size_t count);
+
+/// How long who was too busy for bulk is asked for bulk after all others. It is as with people at
+/// counters: all know the fastest, and stand there, while the next one is idle.
+inline constexpr std::chrono::milliseconds kBusyFor{400};
 
 /// Indices into `candidates`, best first: our zone before others; then the lowest expected time,
 /// where a queue of our own requests counts. A node that shows at two endpoints comes once.
@@ -78,7 +83,8 @@ struct Question {
   util::Duration registry{};
   bool cross_zone = true;  ///< false: the budget for other zones is used up
 };
-/// Holders first, by choose(), at most three. Then the owner (a shareholder of the layer), for a
+/// Holders first, by choose(), at most three; for bulk those that are not busy, in whatever zone,
+/// before those that are. Then the owner (a shareholder of the layer), for a
 /// fault only where nobody is known to hold the chunk, for bulk the next owner as well, so that a
 /// late owner costs the registry one more copy and not one from everybody; who comes to ourselves
 /// in that order stops there. Owners that are far slower than the rest (is_slow) are passed over.
@@ -106,6 +112,18 @@ bool is_ours(const Question& question);
 /// registry instead would be slower.
 bool is_slow(const Candidate& candidate, std::span<const Candidate> all, util::Duration registry);
 
+/// How long what was asked of peers may bring nothing until the registry is asked as well, where
+/// the hedges of all steps take `steps` and `wanting` peers want the layer. A crowd that loses
+/// patience makes the registry slower for itself, and for those who bring in what it waits for;
+/// peers that are gone are found out by other means. So bulk among more than 8 waits so many times
+/// longer as they are 8, up to 30 s, and while any of it comes (chunk::Plan::in_turns): what is the
+/// registry's last chunk all wait for until its end.
+struct Patience {
+  util::Duration lasts{};
+  bool in_turns = false;
+};
+Patience patience_with_peers(chunk::Class cls, util::Duration steps, size_t wanting);
+
 /// How an answer comes along.
 struct Progress {
   uint64_t asked = 0;  ///< bytes
@@ -126,7 +144,8 @@ bool may_overtake(chunk::Class cls, bool congested);
 
 /// What to do with the answer "busy". A fault goes to the next step at once. Bulk pauses and makes
 /// its steps anew, with what is known by then (somebody else may have the chunk): a crowd that
-/// stands before an owner must not run to the registry. Empty: the next step; bulk after 20 pauses.
+/// stands before an owner must not run to the registry before patience_with_peers() ends. Empty:
+/// the next step.
 std::optional<util::Duration> pause_when_busy(chunk::Class cls, unsigned times);
 
 /// How long bulk waits for a peer that named the milliseconds in `told` (Swarmfs-Wait), as its cap
@@ -137,10 +156,11 @@ std::optional<util::Duration> wait_as_told(chunk::Class cls, std::string_view to
 struct ServeLimits {
   unsigned requests = 256;
   unsigned bulk_requests = 64;
-  unsigned per_peer = 32;           ///< with its faults twice as many
-  uint64_t bytes = 256ull << 20;    ///< promised and not yet sent
-  uint64_t bulk_unsent = 12 << 20;  ///< bytes of bulk that are here and not yet sent; see may_send
-  uint64_t bulk_rate = 0;           ///< bytes per second of bulk; 0: no limit
+  unsigned per_peer = 32;         ///< with its faults twice as many
+  uint64_t bytes = 256ull << 20;  ///< promised and not yet sent
+  uint64_t bulk_unsent =
+      12 << 20;            ///< bytes of bulk that are here and not yet sent; see unsent_limit
+  uint64_t bulk_rate = 0;  ///< bytes per second of bulk; 0: no limit
   uint64_t bulk_rate_per_peer = 0;  ///< likewise
 };
 struct ServeLoad {
@@ -152,10 +172,14 @@ struct ServeLoad {
 /// Whether one more request of `length` bytes is within the limits.
 bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length);
 
-/// Whether bulk that is here is sent now, beside `unsent` bytes of it. What a crowd asks of one
-/// node would else flow all at once, each piece so slowly that for long nobody has any to pass on.
-/// A fault always is, and so is what nothing goes before.
-bool may_send(const ServeLimits& limits, uint64_t unsent, chunk::Class cls, uint64_t length);
+/// How many bytes of bulk that are here may be on their way at once: about what the link takes in
+/// half a second, where `rate` bytes per second were given lately (0: not known). What a crowd asks
+/// of one node would else flow all at once, each piece so slowly that for long nobody has any to
+/// pass on; through a narrow link for minutes.
+uint64_t unsent_limit(const ServeLimits& limits, double rate);
+/// Whether bulk that is here is sent now, beside `unsent` bytes of it, of at most `limit`. A fault
+/// always is, and so is what nothing goes before.
+bool may_send(uint64_t limit, uint64_t unsent, chunk::Class cls, uint64_t length);
 
 /// How a request of another node is answered.
 enum class Serve {

@@ -42,12 +42,15 @@ void Serving::set_limits(const ServeLimits& limits) {
 }
 
 Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
+  const double rate = given_.best(now);
   auto load = load_.lock();
   auto& total = load->total;
   auto& peer = load->of(request.peer, now);
   total.of_this_peer = peer.requests;
   if (load->stopping || !admits(load->limits, total, request.cls, request.bytes)) return {};
-  if (request.here && !may_send(load->limits, load->unsent, request.cls, request.bytes)) return {};
+  if (request.here &&
+      !may_send(unsent_limit(load->limits, rate), load->unsent, request.cls, request.bytes))
+    return {};
   if (is_bulk(request))
     if (const auto wait = std::max(load->bulk.wait(now), peer.bulk.wait(now));
         wait > util::Duration())
@@ -62,15 +65,20 @@ Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
   return {load->next++, {}};
 }
 
-void Serving::sends(const Request& request, uint64_t number) {
+bool Serving::sends(const Request& request, uint64_t number, util::SteadyTime now) {
   util::Operation ended;
+  bool may = true;
+  const double rate = given_.best(now);
   auto load = load_.lock();
   if (const auto found = load->entered.find(number); found != load->entered.end()) {
     ended = std::move(found->second.read);
-    if (is_bulk(request) && found->second.unsent == 0)
-      load->unsent += found->second.unsent = request.bytes;
+    if (is_bulk(request) && found->second.unsent == 0) {
+      may = may_send(unsent_limit(load->limits, rate), load->unsent, request.cls, request.bytes);
+      if (may) load->unsent += found->second.unsent = request.bytes;
+    }
   }
   load.unlock();
+  return may;
 }
 
 void Serving::spend(const Request& request, util::SteadyTime now) {
@@ -96,6 +104,7 @@ void Serving::keep(uint64_t number, util::Operation operation) {
 
 void Serving::leave(const Request& request, uint64_t number) {
   util::Operation ended;
+  uint64_t sent = 0;
   auto load = load_.lock();
   auto& total = load->total;
   --total.requests;
@@ -104,10 +113,12 @@ void Serving::leave(const Request& request, uint64_t number) {
   --load->peers.at(request.peer).requests;
   if (const auto found = load->entered.find(number); found != load->entered.end()) {
     ended = std::move(found->second.read);
-    load->unsent -= found->second.unsent;
+    sent = found->second.unsent;
+    load->unsent -= sent;
     load->entered.erase(found);
   }
   load.unlock();
+  if (sent > 0) given_.arrived(sent, std::chrono::steady_clock::now());
 }
 
 void Serving::stop() {

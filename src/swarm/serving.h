@@ -9,6 +9,7 @@
 #include <string>
 
 #include "swarm/policy.h"
+#include "util/link_gauge.h"
 #include "util/operation.h"
 #include "util/shared_bytes.h"
 #include "util/sync.h"
@@ -42,8 +43,9 @@ class Serving {
   /// it could not be.
   void spend(const Request& request, util::SteadyTime now);
   void give_back(const Request& request, util::SteadyTime now);
-  /// It is read, and on its way from now on: what reads it ends.
-  void sends(const Request& request, uint64_t number);
+  /// It is read, and on its way from now on: what reads it ends. False: it had to be waited for,
+  /// and meanwhile as much is being sent as may be (unsent_limit).
+  [[nodiscard]] bool sends(const Request& request, uint64_t number, util::SteadyTime now);
   /// What reads it, until leave(), which may have been already.
   void keep(uint64_t number, util::Operation operation);
   void leave(const Request& request, uint64_t number);
@@ -73,6 +75,7 @@ class Serving {
   };
 
   util::Sync<Load> load_;
+  util::LinkGauge given_;  ///< bulk
 };
 
 /// The bytes, which keep what entered as `number` its place until all of them are sent, or the

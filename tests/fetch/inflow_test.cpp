@@ -6,8 +6,8 @@
 #include <numeric>
 #include <tuple>
 
-#include "fetch/link_gauge.h"
 #include "fetch_fixture.h"
+#include "util/link_gauge.h"
 
 namespace swarmfs::fetch {
 namespace {
@@ -68,7 +68,7 @@ TEST(NextIn, goes_by_class_then_by_share_then_by_layer) {
 TEST(LinkGauge, knows_the_best_second_of_ten) {
   const util::SteadyTime start{std::chrono::hours(1)};
   const auto at = [&](int ms) { return start + milliseconds(ms); };
-  LinkGauge gauge;
+  util::LinkGauge gauge;
   EXPECT_EQ(gauge.best(start), 0);
   EXPECT_FALSE(gauge.full(start)) << "nothing comes";
   for (int ms = 0; ms < 2'000; ms += 50) gauge.arrived(50'000, at(ms));
@@ -86,7 +86,7 @@ TEST(LinkGauge, knows_the_best_second_of_ten) {
 
 TEST(LinkGauge, a_trickle_does_not_fill_a_link) {
   const util::SteadyTime start{std::chrono::hours(1)};
-  LinkGauge gauge;
+  util::LinkGauge gauge;
   for (int ms = 0; ms < 2'000; ms += 50) gauge.arrived(1'000, start + milliseconds(ms));
   EXPECT_EQ(gauge.best(start + milliseconds(2'000)), 20'000);
   EXPECT_FALSE(gauge.full(start + milliseconds(2'000)));

@@ -65,6 +65,20 @@ TEST(Hedge, is_due_after_a_silence_that_is_not_our_own) {
     EXPECT_EQ(hedge_due(at(row.now), at(row.progress), row.hedge, row.paused), row.due);
 }
 
+TEST(Hedge, of_what_comes_in_turns_is_due_after_a_silence_of_all) {
+  const SteadyTime zero{};
+  const auto due = [&](int own, std::optional<int> all) {
+    const auto at = [&](int ms) { return zero + milliseconds(ms); };
+    return (hedge_due(at(500), at(own), milliseconds(20), false,
+                      all ? std::optional(at(*all)) : std::nullopt) -
+            zero) /
+           milliseconds(1);
+  };
+  EXPECT_EQ(due(100, {}), 120);
+  EXPECT_EQ(due(100, 400), 420);
+  EXPECT_EQ(due(100, 50), 120) << "it was asked for after the last that came";
+}
+
 TEST(Provenance, convicts_the_liars_and_nobody_else) {
   const std::string right = support::noise(4 * chunk::kBlockSize, 3);
   chunk::HashTreeBuilder builder;

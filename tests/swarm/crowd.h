@@ -50,7 +50,8 @@ struct CrowdSecond {
   uint64_t dropped = 0;  ///< requests that came too late: somebody else gave it
   /// Chunks wanted at its end: that come; that a peer waits for; from the registry; paused.
   uint64_t coming = 0, relayed = 0, own = 0, paused = 0;
-  double here = 0, mean = 0;                          ///< chunks that somebody has; that a node has
+  double wasted = 0;          ///< chunks' worth of what was sent for nothing
+  double here = 0, mean = 0;  ///< chunks that somebody has; that a node has
   uint64_t under_way = 0, sending = 0, finished = 0;  ///< at its end
 };
 

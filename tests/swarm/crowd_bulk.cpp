@@ -128,6 +128,7 @@ void Node::let_in(const AskPtr& ask) {
     if (ask->done || gone) return;
     plan(*ask);
     next_step(ask, CrowdWhy::share);
+    watch_hedge(ask);
   });
 }
 
@@ -174,7 +175,8 @@ void Node::have(uint32_t chunk) {
   if (has[chunk]) return;
   has[chunk] = true;
   ++world.sources[chunk];
-  gauge.arrived(kCrowdChunk, world.wires.now());
+  last_came = world.wires.now();
+  gauge.arrived(kCrowdChunk, last_came);
   if (--missing > 0) return;
   took = std::chrono::duration<double>(world.wires.now() - started).count();
   --world.running;

@@ -15,6 +15,8 @@ constexpr auto kBulk = chunk::Class::pull;
 /// Of a node that is gone nobody hears.
 constexpr util::Duration kConnectTimeout = milliseconds(1000);
 constexpr util::Duration kLagCheck = milliseconds(500);
+/// As fetch's brain.
+constexpr util::Duration kLookAgain = milliseconds(100);
 /// As the daemon serves.
 constexpr ServeLimits kServe{.requests = 256, .bulk_requests = 192, .per_peer = 64};
 
@@ -101,19 +103,23 @@ util::Duration Node::way_to(uint32_t peer) const {
   return 2 * (same ? world.options.hop : world.options.zone_hop);
 }
 
-void Node::plan(Ask& ask) const {
+void Node::plan(Ask& ask) {
   Question question;
   question.layer = world.layer;
   question.chunk = ask.chunk;
   question.cls = kBulk;
   question.self = self.id;
   question.zone = self.zone;
-  question.peers = views.candidates();
+  question.peers = views.candidates(world.wires.now());
   question.holders = views.holders(ask.chunk);
   question.registry = registry_time.mean();
   ask.steps.clear();
-  for (const Step& step : steps(question))
+  util::Duration hedges{};
+  for (const Step& step : steps(question)) {
+    if (step.peer) hedges += step.hedge;
     ask.steps.emplace_back(step.peer ? views.node(*step.peer) : 0, step);
+  }
+  ask.patience = patience_with_peers(kBulk, hedges, question.peers.size());
   ask.next = ask.relayed ? ask.steps.size() - 1 : 0;
 }
 
@@ -139,8 +145,23 @@ void Node::set_hedge(const AskPtr& ask, const TryPtr& one, size_t following, uti
   if (hedge == util::Duration::max()) return;
   world.wires.after(hedge, [this, ask, one, following, hedge] {
     if (ask->done || gone || !one->open || one->flow || ask->next != following) return;
+    if (!ask->has_next_peer()) return;
     if (!may_overtake(kBulk, congested())) return set_hedge(ask, one, following, hedge);
     next_step(ask, CrowdWhy::late);
+  });
+}
+
+/// As fetch's brain hedges what asks peers: where nothing comes for as long as all of them may
+/// take.
+void Node::watch_hedge(const AskPtr& ask) {
+  const auto due = [this, ask] {
+    const auto since = ask->patience.in_turns ? std::max(ask->progress, last_came) : ask->progress;
+    return since + ask->patience.lasts;
+  };
+  world.wires.after(std::max(due() - world.wires.now(), kLookAgain), [this, ask, due] {
+    if (ask->done || gone || coming.contains(ask->chunk)) return;
+    if (world.wires.now() < due() || congested()) return watch_hedge(ask);
+    from_registry(ask->chunk, CrowdWhy::late, [this, ask] { got(ask); });
   });
 }
 
@@ -155,8 +176,11 @@ void Node::request(const AskPtr& ask, const TryPtr& one) {
       ++world.second().nobody;
       next_step(ask, CrowdWhy::gone);
     });
-  one->slot = peer.serve(index, ask->chunk, !one->has_it, [this, ask, one] {
-    if (!ask->done && one->open && !one->flow && !gone) receive(ask, one);
+  one->slot = peer.serve(index, ask->chunk, !one->has_it, [this, ask, one, &peer] {
+    if (ask->done || !one->open || one->flow || gone) return;
+    if (!peer.may_send_more())
+      return sent_away(ask, one, peer.views.holders_but(ask->chunk, index));
+    receive(ask, one);
   });
   ++world.second().requests;
   if (!one->slot) sent_away(ask, one, peer.views.holders_but(ask->chunk, index));
@@ -164,6 +188,7 @@ void Node::request(const AskPtr& ask, const TryPtr& one) {
 
 void Node::sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uint32_t>& others) {
   end(one);
+  views.was_busy(one->peer, world.wires.now());
   ++(others.empty() ? world.second().busy : world.second().referred);
   for (const uint32_t holder : others) views.named_holder(holder, ask->chunk);
   std::optional<util::Duration> pause = util::Duration();
@@ -180,13 +205,14 @@ void Node::sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uin
 void Node::receive(const AskPtr& ask, const TryPtr& one) {
   Node& peer = *world.nodes[one->peer];
   ++peer.sending;
-  one->moved = ask->progress = world.wires.now();
+  one->moved = ask->progress = last_came = world.wires.now();
   views.first_byte(one->peer, one->has_it, one->moved - one->began);
   const auto came = one->moved;
   one->flow = world.wires.start(peer.up, down, kCrowdChunk, [this, ask, one, came, &peer] {
     one->flow.reset();
     one->slot.reset();
     --peer.sending;
+    peer.given.arrived(kCrowdChunk, world.wires.now());
     world.given[peer.self.zone != self.zone] += kCrowdChunk;
     ++world.second().from_peers;
     views.took(one->peer, world.wires.now() - came);
@@ -200,11 +226,11 @@ void Node::check_lag(const AskPtr& ask, const TryPtr& one) {
     if (ask->done || gone || !one->open || !one->flow) return;
     const double sent = world.wires.sent(*one->flow);
     const auto now = world.wires.now();
-    if (sent > one->told + 1000) one->moved = ask->progress = now;
+    if (sent > one->told + 1000) one->moved = ask->progress = last_came = now;
     one->told = sent;
     const Progress progress{kCrowdChunk, static_cast<uint64_t>(sent), now - one->began,
                             one->expected, now - one->moved};
-    if (lags(kBulk, progress) && may_overtake(kBulk, congested()))
+    if (lags(kBulk, progress) && may_overtake(kBulk, congested()) && ask->has_next_peer())
       return next_step(ask, CrowdWhy::lagging);
     check_lag(ask, one);
   });
@@ -215,6 +241,7 @@ void Node::end(const TryPtr& one) {
   if (one->moved == util::SteadyTime() && one->slot)
     views.gave_up(one->peer, one->has_it, world.wires.now() - one->began);
   if (one->flow) {
+    world.second().wasted += world.wires.sent(*one->flow) / kCrowdChunk;
     world.wires.stop(*one->flow);
     --world.nodes[one->peer]->sending;
   }
@@ -223,9 +250,14 @@ void Node::end(const TryPtr& one) {
   views.ends(one->peer);
 }
 
+bool Node::may_send_more() const {
+  const uint64_t limit = unsent_limit(kServe, given.best(world.wires.now()));
+  return may_send(limit, sending * kCrowdChunk, kBulk, kCrowdChunk);
+}
+
 std::shared_ptr<void> Node::serve(uint32_t asker, uint32_t chunk, bool fetch,
                                   std::function<void()> ready) {
-  if (has[chunk] && !may_send(kServe, sending * kCrowdChunk, kBulk, kCrowdChunk)) return nullptr;
+  if (has[chunk] && !may_send_more()) return nullptr;
   const ServeLoad load{serving, serving, serving_to[asker], serving * kCrowdChunk};
   const bool here = has[chunk] || coming.contains(chunk);
   const Serve how = how_to_serve(admits(kServe, load, kBulk, kCrowdChunk), here,

@@ -16,8 +16,8 @@
 #include "crowd.h"
 #include "crowd_views.h"
 #include "fetch/inflow.h"
-#include "fetch/link_gauge.h"
 #include "swarm/latency.h"
+#include "util/link_gauge.h"
 #include "wires.h"
 
 namespace swarmfs::swarm {
@@ -77,6 +77,10 @@ struct Ask {
   size_t next = 0;
   unsigned busy = 0, referred = 0;
   std::vector<TryPtr> tries{};
+  Patience patience{};
+  [[nodiscard]] bool has_next_peer() const {
+    return next < steps.size() && steps[next].second.peer.has_value();
+  }
 };
 using AskPtr = std::shared_ptr<Ask>;
 
@@ -111,10 +115,11 @@ struct Node {
   // Peers (crowd_node.cpp).
   void begin();
   void tell();
-  void plan(Ask& ask) const;
+  void plan(Ask& ask);
   void next_step(const AskPtr& ask, CrowdWhy why);
   void ask_peer(const AskPtr& ask, uint32_t peer, util::Duration hedge);
   void set_hedge(const AskPtr& ask, const TryPtr& one, size_t following, util::Duration hedge);
+  void watch_hedge(const AskPtr& ask);
   void request(const AskPtr& ask, const TryPtr& one);
   void sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uint32_t>& others);
   void receive(const AskPtr& ask, const TryPtr& one);
@@ -123,6 +128,7 @@ struct Node {
   /// As the demand server does. Empty: it sends the asker away; else for as long as it is busy.
   std::shared_ptr<void> serve(uint32_t asker, uint32_t chunk, bool fetch,
                               std::function<void()> ready);
+  [[nodiscard]] bool may_send_more() const;
   [[nodiscard]] util::Duration way_to(uint32_t peer) const;
   [[nodiscard]] bool congested() const { return gauge.full(world.wires.now()); }
 
@@ -145,9 +151,10 @@ struct Node {
   std::map<uint32_t, AskPtr> asks;  ///< by chunk
   size_t ours = 0;                  ///< of these
   size_t waiting = 0;               ///< likewise
+  util::SteadyTime last_came{};     ///< anything of these
   std::list<AskPtr> queue;          ///< for room in the inflow
   fetch::Inflow inflow;
-  fetch::LinkGauge gauge;
+  util::LinkGauge gauge, given;
 
   std::map<uint32_t, std::vector<std::function<void()>>> coming;  ///< from the registry, for whom
   std::map<uint32_t, Wires::Flow> transfers;

@@ -31,9 +31,9 @@ constexpr const char* kHelp =
 --delay      ms until the registry answers (30)
 --joins      ms within which all nodes join (1000)
 --seconds    of virtual time, at most (600)
---trace      a row a second as well: what came, what peers answered, what the chunks under way wait for ("flow":
-             they come; "relay": for a peer; "own": for the registry; "paused": told to ask again), how much somebody
-             has and a node on average, and why the registry was asked (again: for what somebody has or brings)
+--trace      a row a second as well: what came and what was sent for nothing, what peers answered, what the chunks
+             under way wait for ("flow": they come; "relay": for a peer; "own": for the registry; "paused": told to
+             ask again), how much somebody has and a node on average, and why the registry was asked (again: for what somebody has or brings)
 copies: of the layer, from the registry. p50, p99, last: from joining to having all of it, over the
 optimum (the layer over the narrower link). slow: the last straggler, over its own optimum. zone2: part of
 what peers gave that came from another zone. news/s: that the busiest node answers. agree: mean part of
@@ -106,18 +106,20 @@ bool set(CrowdOptions& options, std::vector<size_t>& sizes, int name, const char
 
 void print_trace(const CrowdResult& made) {
   std::printf(
-      "  sec  reg   peers  reqs  refer  busy  gone  late  under sending finished | flow relay own "
+      "  sec  reg   peers wasted  reqs  refer  busy  gone  late  under sending finished | flow "
+      "relay own "
       "paused | here mean | asked(again):");
   for (const char* name : swarmfs::swarm::kCrowdWhyNames) std::printf(" %s", name);
   std::puts("");
   size_t at = 0;
   for (const auto& one : made.seconds) {
     std::printf(
-        "%5zu %4lu %7lu %6lu %5lu %5lu %4lu %5lu %6lu %6lu %5lu | %5lu %5lu %5lu %5lu | %4.0f "
+        "%5zu %4lu %7lu %6.0f %6lu %5lu %5lu %4lu %5lu %6lu %6lu %5lu | %5lu %5lu %5lu %5lu | "
+        "%4.0f "
         "%4.0f |",
-        at++, one.from_registry, one.from_peers, one.requests, one.referred, one.busy, one.nobody,
-        one.dropped, one.under_way, one.sending, one.finished, one.coming, one.relayed, one.own,
-        one.paused, one.here, one.mean);
+        at++, one.from_registry, one.from_peers, one.wasted, one.requests, one.referred, one.busy,
+        one.nobody, one.dropped, one.under_way, one.sending, one.finished, one.coming, one.relayed,
+        one.own, one.paused, one.here, one.mean);
     for (size_t i = 0; i < swarmfs::swarm::kCrowdWhys; ++i)
       std::printf("  %lu(%lu)", one.asked[i], one.again[i]);
     std::puts("");

@@ -67,6 +67,20 @@ TEST(Crowd, that_starts_at_once_takes_little_more_than_one_copy) {
   }
 }
 
+TEST(Crowd, at_a_registry_as_narrow_as_a_node_takes_little_more_than_one_copy) {
+  const CrowdOptions narrow{
+      .nodes = 120, .chunks = 300, .registry_rate = 12.5e6, .node_rate = 12.5e6};
+  const auto made = pull("100 Mbit/s", narrow);
+  EXPECT_LE(made.copies, 1.1);
+  EXPECT_LE(made.at(0.99), 2 * made.optimum);
+}
+
+TEST(Crowd, waits_for_no_straggler_s_queue) {
+  const auto made = pull("stragglers", {.nodes = 64, .chunks = 300, .stragglers = 0.05});
+  EXPECT_LE(made.copies, 1.1);
+  EXPECT_LE(made.at(0.99), 4 * made.optimum);
+}
+
 TEST(Crowd, that_loses_one_in_ten_a_minute_takes_little_more_than_one_copy) {
   const auto made = pull("losses", {.nodes = 64, .chunks = 300, .losses_per_minute = 0.1});
   EXPECT_LE(made.copies, 1.1);

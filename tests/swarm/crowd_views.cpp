@@ -52,7 +52,7 @@ CrowdViews::View& CrowdViews::view_of(const Self& peer, util::SteadyTime now) {
   candidate.zone = peer.zone;
   candidate.expected = kUnmeasured;
   candidates_.push_back(std::move(candidate));
-  views_.push_back({peer.index, peer.weight, now, std::vector<bool>(chunks_), {}});
+  views_.push_back({peer.index, peer.weight, now, {}, std::vector<bool>(chunks_), {}});
   return views_.back();
 }
 
@@ -181,8 +181,23 @@ void CrowdViews::gave_up(uint32_t peer, bool has_it, util::Duration waited) {
   smooth(has_it ? candidate->expected : candidate->relay, waited);
 }
 
+const std::vector<Candidate>& CrowdViews::candidates(util::SteadyTime now) {
+  for (size_t i = 0; i < views_.size(); ++i)
+    candidates_[i].busy =
+        views_[i].busy_at != util::SteadyTime() && now - views_[i].busy_at < kBusyFor;
+  return candidates_;
+}
+
+void CrowdViews::was_busy(uint32_t peer, util::SteadyTime now) {
+  if (const auto place = places_.find(peer); place != places_.end())
+    views_[place->second].busy_at = now;
+}
+
 void CrowdViews::took(uint32_t peer, util::Duration took) {
-  if (Candidate* candidate = find(peer)) smooth(candidate->expected, took);
+  const auto place = places_.find(peer);
+  if (place == places_.end()) return;
+  smooth(candidates_[place->second].expected, took);
+  views_[place->second].busy_at = {};
 }
 
 }  // namespace swarmfs::swarm

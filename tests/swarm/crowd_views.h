@@ -43,7 +43,7 @@ class CrowdViews {
   /// For the round `turn`, which also is for how long owners() stays as it is.
   [[nodiscard]] std::vector<uint32_t> whom_to_ask(uint64_t turn);
   [[nodiscard]] const Named& owners();
-  [[nodiscard]] const std::vector<Candidate>& candidates() const { return candidates_; }
+  [[nodiscard]] const std::vector<Candidate>& candidates(util::SteadyTime now);
   [[nodiscard]] uint32_t node(size_t candidate) const { return views_[candidate].peer; }
   /// Whether a peer said that it has it, not only on its way.
   [[nodiscard]] bool are_here(uint32_t chunk) const;
@@ -59,6 +59,8 @@ class CrowdViews {
   void first_byte(uint32_t peer, bool has_it, util::Duration took);
   /// Without a byte.
   void gave_up(uint32_t peer, bool has_it, util::Duration waited);
+  /// It had no room.
+  void was_busy(uint32_t peer, util::SteadyTime now);
   /// From the first byte to the last.
   void took(uint32_t peer, util::Duration took);
 
@@ -67,6 +69,7 @@ class CrowdViews {
     uint32_t peer = 0;
     uint64_t weight = 0;
     util::SteadyTime heard;
+    util::SteadyTime busy_at;  ///< zero: it has given since
     std::vector<bool> has;     ///< or has it on its way from the registry
     std::vector<bool> here{};  ///< and not only on its way
   };

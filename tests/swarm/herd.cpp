@@ -244,7 +244,7 @@ void Node::ask_peer(const std::shared_ptr<Ask>& ask, const Step& step) {
       if (!ask->done && attempt->attempt && !gone) receive(ask, attempt, peer);
     });
     if (attempt->slot) return;
-    attempt->attempt->declined();
+    attempt->attempt->busy();
     attempt->attempt.reset();
     if (answer == Serve::busy) return busy(ask);
     if (ask->referred++ >= kMostReferrals) return next_step(ask);

@@ -174,6 +174,21 @@ TEST_F(PeerTableTest, only_one_attempt_probes_a_peer_that_was_silent) {
   EXPECT_EQ(table_.find(a_)->failures, 0u) << "whoever declines is alive";
 }
 
+TEST_F(PeerTableTest, who_was_busy_is_so_for_a_while_or_until_it_gives) {
+  table_.add({a_});
+  const auto busy = [&] { return table_.candidates(1).front().busy; };
+  EXPECT_FALSE(busy());
+  table_.attempt(a_, 1)->busy();
+  EXPECT_TRUE(busy());
+  hands_.turn(kBusyFor);
+  EXPECT_FALSE(busy());
+  table_.attempt(a_, 1)->busy();
+  auto gives = table_.attempt(a_, 1);
+  gives->arrived(1);
+  gives->done();
+  EXPECT_FALSE(busy());
+}
+
 TEST_F(PeerTableTest, a_probe_that_takes_long_keeps_no_other_attempt_away) {
   fail(a_);
   hands_.turn(seconds(1));

@@ -27,7 +27,12 @@ std::vector<std::string> members(size_t count) {
 
 Candidate peer(const std::string& id, Duration expected = milliseconds(5),
                const std::string& zone = "") {
-  return {Endpoint{id + ".local", 7946}, id, zone, expected, {}, {}, 0};
+  Candidate made;
+  made.endpoint = Endpoint{id + ".local", 7946};
+  made.node_id = id;
+  made.zone = zone;
+  made.expected = expected;
+  return made;
 }
 
 /// The node ids of the steps, "registry" for it.
@@ -251,7 +256,7 @@ TEST(Busy, a_fault_goes_elsewhere_and_bulk_comes_again_for_a_while) {
   EXPECT_FALSE(pause_when_busy(Class::fault, 0));
   EXPECT_EQ(pause_when_busy(Class::pull, 0), milliseconds(50));
   EXPECT_EQ(pause_when_busy(Class::backfill, 19), milliseconds(400));
-  EXPECT_FALSE(pause_when_busy(Class::pull, 20));
+  EXPECT_EQ(pause_when_busy(Class::pull, 1000), milliseconds(400));
   EXPECT_EQ(wait_as_told(Class::pull, "777"), milliseconds(777));
   EXPECT_EQ(wait_as_told(Class::backfill, "0"), milliseconds(50));
   EXPECT_EQ(wait_as_told(Class::pull, "4000000000"), milliseconds(5'000));
@@ -281,15 +286,65 @@ TEST(Admission, keeps_room_for_faults) {
 }
 
 TEST(Admission, lets_bulk_that_is_here_flow_a_little_at_a_time) {
-  ServeLimits limits;
-  limits.bulk_unsent = 1000;
   const std::tuple<uint64_t, Class, uint64_t, bool> table[] = {
       {0, Class::pull, 5000, true},  // nothing goes before it
       {600, Class::pull, 400, true},      {600, Class::pull, 401, false},
       {600, Class::backfill, 401, false}, {1000, Class::fault, 5000, true},
   };
   for (const auto& [unsent, cls, length, sent] : table)
-    EXPECT_EQ(may_send(limits, unsent, cls, length), sent) << unsent << " " << length;
+    EXPECT_EQ(may_send(1000, unsent, cls, length), sent) << unsent << " " << length;
+}
+
+TEST(Admission, lets_as_much_flow_as_the_link_takes_in_half_a_second) {
+  ServeLimits limits;
+  limits.bulk_unsent = 12'000'000;
+  const std::pair<double, uint64_t> table[] = {{0, 2 << 20},  // not known
+                                               {600e3, 2 << 20},
+                                               {12.5e6, 6'250'000},
+                                               {125e6, 12'000'000}};
+  for (const auto& [rate, most] : table) EXPECT_EQ(unsent_limit(limits, rate), most) << rate;
+  limits.bulk_unsent = 1000;
+  EXPECT_EQ(unsent_limit(limits, 125e6), 1000u);
+}
+
+TEST(Steps, bulk_goes_to_who_is_busy_last_and_faults_do_not_care) {
+  std::vector<Candidate> peers{peer("near and busy", milliseconds(1), "a"),
+                               peer("near", milliseconds(9), "a"),
+                               peer("far", milliseconds(2), "b")};
+  peers[0].busy = true;
+  auto bulk = question(peers);
+  bulk.zone = "a";
+  bulk.holders = {0, 1, 2};
+  auto asked = names(bulk);
+  asked.resize(3);
+  EXPECT_EQ(asked, (std::vector<std::string>{"near", "far", "near and busy"}));
+  bulk.cls = Class::fault;
+  asked = names(bulk);
+  EXPECT_EQ(asked, (std::vector<std::string>{"near and busy", "near", "far", "registry"}));
+}
+
+TEST(Patience, of_a_crowd_grows_with_it_and_holds_while_anything_comes) {
+  const struct {
+    Class cls;
+    milliseconds steps;
+    size_t wanting;
+    milliseconds lasts;
+    bool in_turns;
+  } table[] = {
+      {Class::pull, milliseconds(1'500), 0, milliseconds(1'500), false},
+      {Class::pull, milliseconds(1'500), 8, milliseconds(1'500), false},
+      {Class::pull, milliseconds(1'600), 9, milliseconds(1'800), true},
+      {Class::backfill, milliseconds(1'500), 64, milliseconds(12'000), true},
+      {Class::pull, milliseconds(1'500), 1000, milliseconds(30'000), true},
+      {Class::pull, milliseconds(80'000), 1000, milliseconds(80'000), true},
+      {Class::fault, milliseconds(50), 1000, milliseconds(50), false},
+  };
+  for (const auto& row : table) {
+    const auto made = patience_with_peers(row.cls, row.steps, row.wanting);
+    EXPECT_EQ(made.lasts, Duration(row.lasts)) << row.steps.count() << " " << row.wanting;
+    EXPECT_EQ(made.in_turns, row.in_turns) << row.wanting;
+  }
+  EXPECT_EQ(patience_with_peers(Class::pull, Duration::max(), 1000).lasts, Duration::max());
 }
 
 TEST(Serving, sends_what_is_here_refers_to_who_has_it_and_relays_the_rest) {

@@ -9,20 +9,21 @@
 #include "util/clock.h"
 #include "util/sync.h"
 
-namespace swarmfs::fetch {
+namespace swarmfs::util {
 
-/// How much comes in over this node's link, from whoever. Thread-safe; a leaf: calls nobody.
+/// How much goes one way over this node's link: what comes in from whoever, or what is given.
+/// Thread-safe; a leaf: calls nobody.
 class LinkGauge {
  public:
   /// Less is no load on any link, bytes per second.
   static constexpr double kTrickle = 128 * 1024;
 
-  void arrived(uint64_t bytes, util::SteadyTime now);
-  /// The most that came within one second of the last ten, bytes per second.
-  [[nodiscard]] double best(util::SteadyTime now) const;
-  /// During the last second at least half of that came: who is late now waits for our link, or for
+  void arrived(uint64_t bytes, SteadyTime now);
+  /// The most that went within one second of the last ten, bytes per second.
+  [[nodiscard]] double best(SteadyTime now) const;
+  /// During the last second at least half of that went: who is late now waits for our link, or for
   /// what all wait for.
-  [[nodiscard]] bool full(util::SteadyTime now) const;
+  [[nodiscard]] bool full(SteadyTime now) const;
 
  private:
   static constexpr std::chrono::milliseconds kSlot{250};
@@ -34,12 +35,12 @@ class LinkGauge {
   };
   using Slots = std::array<Slot, kSlots + 1>;
 
-  static int64_t number_of(util::SteadyTime time);
+  static int64_t number_of(SteadyTime time);
   /// Of the second before slot `end`.
   static uint64_t second_before(const Slots& slots, int64_t end);
   static uint64_t best_second(const Slots& slots, int64_t now);
 
-  util::Sync<Slots> slots_;
+  Sync<Slots> slots_;
 };
 
-}  // namespace swarmfs::fetch
+}  // namespace swarmfs::util

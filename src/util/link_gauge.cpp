@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
-#include "fetch/link_gauge.h"
+#include "util/link_gauge.h"
 
 #include <algorithm>
 
-namespace swarmfs::fetch {
+namespace swarmfs::util {
 
-int64_t LinkGauge::number_of(util::SteadyTime time) {
+int64_t LinkGauge::number_of(SteadyTime time) {
   return time.time_since_epoch() / kSlot;
 }
 
-void LinkGauge::arrived(uint64_t bytes, util::SteadyTime now) {
+void LinkGauge::arrived(uint64_t bytes, SteadyTime now) {
   const int64_t number = number_of(now);
   auto slots = slots_.lock();
   Slot& slot = (*slots)[static_cast<size_t>(number) % slots->size()];
@@ -35,15 +35,15 @@ uint64_t LinkGauge::best_second(const Slots& slots, int64_t now) {
   return best;
 }
 
-double LinkGauge::best(util::SteadyTime now) const {
+double LinkGauge::best(SteadyTime now) const {
   auto slots = slots_.lock();
   return static_cast<double>(best_second(*slots, number_of(now)));
 }
 
-bool LinkGauge::full(util::SteadyTime now) const {
+bool LinkGauge::full(SteadyTime now) const {
   auto slots = slots_.lock();
   const auto last = static_cast<double>(second_before(*slots, number_of(now)));
   return last >= kTrickle && 2 * last >= static_cast<double>(best_second(*slots, number_of(now)));
 }
 
-}  // namespace swarmfs::fetch
+}  // namespace swarmfs::util
