@@ -11,19 +11,20 @@ using util::Failure;
 using util::Fault;
 using util::Outcome;
 
-Outcome<util::Bytes> blob_range(registry::RegistryClient& registry, const oci::Reference& blob,
-                                util::ByteRange range, bool anonymous, chunk::Class cls,
-                                util::SteadyTime deadline) {
-  const std::vector<chunk::Origin> origins{{blob.registry, blob.repository}};
-  util::Bytes bytes;
-  std::promise<Outcome<http::Response>> answer;
+registry::GetOrder order_of(const oci::Reference& blob, util::ByteRange range) {
   registry::GetOrder order;
-  order.origins = origins;
+  order.origins = {{blob.registry, blob.repository}};
   order.path = "blobs/" + blob.target();
   order.range = range;
-  order.cls = cls;
-  order.deadline = deadline;
-  order.anonymous = anonymous;
+  return order;
+}
+
+Outcome<util::Bytes> blob_range(registry::RegistryClient& registry, registry::GetOrder order) {
+  const auto origins = order.origins;
+  const auto deadline = order.deadline;
+  const bool anonymous = order.anonymous;
+  util::Bytes bytes;
+  std::promise<Outcome<http::Response>> answer;
   order.on_data = [&](util::ByteView more) { bytes.insert(bytes.end(), more.begin(), more.end()); };
   order.on_done = [&](Outcome<http::Response> outcome) { answer.set_value(std::move(outcome)); };
   auto future = answer.get_future();
@@ -33,7 +34,8 @@ Outcome<util::Bytes> blob_range(registry::RegistryClient& registry, const oci::R
     return Failure{Fault::timed_out, "it does not give the bytes in time"};
   const auto outcome = future.get();
   if (outcome) return bytes;
-  if (!registry.serves_ranges(origins)) return Failure{Fault::invalid, "it answers no ranges"};
+  if (!registry.serves_ranges(origins, anonymous))
+    return Failure{Fault::invalid, "it answers no ranges"};
   return outcome.failure();
 }
 

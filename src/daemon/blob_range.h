@@ -8,11 +8,12 @@
 
 namespace swarmfs::daemon {
 
-/// Some bytes of a blob, and no more, as a repository's registry gives them. `anonymous`: to nobody
-/// in particular; else with this node's credentials. Fault::not_found, denied, invalid: it does
-/// not, or knows no ranges. Blocking, until `deadline`.
-util::Outcome<util::Bytes> blob_range(registry::RegistryClient& registry,
-                                      const oci::Reference& blob, util::ByteRange range,
-                                      bool anonymous, chunk::Class cls, util::SteadyTime deadline);
+/// Of a range of a blob, from its repository's registry. In whose name, and how urgently, is to be
+/// added.
+registry::GetOrder order_of(const oci::Reference& blob, util::ByteRange range);
+
+/// Some bytes of a blob, and no more, as the registry gives them. Fault::not_found, denied,
+/// invalid: it does not, or knows no ranges. Blocking, until the order's deadline.
+util::Outcome<util::Bytes> blob_range(registry::RegistryClient& registry, registry::GetOrder order);
 
 }  // namespace swarmfs::daemon

@@ -62,8 +62,10 @@ void HolderInquiries::inquire(const util::Digest& layer, const std::string& repo
   const auto reference = oci::Reference::parse(repository + "@" + layer.to_string());
   const auto held = block_of(layer, repository);
   if (!reference || !held || !*held) return;
-  const auto given = blob_range(registry_, *reference, (**held).range, false, chunk::Class::fault,
-                                std::chrono::steady_clock::now() + kHolderPatience);
+  auto order = order_of(*reference, (**held).range);
+  order.cls = chunk::Class::fault;
+  order.deadline = std::chrono::steady_clock::now() + kHolderPatience;
+  const auto given = blob_range(registry_, std::move(order));
   if (given && std::ranges::equal(*given, (**held).bytes.view()))
     return catalog_.showed(layer, repository);
   util::log::info(

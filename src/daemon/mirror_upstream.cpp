@@ -120,25 +120,35 @@ Outcome<http::Response> MirrorUpstream::relay(const mirror::Route& route, const 
                                deadline);
 }
 
+registry::GetOrder MirrorUpstream::order_for(const oci::Reference& blob, util::ByteRange range,
+                                             const std::string& authorization, chunk::Class cls) {
+  auto order = order_of(blob, range);
+  order.authorization = authorization;
+  // What is given to us without a credential is given to anybody.
+  order.anonymous = !authorization.empty() || parts_.registry.has_credentials(blob);
+  order.cls = authorization.empty() ? cls : chunk::Class::fault;
+  return order;
+}
+
 Outcome<util::Bytes> MirrorUpstream::bytes_of(const oci::Reference& blob, util::ByteRange range,
                                               const std::string& authorization, chunk::Class cls,
                                               util::SteadyTime deadline) {
-  // What is given to us without a credential is given to anybody.
-  if (authorization.empty())
-    return blob_range(parts_.registry, blob, range, parts_.registry.has_credentials(blob), cls,
-                      deadline);
-  const auto answer =
-      parts_.registry.relay(origin_of(blob), "GET", "blobs/" + blob.target(),
-                            {{"Authorization", authorization},
-                             {"Range", fmt::format("bytes={}-{}", range.offset, range.end() - 1)}},
-                            deadline);
-  if (!answer) return answer.failure();
-  if (answer->status / 100 == 5 || answer->status == 429)
-    return Failure{Fault::unavailable, fmt::format("it answers {}", answer->status)};
-  const auto body = util::as_bytes(answer->body);
-  if (answer->status != 206 || body.size() != range.length)
-    return Failure{Fault::invalid, fmt::format("it answers {}", answer->status)};
-  return util::Bytes(body.begin(), body.end());
+  auto order = order_for(blob, range, authorization, cls);
+  order.deadline = deadline;
+  return blob_range(parts_.registry, std::move(order));
+}
+
+std::unique_ptr<chunk::Transfer> MirrorUpstream::front_of(const oci::Reference& blob, uint64_t end,
+                                                          const std::string& authorization,
+                                                          chunk::Source::OnData on_data,
+                                                          chunk::Source::OnDone on_done) {
+  auto order = order_for(blob, {0, end}, authorization, chunk::Class::pull);
+  order.whole = true;
+  order.on_data = std::move(on_data);
+  order.on_done = [done = std::move(on_done)](const Outcome<http::Response>& outcome) {
+    done(outcome ? Outcome(util::Done{}) : outcome.failure());
+  };
+  return parts_.registry.get(std::move(order));
 }
 
 void MirrorUpstream::note_index(const oci::Reference& reference, const mirror::Document& document,

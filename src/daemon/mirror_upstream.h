@@ -47,6 +47,10 @@ class MirrorUpstream final : public mirror::Upstream {
   util::Outcome<util::Bytes> bytes_of(const oci::Reference& blob, util::ByteRange range,
                                       const std::string& authorization, chunk::Class cls,
                                       util::SteadyTime deadline) override;
+  std::unique_ptr<chunk::Transfer> front_of(const oci::Reference& blob, uint64_t end,
+                                            const std::string& authorization,
+                                            chunk::Source::OnData on_data,
+                                            chunk::Source::OnDone on_done) override;
   void learnt(const oci::Reference& reference, const mirror::Document& document,
               mirror::Word word) override;
   void gave(const oci::Reference& reference, const mirror::Document& document,
@@ -66,6 +70,9 @@ class MirrorUpstream final : public mirror::Upstream {
   using Choices = std::map<std::pair<std::string, util::Digest>, Choice>;
 
   mirror::Permission ask_for_nobody(const oci::Reference& reference, util::SteadyTime deadline);
+  /// As bytes_of() has it.
+  registry::GetOrder order_for(const oci::Reference& blob, util::ByteRange range,
+                               const std::string& authorization, chunk::Class cls);
   std::optional<Choice> take_choice(const std::string& repository, const util::Digest& manifest);
   void note_index(const oci::Reference& reference, const mirror::Document& document,
                   const oci::Index& index);

@@ -26,9 +26,17 @@ void Passage::ask(std::chrono::milliseconds patience) {
   });
 }
 
+Passage::Piece Passage::next(std::chrono::milliseconds patience) {
+  return front_ ? front_->next(patience) : next_.get();
+}
+
 util::Outcome<util::Done> Passage::begin() {
   ask(options_.first);
-  auto piece = next_.get();
+  auto piece = next(options_.first);
+  if (!piece && piece.failure().fault == util::Fault::invalid) {
+    front_.emplace(upstream_, blob_, range_, authorization_);
+    piece = next(options_.first);
+  }
   if (!piece) return piece.failure();
   first_ = std::move(*piece);
   return util::Done{};
@@ -36,13 +44,18 @@ util::Outcome<util::Done> Passage::begin() {
 
 BlobDelivery::End Passage::send(http::BodyWriter& client) {
   using End = BlobDelivery::End;
+  util::Sha256 hash;
   while (sent_ < range_.length) {
-    auto piece = first_.empty() ? next_.get() : Piece(std::exchange(first_, {}));
+    auto piece = first_.empty() ? next(options_.silence) : Piece(std::exchange(first_, {}));
     if (!piece) return End::broken;
-    ask(options_.silence);
+    if (front_)
+      hash.update(*piece);
+    else
+      ask(options_.silence);
     if (!client.write(*piece)) return End::left;
     sent_ += piece->size();
   }
+  showed_all_ = front_ && hash.finish() == blob_.digest;
   return End::whole;
 }
 

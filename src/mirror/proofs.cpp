@@ -56,6 +56,10 @@ void Proofs::came_whole(const fetch::Layer& blob, const chunk::Origin& origin) {
   if (may_go_on(blob, origin)) remember({origin.name(), blob.ref().digest});
 }
 
+void Proofs::gave_all(const chunk::LayerRef& blob) {
+  remember({blob.origins.front().name(), blob.digest});
+}
+
 std::shared_ptr<fetch::Layer> Proofs::open_if_came_so(const chunk::LayerRef& blob) {
   const auto names = fetcher_.came_for(blob);
   const bool so = names && !names->empty() && are_open(*names, blob.origins.front());
@@ -83,6 +87,7 @@ Outcome<Proofs::Opened> Proofs::open(const chunk::LayerRef& blob, const std::str
       return Opened{fetcher_.open(blob)};
     }
     tell(key, proof.failure());
+    if (proof.failure().fault == Fault::invalid) return Opened{};
     return proof.failure();
   }
   if (auto alone = fetcher_.open_alone(blob)) return Opened{std::move(alone), true};
@@ -115,7 +120,7 @@ void Proofs::tell(const Key& key, const Failure& failure) {
   told.unlock();
   const auto line = fmt::format(
       "mirror: {} does not show that blob {}, which is here from elsewhere, belongs to it ({}): "
-      "who asks for it there is sent there",
+      "who asks for it there gets no more than what it gives itself",
       key.first, key.second.short_hex(), failure.message);
   util::log::write(
       failure.fault == Fault::corrupt ? util::log::Level::warning : util::log::Level::info, line);

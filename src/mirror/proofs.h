@@ -25,7 +25,8 @@ namespace swarmfs::mirror {
 /// names a private layer of others by digest and size; so what is here of a blob is given only in
 /// the name of a repository that it belongs to:
 /// * all of it came in that name alone, or in those of public ones too, and was right (came_whole);
-/// * or it proved so: it gave to a caller a block that is here and was checked;
+/// * or it proved so: it gave to a caller a block that is here and was checked, or, where it knows
+///   no ranges, all of the blob (gave_all);
 /// * or that is true of a repository that is public: anybody may have the blob then.
 /// This is kept in the ledger; of a blob that no manifest names, for as long as a permission. A
 /// blob of which nothing is here comes from the repository itself, for it alone. Who asks for what
@@ -40,8 +41,8 @@ class Proofs {
   Proofs(Upstream& upstream, fetch::Fetcher& fetcher, Ledger& ledger, const util::Clock& clock);
 
   struct Opened {
-    /// Null: what is here of it comes in another name, and is not checked yet. Past the cache then,
-    /// for what the repository's registry gives the caller is his.
+    /// Null: what is here of it comes in another name, and is not checked yet, or the repository's
+    /// registry knows no ranges. Past the cache then, for what it gives the caller is his.
     std::shared_ptr<fetch::Layer> blob;
     bool alone = false;  ///< only while it is may_go_on() may it be given
   };
@@ -53,6 +54,8 @@ class Proofs {
   [[nodiscard]] bool may_go_on(const fetch::Layer& blob, const chunk::Origin& origin) const;
   /// All of a blob that was opened alone was given, and matched its digest.
   void came_whole(const fetch::Layer& blob, const chunk::Origin& origin);
+  /// To a caller, past the cache, and it matched its digest.
+  void gave_all(const chunk::LayerRef& blob);
 
  private:
   using Key = std::pair<std::string, util::Digest>;  ///< repository, blob

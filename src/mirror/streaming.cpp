@@ -184,7 +184,7 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   const auto ended =
       pulls_.lock()->blob_ended(clock_.now(), pull, stream.ref.digest, sources, all, failure);
   tell(ended);
-  if (stream.passage) return;
+  if (stream.passage) return stream.passage->showed_all() ? proofs_.gave_all(stream.ref) : void();
   const auto& origin = stream.ref.origins.front();
   if (stream.delivery->dropped())
     wrong_blobs_.note(origin.name(), stream.ref.digest, stream.began, clock_.now());

@@ -10,6 +10,7 @@
 
 #include "chunk/fetch_context.h"
 #include "chunk/layer_ref.h"
+#include "chunk/source.h"
 #include "http/client.h"
 #include "mirror/document.h"
 #include "mirror/route.h"
@@ -67,6 +68,12 @@ class Upstream {
   virtual util::Outcome<util::Bytes> bytes_of(const oci::Reference& blob, util::ByteRange range,
                                               const std::string& authorization, chunk::Class cls,
                                               util::SteadyTime deadline) = 0;
+  /// The front of a blob up to `end`, of a registry that knows no ranges; to whom and how as
+  /// bytes_of() has it. Callbacks as Source::fetch().
+  virtual std::unique_ptr<chunk::Transfer> front_of(const oci::Reference& blob, uint64_t end,
+                                                    const std::string& authorization,
+                                                    chunk::Source::OnData on_data,
+                                                    chunk::Source::OnDone on_done) = 0;
 
   /// The registry, or a member, said now what the reference stands for.
   virtual void learnt(const oci::Reference& reference, const Document& document, Word word) = 0;

@@ -48,7 +48,9 @@ std::string refusal(const std::string& host, int status, const std::string& repo
 }  // namespace
 
 Conversation::Conversation(RegistryClient& client, GetOrder order)
-    : client_(client), order_(std::move(order)) {
+    : client_(client),
+      order_(std::move(order)),
+      authenticated_again_(!order_.authorization.empty()) {
   const bool part = order_.range && !order_.whole;
   for (const auto& origin : order_.origins)
     for (auto& endpoint : client.endpoints(origin, order_.anonymous))
@@ -159,7 +161,8 @@ http::Request Conversation::make_request() {
   made.url = redirected() ? url_ : blob_url();
   made.tls = endpoint().options.tls;
   if (!redirected()) {
-    used_header_ = client_.authorization(endpoint());
+    used_header_ =
+        order_.authorization.empty() ? client_.authorization(endpoint()) : order_.authorization;
     if (!used_header_.empty()) made.headers.emplace_back("Authorization", used_header_);
   } else if (!endpoint().same_origin(url_)) {
     made.tls.cert_file = made.tls.key_file = "";
@@ -273,7 +276,8 @@ void Conversation::on_answer(http::Response response) {
     case Verdict::Action::retry: {
       const auto wish =
           parse_retry_after(response.header("Retry-After"), std::chrono::system_clock::now());
-      if (redirected()) return retry({verdict.fault, what}, wish);
+      // What the registry says to another is not said to us.
+      if (redirected() || !order_.authorization.empty()) return retry({verdict.fault, what}, wish);
       const auto now = std::chrono::steady_clock::now();
       if (wish) client_.admission_.hold_back(endpoint().host, now + *wish);
       if (response.status != 429) client_.admission_.failed(endpoint().host, now);
@@ -330,7 +334,8 @@ void Conversation::leave_endpoint() {
   if (redirected()) client_.forget_redirect(blob_url(), url_);
   url_.clear();
   redirects_ = 0;
-  authenticated_again_ = remembered_ = false;
+  authenticated_again_ = !order_.authorization.empty();
+  remembered_ = false;
 }
 
 void Conversation::retry(Failure why, std::optional<std::chrono::milliseconds> retry_after) {

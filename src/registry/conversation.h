@@ -73,7 +73,7 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   size_t endpoint_ = 0;
   unsigned attempt_ = 0;  ///< rounds over all endpoints without a byte
   unsigned redirects_ = 0;
-  bool authenticated_again_ = false;
+  bool authenticated_again_;
   std::atomic<bool> whole_came_ = false;  ///< the answer at hand ignores the range
   std::atomic<bool> waits_as_bulk_ = false;
   bool inside_ = false;      ///< counted among the host's bulk requests

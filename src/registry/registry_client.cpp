@@ -87,10 +87,10 @@ bool RegistryClient::ignores_ranges(const Endpoint& endpoint) {
   const auto found = known->find(endpoint.url);
   return found != known->end() && found->second > std::chrono::steady_clock::now();
 }
-bool RegistryClient::serves_ranges(const std::vector<chunk::Origin>& origins) {
+bool RegistryClient::serves_ranges(const std::vector<chunk::Origin>& origins, bool anonymous) {
   if (whole_only_.lock()->empty()) return true;
   for (const auto& origin : origins)
-    for (const auto& endpoint : endpoints(origin, false))
+    for (const auto& endpoint : endpoints(origin, anonymous))
       if (!ignores_ranges(endpoint)) return true;
   return origins.empty();
 }

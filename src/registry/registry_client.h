@@ -53,6 +53,8 @@ struct GetOrder {
   /// that the registry gives to anybody; mirrors (which may have credentials of their own) are not
   /// asked.
   bool anonymous = false;
+  /// Not empty: this header, and nothing of ours, to the registry itself; `anonymous` is said, too.
+  std::string authorization;
 };
 
 /// Talks to registries: mirrors, authentication, redirects, retries with back-off, circuit breaker,
@@ -84,8 +86,10 @@ class RegistryClient {
   /// brought is still held. Reads the credential files; asks no helper and no network.
   [[nodiscard]] bool has_credentials(const oci::Reference& reference);
   /// Whether one of the origins may answer a range with just that. Those that gave all of a blob
-  /// instead are believed to do so for some minutes. Cheap; a leaf lock only.
-  [[nodiscard]] bool serves_ranges(const std::vector<chunk::Origin>& origins);
+  /// instead are believed to do so for some minutes. `anonymous`: without mirrors. Cheap; a leaf
+  /// lock only.
+  [[nodiscard]] bool serves_ranges(const std::vector<chunk::Origin>& origins,
+                                   bool anonymous = false);
   /// See Admission.
   void set_fellows(AskFellows fellows) { admission_.set_fellows(std::move(fellows)); }
   [[nodiscard]] std::map<std::string, HostUse> in_use(util::SteadyTime now) const {

@@ -5,10 +5,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cache/chunk_cache.h"
@@ -43,6 +45,37 @@ class HandClock final : public util::Clock {
 
 /// A registry, and the rest of a daemon, as the test wants them.
 class FakeUpstream final : public Upstream {
+  /// Gives a text in small pieces, from a thread of its own.
+  class Front final : public chunk::Transfer {
+   public:
+    Front(std::string text, std::optional<Failure> failure, chunk::Source::OnData on_data,
+          chunk::Source::OnDone on_done)
+        : thread_([this, text = std::move(text), failure, on_data,
+                   on_done](const std::stop_token& stop) {
+            for (size_t at = 0; at < text.size();) {
+              if (stop.stop_requested()) return;
+              if (paused_) {
+                std::this_thread::sleep_for(100us);
+                continue;
+              }
+              on_data(util::as_bytes(text).subspan(at, std::min(kPiece, text.size() - at)));
+              at += kPiece;
+            }
+            if (failure)
+              on_done(*failure);
+            else
+              on_done(util::Done{});
+          }) {}
+    void pause() override { paused_ = true; }
+    void resume() override { paused_ = false; }
+    std::string supplier() const override { return "registry"; }
+
+   private:
+    static constexpr size_t kPiece = 10'000;
+    std::atomic<bool> paused_{false};
+    std::jthread thread_;
+  };
+
  public:
   Permission ask(const oci::Reference&, const std::string& authorization,
                  util::SteadyTime) override {
@@ -82,8 +115,23 @@ class FakeUpstream final : public Upstream {
     if (down) return Failure{Fault::unavailable, "down"};
     const auto found = holds.find(repository_of(blob));
     if (found == holds.end()) return Failure{Fault::not_found, "no such blob"};
+    if (!ranges) return Failure{Fault::invalid, "it answers no ranges"};
     const auto part = util::as_bytes(found->second).subspan(range.offset, range.length);
     return util::Bytes(part.begin(), part.end());
+  }
+  std::unique_ptr<chunk::Transfer> front_of(const oci::Reference& blob, uint64_t end,
+                                            const std::string& authorization,
+                                            chunk::Source::OnData on_data,
+                                            chunk::Source::OnDone on_done) override {
+    const std::lock_guard hold(mutex);
+    fronts.push_back({repository_of(blob), {0, end}, authorization});
+    const auto found = holds.find(repository_of(blob));
+    std::optional<Failure> failure;
+    if (found == holds.end()) failure = Failure{Fault::not_found, "no such blob"};
+    if (cut < end) failure = Failure{Fault::unavailable, "cut"};
+    return std::make_unique<Front>(
+        found == holds.end() ? "" : found->second.substr(0, std::min(end, cut)), failure,
+        std::move(on_data), std::move(on_done));
   }
   void learnt(const oci::Reference& reference, const Document&, Word word) override {
     const std::lock_guard hold(mutex);
@@ -108,7 +156,8 @@ class FakeUpstream final : public Upstream {
   }
 
   std::mutex mutex;
-  bool down = false, open = true;
+  bool down = false, open = true, ranges = true;
+  uint64_t cut = UINT64_MAX;  ///< no front goes further
   std::map<std::string, std::string> manifests, members;
   util::Outcome<http::Response> relay_answer = http::Response{404, {}, ""};
   std::vector<std::string> asked;
@@ -121,7 +170,7 @@ class FakeUpstream final : public Upstream {
     util::ByteRange range;
     std::string authorization;
   };
-  std::vector<Proof> proofs;
+  std::vector<Proof> proofs, fronts;
   std::vector<std::pair<std::string, util::Digest>> shown;
   std::map<std::string, std::string> holds;  ///< by repository: what its registry gives of the blob
 };

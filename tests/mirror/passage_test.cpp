@@ -67,5 +67,72 @@ TEST_F(PassageTest, ends_when_the_client_goes) {
   EXPECT_EQ(upstream_.proofs.size(), 2u) << "no more is asked for";
 }
 
+TEST_F(PassageTest, a_registry_without_ranges_gives_it_from_its_front) {
+  upstream_.ranges = false;
+  const util::ByteRange ranges[] = {
+      {0, blob_.size()}, {0, 10}, {Passage::kPiece - 1, 2}, {blob_.size() - 1, 1}};
+  for (const auto& range : ranges) {
+    Collector client;
+    auto passage = of(range);
+    ASSERT_TRUE(passage.begin());
+    EXPECT_EQ(passage.send(client), End::whole);
+    EXPECT_TRUE(client.body == blob_.substr(range.offset, range.length)) << range.offset;
+    EXPECT_EQ(passage.showed_all(), range.length == blob_.size());
+    EXPECT_EQ(upstream_.fronts.back().authorization, "Basic x");
+    EXPECT_EQ(upstream_.fronts.back().range.end(), range.end());
+  }
+}
+
+TEST_F(PassageTest, wrong_bytes_show_nothing) {
+  upstream_.ranges = false;
+  upstream_.holds[kRepository].back() ^= 1;
+  auto passage = of({0, blob_.size()});
+  ASSERT_TRUE(passage.begin());
+  EXPECT_EQ(passage.send(client_), End::whole);
+  EXPECT_TRUE(client_.body == upstream_.holds[kRepository]);
+  EXPECT_FALSE(passage.showed_all());
+}
+
+TEST_F(PassageTest, a_front_that_is_cut_ends_it) {
+  upstream_.ranges = false;
+  upstream_.cut = 300'000;
+  auto passage = of({0, blob_.size()});
+  ASSERT_TRUE(passage.begin());
+  EXPECT_EQ(passage.send(client_), End::broken);
+  EXPECT_TRUE(client_.body == blob_.substr(0, upstream_.cut));
+  upstream_.cut = 0;
+  EXPECT_EQ(of({0, 10}).begin().failure().fault, Fault::unavailable);
+}
+
+TEST_F(PassageTest, a_front_waits_for_who_reads_it) {
+  upstream_.ranges = false;
+  const std::string large = pattern(10 * FrontStream::kAhead);
+  upstream_.holds[kRepository] = large;
+  struct Slow final : http::BodyWriter {
+    bool write(util::ByteView bytes) override {
+      most = std::max(most, bytes.size());
+      body += util::as_text(bytes);
+      std::this_thread::sleep_for(20ms);
+      return true;
+    }
+    std::string body;
+    size_t most = 0;
+  } slow;
+  auto passage = of({0, large.size()});
+  ASSERT_TRUE(passage.begin());
+  EXPECT_EQ(passage.send(slow), End::whole);
+  EXPECT_TRUE(slow.body == large);
+  EXPECT_LE(slow.most, FrontStream::kAhead + 20'000);
+}
+
+TEST_F(PassageTest, a_front_ends_when_the_client_goes) {
+  upstream_.ranges = false;
+  client_.most = 1;
+  auto passage = of({0, blob_.size()});
+  ASSERT_TRUE(passage.begin());
+  EXPECT_EQ(passage.send(client_), End::left);
+  EXPECT_FALSE(passage.showed_all());
+}
+
 }  // namespace
 }  // namespace swarmfs::mirror

@@ -187,6 +187,26 @@ TEST_F(ProofsTest, what_is_not_checked_proves_nothing) {
   EXPECT_EQ(upstream_.shown.size(), 1u) << "which shows nothing of what is here";
 }
 
+TEST_F(ProofsTest, a_repository_without_ranges_gives_it_itself_and_shows_so_by_all_of_it) {
+  pull();
+  check();
+  upstream_.ranges = false;
+  auto lies = blob_;
+  for (auto& byte : lies) byte = static_cast<char>(byte ^ 1);
+  upstream_.holds[kEvil] = lies;
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(get_evil().body == lies) << "what it gives is its own";
+  upstream_.holds[kEvil] = blob_;
+  const http::Headers caller{{"Authorization", "Basic x"}};
+  EXPECT_EQ(get_evil({caller[0], {"Range", "bytes=5-9"}}).body, blob_.substr(5, 5));
+  EXPECT_EQ(upstream_.shown.size(), 1u) << "a part of it shows nothing";
+  EXPECT_TRUE(get_evil(caller).body == blob_);
+  EXPECT_EQ(upstream_.fronts.back().authorization, "Basic x");
+  EXPECT_EQ(upstream_.shown.back(), (std::pair{kEvil, blob_digest_}));
+  const auto fronts = upstream_.fronts.size();
+  EXPECT_TRUE(get_evil(caller).body == blob_);
+  EXPECT_EQ(upstream_.fronts.size(), fronts) << "from the cache";
+}
+
 TEST_F(ProofsTest, what_is_not_checked_is_not_given_past_the_cache_by_who_has_it_not) {
   pull();
   EXPECT_EQ(get_evil().status, 404);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A private layer lies in the cache, and others name it by digest and size: who runs such a registry gets none of its bytes
-from the mirror, a repository that holds it shows so once and is served from the cache."""
+from the mirror, a repository that holds it shows so once and is served from the cache; where it knows no ranges, by all of it."""
 import base64
 import http.server
 import json
@@ -11,8 +11,11 @@ import threading
 
 from mirrored import OCI, Mirrored, digest, get
 from node import Node, Registry, images, need_fuse, wait_for
+from proxy import Proxy
+from storage_client import storage_client
 
 PATIENCE = 60
+BLOCK = 16384
 
 
 def login(name):
@@ -141,7 +144,7 @@ def claims(mirrored, private, claimant):
     checked(mirrored, len(layers) - 1)
     claimant.blobs, claimant.truth = layers, secret
     before = mirrored.registry_bytes()
-    for claimant.mode in ("absent", "wrong", "whole", "plain"):
+    for claimant.mode in ("absent", "wrong"):
         attack(mirrored, claimant, secret)
         print(f"{claimant.mode}: nothing was given, {len(claimant.ranges)} ranges asked for", flush=True)
     asked = {entry for entry in claimant.ranges if entry}
@@ -151,9 +154,62 @@ def claims(mirrored, private, claimant):
     log = open(mirrored.node.log, errors="replace").read()
     told = [line for line in log.splitlines() if claimant.host in line and "does not show that blob" in line]
     assert len(told) == 2 * len(layers), told
+    without_ranges(mirrored, claimant, secret)
     assert pull(mirrored, private, "v1", login("alice")) == secret, "its own callers are served as before"
     assert mirrored.registry_bytes() == before
     return secret
+
+
+def without_ranges(mirrored, claimant, secret):
+    """It gives all of a blob, or nothing: that is its own, and is given on past the cache, until it was right once."""
+    ns = f"?ns={claimant.host}"
+
+    def gives(repository, name, body):
+        for first, headers in ((None, {}), (0, {"Range": "bytes=0-63"}), (len(body) // 2, {"Range": f"bytes={len(body) // 2}-"}),
+                               (None, login("alice"))):
+            status, _, given = get(mirrored.port, f"/v2/{repository}/blobs/{name}{ns}", headers)
+            expected = body if first is None else body[:64] if first == 0 else body[first:]
+            assert (status, given == expected) == (200 if first is None else 206, True), (repository, name, status, headers)
+
+    claimant.mode = "whole"
+    for repository in ("claims", "others"):
+        for name, body in secret.items():
+            # Of a small one a block is all of it, which proves that it lies, until it is known for ignoring ranges.
+            if len(body) > BLOCK or get(mirrored.port, f"/v2/{repository}/blobs/{name}{ns}")[0] != 404:
+                gives(repository, name, b"\xa5" * len(body))
+    claimant.mode = "plain"
+    for name, body in secret.items():
+        gives("others", name, body)
+        asked = len(claimant.ranges)
+        gives("others", name, body)
+        assert len(claimant.ranges) == asked, "it has shown that it holds it"
+    print("a registry without ranges: what it gives is its own", flush=True)
+
+
+def podman_without_ranges(mirrored, folder, secret):
+    """A public registry that knows no ranges holds the private image, too. Podman stays with the mirror that gave it the
+    manifest; so does skopeo, which has nobody else to ask."""
+    registry = Registry(folder, mirrored.node.work)
+    proxy = Proxy(registry.host, lambda method, path, headers: {"whole": True}, "127.0.0.5", 80)
+    manifest = get(registry.port, "/v2/small/manifests/v1")[2]
+    image = [digest(manifest), json.loads(manifest)["config"]["digest"]]
+    through = f"127.0.0.1:{mirrored.port}/127.0.0.5/small"
+    try:
+        for turn in range(2):
+            place = f"{mirrored.node.work}/podman{turn}"
+            os.makedirs(place)
+            asked = len(proxy.seen)
+            storage_client("podman", place, {"name": "127.0.0.5/small", "direct": "127.0.0.1:1/none", "mirror": through}, image)
+            blobs = [status for _, path, _, status in proxy.seen[asked:] if "/blobs/" in path]
+            assert (turn == 0) == bool(blobs), (turn, blobs)
+        target = f"{mirrored.node.work}/copied"
+        subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{through}:v1", f"dir:{target}"], check=True,
+                       timeout=PATIENCE)
+        for name, body in secret.items():
+            assert open(f"{target}/{name.split(':')[1]}", "rb").read() == body, name
+    finally:
+        proxy.stop()
+        registry.stop()
 
 
 def first_comer(mirrored, private, claimant):
@@ -219,6 +275,8 @@ def main():
         first_comer(mirrored, private, claimant)
         print("the first who asks: waits alone", flush=True)
         honest(mirrored, second, third, secret)
+        podman_without_ranges(mirrored, folder, secret)
+        print("a public registry without ranges: podman and skopeo have the image", flush=True)
     finally:
         mirrored.close()
         claimant.stop()

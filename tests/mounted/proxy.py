@@ -11,10 +11,11 @@ import time
 class Proxy:
     """`rule(method, path, headers)` returns a dict of faults: status, headers, body, redirect, delay (before the header),
     stall_after, cut_after, reset_after, short (bytes that the length says are not there), lengthless, corrupt, whole (the
-    Range is ignored). `seen` lists (method, path, headers, status)."""
+    Range is ignored). `seen` lists (method, path, headers, status); `given` counts the bytes of bodies."""
 
-    def __init__(self, upstream, rule=lambda method, path, headers: {}):
-        self.rule, self.seen, self.upstream = rule, [], upstream
+    def __init__(self, upstream, rule=lambda method, path, headers: {}, address="127.0.0.1", port=0):
+        self.rule, self.seen, self.upstream, self.given = rule, [], upstream, 0
+        self.lock = threading.Lock()
         proxy = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -38,9 +39,13 @@ class Proxy:
             def handle_error(self, request, client_address):
                 pass
 
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.host = f"127.0.0.1:{self.server.server_port}"
+        self.server = Server((address, port), Handler)
+        self.host = f"{address}:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
 
     def answer(self, request):
         fault = self.rule(request.command, request.path, request.headers)
@@ -81,6 +86,8 @@ class Proxy:
                 time.sleep(fault.get("stall", 60))
             request.wfile.write(block)
             sent += len(block)
+            with self.lock:
+                self.given += len(block)
             left = left and left - len(block)
 
     @staticmethod

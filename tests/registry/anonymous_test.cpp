@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <future>
 #include <optional>
 
 #include "registry/registry_client.h"
@@ -118,6 +119,33 @@ TEST_F(AnonymousTest, a_mirror_is_asked_for_us_but_not_for_nobody) {
   EXPECT_EQ(util::as_text(manifest("closed", false)->bytes), kGivenByMirror);
   EXPECT_EQ(manifest("closed", true).failure().fault, Fault::denied);
   EXPECT_EQ(mirror.asked().size(), 1u);
+}
+
+TEST_F(AnonymousTest, in_anothers_name_only_his_header_goes_and_to_the_registry_itself) {
+  log_in();
+  HostOptions host;
+  host.mirrors = {server_.host() + "/mirror"};
+  start(host);
+  const auto get = [&](const std::string& repository, const std::string& authorization) {
+    std::promise<util::Outcome<http::Response>> answer;
+    GetOrder order;
+    order.origins = {{server_.host(), repository}};
+    order.path = "blobs/x";
+    order.anonymous = true;
+    order.authorization = authorization;
+    order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
+    const auto transfer = client_->get(std::move(order));
+    return answer.get_future().get();
+  };
+  ASSERT_TRUE(get("closed", "Bearer alices"));
+  ASSERT_TRUE(get("password", kAlice));
+  EXPECT_EQ(get("closed", "Bearer guess").failure().fault, Fault::denied);
+  EXPECT_EQ(get("password", "Basic guess").failure().fault, Fault::denied);
+  const std::vector<std::string> sent{"Bearer alices", kAlice, "Bearer guess", "Basic guess"};
+  EXPECT_EQ(headers_sent(), sent);
+  for (const auto& asked : server_.asked())
+    EXPECT_EQ(asked.target.find("mirror"), std::string::npos);
+  EXPECT_EQ(server_.asked().size(), sent.size()) << "nobody asked for a token";
 }
 
 TEST_F(AnonymousTest, credentials_exist_where_a_file_a_host_or_a_helper_has_them) {

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "mirror/upstream.h"
+#include "util/sync.h"
+
+namespace swarmfs::mirror {
+
+/// A range of a blob from a registry that knows no ranges: the blob is sent from its first byte,
+/// and what comes before the range is dropped. It stands still while nobody takes what came.
+/// Blocking; one thread.
+class FrontStream {
+ public:
+  static constexpr size_t kAhead = 512 << 10;  ///< so much, and what was on its way, is held
+
+  FrontStream(Upstream& upstream, const oci::Reference& blob, util::ByteRange range,
+              const std::string& authorization);
+  ~FrontStream();
+  FrontStream(const FrontStream&) = delete;
+  FrontStream& operator=(const FrontStream&) = delete;
+
+  /// What came of the range since, at least a byte. Not after its end.
+  util::Outcome<util::Bytes> next(std::chrono::milliseconds patience);
+
+ private:
+  struct State {
+    uint64_t before = 0;  ///< bytes that are yet to be dropped
+    util::Bytes came;
+    std::optional<util::Failure> failed;
+    std::unique_ptr<chunk::Transfer> transfer;
+    bool paused = false;
+  };
+  /// On the transfer's thread.
+  void take(util::ByteView bytes);
+  static void hold(State& state);
+
+  util::Sync<State> state_;
+  std::condition_variable changed_;
+};
+
+}  // namespace swarmfs::mirror
