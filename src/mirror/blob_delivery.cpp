@@ -8,17 +8,17 @@
 namespace swarmfs::mirror {
 
 BlobDelivery::BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob,
-                           util::ByteRange range, size_t window, DeliveryOptions options,
+                           const WantedRange& wanted, size_t window, DeliveryOptions options,
                            std::function<bool()> may_have)
     : fetcher_(fetcher),
       blob_(std::move(blob)),
-      range_(range),
+      range_(wanted.range),
+      holds_back_(wanted.to_the_end || range_.length == blob_->ref().size),
       window_(window),
       options_(options),
       may_have_(std::move(may_have)),
-      stream_(fetcher, blob_, range, window) {
-  if (range.offset == 0 && range.length == blob_->ref().size && !blob_->stored().verified())
-    hash_.emplace();
+      stream_(fetcher, blob_, range_, window) {
+  if (range_.length == blob_->ref().size && !blob_->stored().verified()) hash_.emplace();
 }
 
 util::Outcome<util::Done> BlobDelivery::begin() {
@@ -42,7 +42,7 @@ BlobDelivery::End BlobDelivery::send(http::BodyWriter& client) {
     if (!piece || !may_have_()) return End::broken;
     auto bytes = piece->view();
     if (hash_) hash_->update(bytes);
-    if (range_.offset + sent_ + bytes.size() == size) {
+    if (holds_back_ && range_.offset + sent_ + bytes.size() == size) {
       const uint64_t held = std::min<uint64_t>(chunk::kBlockSize, bytes.size());
       if (!give(client, bytes.first(bytes.size() - held))) return End::left;
       bytes = bytes.last(held);

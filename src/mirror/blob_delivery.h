@@ -11,6 +11,7 @@
 #include "fetch/fetcher.h"
 #include "http/server.h"
 #include "mirror/blob_stream.h"
+#include "mirror/wanted_range.h"
 #include "util/digest.h"
 
 namespace swarmfs::mirror {
@@ -23,9 +24,10 @@ struct DeliveryOptions {
 };
 
 /// One range of a blob on its way to a client. What is sealed was checked block by block. Otherwise
-/// the blob's last block is held back until all bytes were hashed, those that were sent or, of a
-/// range, those that are here: nobody gets a whole blob that is not what its digest says. One
-/// thread.
+/// of who wants all of the blob, or all the rest, the last block is held back until all bytes were
+/// hashed, those that were sent or, of the rest, those that are here: nobody gets a whole blob that
+/// is not what its digest says. Who names an end reads here and there, and checks what he reads.
+/// One thread.
 class BlobDelivery {
  public:
   enum class End {
@@ -36,14 +38,17 @@ class BlobDelivery {
   };
 
   /// `may_have`: whether the client may have what has come by now.
-  BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob, util::ByteRange range,
-               size_t window, DeliveryOptions options, std::function<bool()> may_have);
+  BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob,
+               const WantedRange& wanted, size_t window, DeliveryOptions options,
+               std::function<bool()> may_have);
   /// Waits for the first piece.
   util::Outcome<util::Done> begin();
   End send(http::BodyWriter& client);
   [[nodiscard]] uint64_t sent() const { return sent_; }
   /// All of the blob, not of the range alone, was read here and matched its digest.
   [[nodiscard]] bool hashed_whole() const { return hashed_whole_; }
+  /// The last block, until all was right.
+  [[nodiscard]] bool holds_back() const { return holds_back_; }
   /// Of End::wrong: what was here by then was wrong, too, and was dropped.
   [[nodiscard]] bool dropped() const { return dropped_; }
 
@@ -57,6 +62,7 @@ class BlobDelivery {
   fetch::Fetcher& fetcher_;
   const std::shared_ptr<fetch::Layer> blob_;
   const util::ByteRange range_;
+  const bool holds_back_;
   const size_t window_;
   const DeliveryOptions options_;
   const std::function<bool()> may_have_;

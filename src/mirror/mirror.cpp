@@ -24,9 +24,13 @@ ServerResponse unknown_manifest(const oci::Reference& reference) {
                  reference.to_string() + " is not here, and the registry does not give it to us");
 }
 
+ServerResponse unauthorized(int status, const std::string& what) {
+  return problem(status, status == 403 ? "DENIED" : "UNAUTHORIZED",
+                 "the registry does not give you " + what);
+}
+
 ServerResponse refused(const Permission& permission, const oci::Reference& reference) {
-  auto made = problem(permission.status, permission.status == 403 ? "DENIED" : "UNAUTHORIZED",
-                      "the registry does not give you " + reference.to_string());
+  auto made = unauthorized(permission.status, reference.to_string());
   for (const auto& challenge : permission.challenges)
     made.headers.emplace_back("WWW-Authenticate", challenge);
   return made;
@@ -225,8 +229,9 @@ ServerResponse Mirror::stranger(const Route& route, const ServerRequest& request
     return answer;
   }
   if (answer.status == 401 || answer.status == 403) {
-    answer.length.reset();  // of a body that a HEAD was not given
-    return answer;
+    auto made = unauthorized(answer.status, "this blob");
+    std::ranges::move(answer.headers, std::back_inserter(made.headers));
+    return made;
   }
   return problem(404, "BLOB_UNKNOWN", "no manifest that passed here names it");
 }

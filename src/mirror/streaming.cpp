@@ -146,7 +146,7 @@ void Mirror::prepare(Stream& made, const WantedRange& wanted) {
   if (!here || !stored.verified()) made.known = upstream_.opened(ref);
   made.before = made.layer->bytes_by_source();
   made.delivery = std::make_unique<BlobDelivery>(
-      fetcher_, made.layer, wanted.range, window(), options_.delivery,
+      fetcher_, made.layer, wanted, window(), options_.delivery,
       [this, alone = made.alone, layer = made.layer.get(), origin = ref.origins.front()] {
         return !alone || proofs_.may_go_on(*layer, origin);
       });
@@ -192,7 +192,8 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
     wrong_blobs_.came_right(origin.name(), stream.ref.digest);
   // The end of a range alone is what its receiver may have known.
   const auto& stored = stream.layer->stored();
-  const bool checked = stored.verified() || !stream.layer->claimed();
+  const bool checked =
+      stored.verified() || (stream.delivery->holds_back() && !stream.layer->claimed());
   const bool proves = all && (stream.range.offset == 0 || stream.delivery->hashed_whole() ||
                               (checked && stored.has({0, chunk::block_count(stream.ref.size)})));
   if (proves && stream.alone) proofs_.came_whole(*stream.layer, origin);

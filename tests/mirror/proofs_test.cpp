@@ -308,6 +308,25 @@ TEST_F(ProofsTest, the_end_of_a_blob_is_given_once_all_was_right_which_shows_tha
   EXPECT_EQ(upstream_.shown, (Shown{{kRepository, blob_digest_}}));
 }
 
+TEST_F(ProofsTest, who_reads_here_and_there_waits_for_no_more_and_shows_nothing) {
+  upstream_.open = true;
+  give_manifest();
+  const uint64_t last = (chunk::block_count(blob_.size()) - 1) * chunk::kBlockSize;
+  for (const char* range : {"bytes=-51", "bytes=1499949-1499999", "bytes=1499949-9999999"}) {
+    auto got = std::async(std::launch::async, [&] {
+      Collector client;
+      const auto answer = ask("blobs/" + blob_digest_.to_string(), {{"Range", range}});
+      return answer.stream && answer.stream(client) ? client.body : "";
+    });
+    while (got.wait_for(1ms) != std::future_status::ready)
+      for (size_t id = 0; id < source_.requests(); ++id)
+        if (source_.asked(id).offset == last) source_.answer(id, UINT64_MAX);
+    EXPECT_EQ(got.get(), blob_.substr(1499949));
+  }
+  EXPECT_EQ(source_.requests(), 1u);
+  EXPECT_TRUE(upstream_.shown.empty());
+}
+
 TEST_F(ProofsTest, who_knows_the_end_of_a_blob_has_not_shown_that_it_holds_it) {
   upstream_.open = true;
   give_manifest();
