@@ -2,64 +2,13 @@
 """Private registries: basic auth from auth.json, bearer tokens with scope, TLS with a CA of one's own."""
 import base64
 import hashlib
-import http.server
 import json
 import os
-import subprocess
 import sys
-import threading
-import time
-import urllib.parse
 import urllib.request
 
 from node import Node, Registry, SWARMFS, free_port, images, need_fuse, wait_for
-
-
-def sh(command, cwd):
-    subprocess.run(command, shell=True, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def b64(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-class TokenServer:
-    """Docker's token service: alice may pull, others may not."""
-
-    def __init__(self, work):
-        sh("openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=issuer -keyout token.key -out token.crt", work)
-        der = subprocess.check_output(["openssl", "x509", "-in", f"{work}/token.crt", "-outform", "DER"])
-        self.asked, self.strangers = [], 0
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, *args):
-                pass
-
-            def do_GET(self):
-                query = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)
-                auth = self.headers.get("Authorization", "")
-                alice = auth == "Basic " + base64.b64encode(b"alice:s3cret").decode()
-                outer.asked.append((query, alice))
-                outer.strangers += not auth
-                access = [{"type": "repository", "name": scope.split(":")[1], "actions": ["pull"] if alice else []}
-                          for scope in query.get("scope", [])]
-                now = int(time.time())
-                header = {"typ": "JWT", "alg": "RS256", "x5c": [base64.b64encode(der).decode()]}
-                claims = {"iss": "issuer", "sub": "alice", "aud": query["service"][0], "exp": now + 300, "nbf": now - 10,
-                          "iat": now, "jti": str(now), "access": access}
-                text = b64(json.dumps(header).encode()) + "." + b64(json.dumps(claims).encode())
-                signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", f"{work}/token.key"],
-                                           input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
-                body = json.dumps({"token": text + "." + b64(signature), "expires_in": 300}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{server.server_port}/token"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+from token_server import TokenServer, sh
 
 
 def catalog_knows(node, open_host, expected):
@@ -96,8 +45,7 @@ def main():
     sh("htpasswd -Bbc htpasswd alice s3cret", node.work)
     tokens = TokenServer(node.work)
     basic = Registry(folder, node.work, auth=f"auth: {{htpasswd: {{realm: r, path: {node.work}/htpasswd}}}}\n")
-    token = Registry(folder, node.work, auth=f"auth: {{token: {{realm: '{tokens.url}', service: reg, issuer: issuer, "
-                                             f"rootcertbundle: {node.work}/token.crt}}}}\n")
+    token = Registry(folder, node.work, auth=tokens.section(node.work))
     sh("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=ca -keyout ca.key "
        "-out ca.crt -addext basicConstraints=critical,CA:TRUE && openssl req -newkey ec -pkeyopt "
        "ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout srv.key -out srv.csr && printf "

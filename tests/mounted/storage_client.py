@@ -10,9 +10,9 @@ class PullFailed(Exception):
     pass
 
 
-def storage_client(program, place, config, image):
+def storage_client(program, place, config, image, again=False):
     """podman and buildah, by registries.conf. They keep layers unpacked, having checked them against the config's diff IDs:
-    the image's name is the config's digest."""
+    the image's name is the config's digest. `again`: what was pulled into the same place is forgotten first."""
     with open(f"{place}/registries.conf", "w") as f:
         f.write(f'unqualified-search-registries = []\n[[registry]]\nprefix = "{config["name"]}"\n'
                 f'location = "{config["direct"]}"\ninsecure = true\n'
@@ -22,7 +22,11 @@ def storage_client(program, place, config, image):
                 f'conmon_path = ["{shutil.which("conmon")}"]\n')
     environment = {**os.environ, "CONTAINERS_REGISTRIES_CONF": f"{place}/registries.conf", "TMPDIR": place,
                    "CONTAINERS_CONF": f"{place}/containers.conf"}
+    if "auth" in config:
+        environment["REGISTRY_AUTH_FILE"] = config["auth"]
     options = ["--root", f"{place}/root", "--runroot", f"{place}/run", "--storage-driver", "vfs"]
+    if again:
+        subprocess.run([program, *options, "rmi", "-af"], env=environment, timeout=60, check=True, stdout=subprocess.DEVNULL)
     done = subprocess.run([program, *options, "pull", "-q", f"{config['name']}:v1"], env=environment, timeout=BOUND,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode:
