@@ -8,16 +8,16 @@
 namespace swarmfs::mirror {
 
 BlobDelivery::BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob,
-                           const WantedRange& wanted, size_t window, DeliveryOptions options,
-                           std::function<bool()> may_have)
+                           const WantedRange& wanted, BlobStream::Window window,
+                           DeliveryOptions options, std::function<bool()> may_have)
     : fetcher_(fetcher),
       blob_(std::move(blob)),
       range_(wanted.range),
       holds_back_(wanted.to_the_end || range_.length == blob_->ref().size),
-      window_(window),
+      window_(std::move(window)),
       options_(options),
       may_have_(std::move(may_have)),
-      stream_(fetcher, blob_, range_, window) {
+      stream_(fetcher, blob_, range_, window_) {
   if (range_.length == blob_->ref().size && !blob_->stored().verified()) hash_.emplace();
 }
 

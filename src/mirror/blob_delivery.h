@@ -39,7 +39,7 @@ class BlobDelivery {
 
   /// `may_have`: whether the client may have what has come by now.
   BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob,
-               const WantedRange& wanted, size_t window, DeliveryOptions options,
+               const WantedRange& wanted, BlobStream::Window window, DeliveryOptions options,
                std::function<bool()> may_have);
   /// Waits for the first piece.
   util::Outcome<util::Done> begin();
@@ -63,7 +63,7 @@ class BlobDelivery {
   const std::shared_ptr<fetch::Layer> blob_;
   const util::ByteRange range_;
   const bool holds_back_;
-  const size_t window_;
+  const BlobStream::Window window_;
   const DeliveryOptions options_;
   const std::function<bool()> may_have_;
   BlobStream stream_;

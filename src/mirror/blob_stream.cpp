@@ -8,17 +8,17 @@
 namespace swarmfs::mirror {
 
 BlobStream::BlobStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob,
-                       util::ByteRange range, size_t window)
+                       util::ByteRange range, Window window)
     : fetcher_(fetcher),
       blob_(std::move(blob)),
       end_(range.end()),
-      window_(window),
+      window_(std::move(window)),
       asked_(range.offset) {
   fill();
 }
 
 void BlobStream::fill() {
-  while (pending_.size() < window_ && asked_ < end_) {
+  while (pending_.size() < std::min(ahead_, window_()) && asked_ < end_) {
     const util::ByteRange range{asked_, std::min(kPiece - asked_ % kPiece, end_ - asked_)};
     asked_ = range.end();
     pending_.push_back({range.offset, {}});
@@ -43,6 +43,7 @@ util::Outcome<util::SharedBytes> BlobStream::next(std::chrono::milliseconds pati
   auto bytes = std::move(answers->extract(at).mapped());
   answers.unlock();
   pending_.pop_front();
+  ++ahead_;
   fill();
   return bytes;
 }

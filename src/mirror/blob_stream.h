@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -19,9 +20,13 @@ class BlobStream {
  public:
   static constexpr uint64_t kPiece = 256 * 1024;
 
-  /// `window`: pieces under way at once, > 0.
+  /// Pieces that may be under way at once, > 0. Any thread; called again and again.
+  using Window = std::function<size_t()>;
+
+  /// It begins with two pieces, and has one more under way with each that is taken, up to `window`:
+  /// who takes none has no more than two held for him.
   BlobStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob, util::ByteRange range,
-             size_t window);
+             Window window);
   /// The next piece; empty at the end. Fault::timed_out: it did not come within `patience`; later
   /// perhaps.
   util::Outcome<util::SharedBytes> next(std::chrono::milliseconds patience);
@@ -37,7 +42,8 @@ class BlobStream {
   fetch::Fetcher& fetcher_;
   const std::shared_ptr<fetch::Layer> blob_;
   const uint64_t end_;
-  const size_t window_;
+  const Window window_;
+  size_t ahead_ = 2;  ///< pieces, as far as the window goes
   uint64_t asked_;
   util::Sync<Answers> answers_;
   std::condition_variable answered_;

@@ -200,7 +200,8 @@ ServerResponse Mirror::relay(const Route& route, const ServerRequest& request) {
       if (http::find_header({{name, value}}, kept)) headers.emplace_back(name, value);
   const auto answer = upstream_.relay(route, request.method, query_of(request), headers,
                                       std::chrono::steady_clock::now() + 2 * options_.patience);
-  if (!answer) return problem(404, "UNSUPPORTED", answer.failure().message);
+  // Not 404, by which a registry says that it has no such thing: no tags, no referrers.
+  if (!answer) return problem(503, "UNSUPPORTED", answer.failure().message);
   // What means "ask me again" to a client would keep it here.
   if (answer->status == 408 || answer->status == 429)
     return problem(503, "TOOMANYREQUESTS", "the registry is busy");

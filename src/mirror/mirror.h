@@ -83,6 +83,7 @@ class Mirror {
   void note_answer(const Route& route, const http::ServerRequest& request,
                    const http::ServerResponse& made, const std::optional<Document>& document);
   http::ServerResponse relay(const Route& route, const http::ServerRequest& request);
+  /// Each stream's part of the budget, in pieces.
   [[nodiscard]] size_t window() const;
 
   const MirrorOptions options_;

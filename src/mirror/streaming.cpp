@@ -146,7 +146,7 @@ void Mirror::prepare(Stream& made, const WantedRange& wanted) {
   if (!here || !stored.verified()) made.known = upstream_.opened(ref);
   made.before = made.layer->bytes_by_source();
   made.delivery = std::make_unique<BlobDelivery>(
-      fetcher_, made.layer, wanted, window(), options_.delivery,
+      fetcher_, made.layer, wanted, [this] { return window(); }, options_.delivery,
       [this, alone = made.alone, layer = made.layer.get(), origin = ref.origins.front()] {
         return !alone || proofs_.may_go_on(*layer, origin);
       });

@@ -363,7 +363,7 @@ TEST_F(MirrorTest, passes_lists_on_but_never_a_429) {
   upstream_.relay_answer = http::Response{429, {}, ""};
   EXPECT_EQ(ask("referrers/" + blob_digest_.to_string()).status, 503);
   upstream_.relay_answer = Failure{Fault::unavailable, "down"};
-  EXPECT_EQ(ask("tags/list").status, 404);
+  EXPECT_EQ(ask("tags/list").status, 503);
 }
 
 TEST_F(MirrorTest, serves_many_clients_of_one_blob_with_one_fetch) {

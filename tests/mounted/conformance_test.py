@@ -5,9 +5,11 @@ has at a mirror: ?ns= (registry proxying), and the first component of the name."
 import http.client
 import json
 import sys
+import urllib.parse
 
 from mirrored import OCI, Mirrored, WritableRegistry, digest, get, push_image, push_manifest
 from node import Node, need_fuse
+from proxy import Proxy
 
 CODES = ("BLOB_UNKNOWN", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN",
          "MANIFEST_INVALID", "MANIFEST_UNKNOWN", "NAME_INVALID", "NAME_UNKNOWN", "SIZE_INVALID", "UNAUTHORIZED", "DENIED",
@@ -137,7 +139,8 @@ def tags(place, registry, name):
 
 
 def referrers(place, image):
-    """docker-registry 2.8 has no referrers API: then clients look for a tag made of the digest."""
+    """docker-registry 2.8 has no referrers API, which 404 says: then clients look for a tag made of the digest. (An empty index
+    would say that there are none.)"""
     status, _, _ = place(f"referrers/{image['digest']}")
     assert status == 404, status
     fallback = image["digest"].replace(":", "-")
@@ -149,6 +152,59 @@ def referrers(place, image):
     assert json.loads(artifact)["subject"]["digest"] == image["digest"]
     blob = json.loads(artifact)["layers"][0]["digest"]
     assert digest(place(f"blobs/{blob}")[2]) == blob
+
+
+def referrers_api(mirrored, registry, name, image, by_prefix):
+    """A registry that has it: what it says is passed on, with how it was filtered, and page by page."""
+    kinds = ("application/vnd.example.sbom+json", "application/vnd.example.signature")
+    known = [{"mediaType": f"{OCI}.manifest.v1+json", "digest": digest(kind.encode()), "size": 7, "artifactType": kind}
+             for kind in kinds]
+    filters, down = [True], []
+
+    def answer(method, path, headers):
+        asked = urllib.parse.urlparse(path)
+        query = urllib.parse.parse_qs(asked.query)
+        if down or "/referrers/" not in path:
+            return {"delay": 6 * len(down)}
+        found = [one for one in known if asked.path.endswith(image["digest"])]
+        said = {"Content-Type": f"{OCI}.index.v1+json"}
+        if filters[0] and "artifactType" in query:
+            found = [one for one in found if one["artifactType"] in query["artifactType"]]
+            said["OCI-Filters-Applied"] = "artifactType"
+        if len(found) > 1 and "last" not in query:
+            found = found[:1]
+            said["Link"] = f'<{asked.path}?{asked.query}{"&" if asked.query else ""}last=1>; rel="next"'
+        elif len(found) > 1:
+            found = found[1:]
+        index = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": found}
+        return {"status": 200, "headers": said, "body": json.dumps(index).encode()}
+
+    def gives_found(path, expected, filtered):
+        status, headers, body = get(mirrored.port, path)
+        assert status == 200 and headers["Content-Type"] == f"{OCI}.index.v1+json", (path, status, headers)
+        assert json.loads(body)["manifests"] == expected, (path, body)
+        assert headers.get("OCI-Filters-Applied") == ("artifactType" if filtered else None), (path, headers)
+        return headers.get("Link")
+
+    proxy = Proxy(registry.host, answer)
+    before = f"/v2/{proxy.host}/{name}" if by_prefix else f"/v2/{name}"
+    ns = "" if by_prefix else f"ns={proxy.host}"
+    path = f"{before}/referrers/{image['digest']}?{ns}"
+    link = gives_found(path, known[:1], False)
+    assert gives_found(link[1:link.index(">")], known[1:], False) is None, link
+    for kind, expected in zip(kinds, known):
+        for quoted in (kind, urllib.parse.quote(kind, safe="")):
+            gives_found(f"{path}&artifactType={quoted.replace('+', '%2B')}", [expected], True)
+    gives_found(f"{path}&artifactType=application/none", [], True)
+    gives_found(f"{before}/referrers/{NOWHERE}?{ns}", [], False)  # nothing about it is no 404
+    filters[0] = False
+    link = gives_found(f"{path}&artifactType=application/none", known[:1], False)
+    gives_found(link[1:link.index(">")], known[1:], False)
+    down.append(True)
+    status, _, body = get(mirrored.port, path)
+    # 404 would say that it has no such API.
+    assert status == 503 and b"errors" in body, (status, body)
+    proxy.stop()
 
 
 def methods(place):
@@ -202,6 +258,7 @@ def main():
             conditions(place, image)
             ranges(place)
             referrers(place, image)
+            referrers_api(mirrored, registry, name, image, by_prefix)
             methods(place)
             print(name, "ok", flush=True)
     finally:
