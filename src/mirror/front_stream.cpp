@@ -19,7 +19,7 @@ FrontStream::FrontStream(Upstream& upstream, const oci::Reference& blob, util::B
       });
   auto state = state_.lock();
   state->transfer = std::move(transfer);
-  hold(*state);
+  launched_.count_down();
 }
 
 FrontStream::~FrontStream() {
@@ -27,19 +27,17 @@ FrontStream::~FrontStream() {
   const auto transfer = std::move(state_.lock()->transfer);
 }
 
-void FrontStream::hold(State& state) {
-  if (state.paused || !state.transfer || state.came.size() < kAhead) return;
-  state.paused = true;
-  state.transfer->pause();
-}
-
 void FrontStream::take(util::ByteView bytes) {
+  launched_.wait();
   auto state = state_.lock();
   const uint64_t dropped = std::min<uint64_t>(state->before, bytes.size());
   state->before -= dropped;
   state->came.insert(state->came.end(), bytes.begin() + static_cast<std::ptrdiff_t>(dropped),
                      bytes.end());
-  hold(*state);
+  if (!state->paused && state->transfer && state->came.size() >= kAhead) {
+    state->paused = true;
+    state->transfer->pause();
+  }
   if (!state->came.empty()) changed_.notify_all();
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <latch>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,10 +40,10 @@ class FrontStream {
   };
   /// On the transfer's thread.
   void take(util::ByteView bytes);
-  static void hold(State& state);
 
   util::Sync<State> state_;
   std::condition_variable changed_;
+  std::latch launched_{1};  ///< down when `transfer` is set, so that it can be held
 };
 
 }  // namespace swarmfs::mirror
