@@ -80,7 +80,7 @@ def is_relayed(proxy, tokens):
 
 def strangers_get_nothing(mirrored, registry, proxy, tokens, image):
     """Neither with containerd, which has no more than the manifest's name, nor digest by digest."""
-    assert mirrored.pull(f"{proxy.host}/small:v1", check=False).returncode != 0
+    assert mirrored.fetch(f"{proxy.host}/small:v1").returncode != 0
     assert mirrored.contents() == set()
     guess = basic("alice:guess")
     if tokens:
@@ -105,7 +105,8 @@ def private(folder, image, work, tokens, knows):
                         if knows else "")
     try:
         for turn in range(2):
-            mirrored.pull(f"{proxy.host}/small:v1", "--user", ALICE)
+            done = mirrored.fetch(f"{proxy.host}/small:v1", "--user", ALICE)
+            assert done.returncode == 0, done.stderr
             has_all(mirrored, image)
             mirrored.forget()
             brought = mirrored.registry_bytes()
@@ -221,7 +222,8 @@ def still_served(mirrored, registry, cached, sizes, by):
     for name in sizes:
         status, _, body = within(MANIFEST, "blob", lambda: get(mirrored.port, f"/v2/small/blobs/{name}{ns}"))
         assert status == 200 and digest(body) == name, (name, status)
-    within(20, f"containerd {by[:12]}", lambda: mirrored.pull(f"{registry.host}/small{by}"))
+    done = within(20, f"containerd {by[:12]}", lambda: mirrored.fetch(f"{registry.host}/small{by}"))
+    assert done.returncode == 0, done.stderr
     has_all(mirrored, cached)
     mirrored.forget()
 
@@ -257,7 +259,7 @@ def black_hole(folder):
     rest = {"small/manifests/none": MANIFEST, f"small/manifests/{nowhere}": MANIFEST, "none/manifests/v1": MANIFEST,
             f"small/blobs/{nowhere}": MANIFEST, "small/tags/list": MANIFEST, f"small/blobs/{other[-1]}": BLOB}
     assert get(mirrored.port, f"/v2/small/manifests/v1-zstd?ns={registry.host}")[0] == 200
-    mirrored.pull(f"{registry.host}/small:v1")
+    assert mirrored.fetch(f"{registry.host}/small:v1").returncode == 0
     mirrored.forget()
     registry.stop()
     try:
@@ -273,7 +275,7 @@ def black_hole(folder):
             mirrored.node.terminate()
             mirrored.node.start()  # it knows nothing of the registry's state
         registry.start()
-        mirrored.pull(f"{registry.host}/small:v1-zstd")
+        assert mirrored.fetch(f"{registry.host}/small:v1-zstd").returncode == 0
         has_all(mirrored, other)
     finally:
         mirrored.close()

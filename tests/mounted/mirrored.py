@@ -54,9 +54,9 @@ class Mirrored:
         return self.containerd.ctr("images", "pull", "--hosts-dir", self.hosts, "--snapshotter", "overlayfs", *options,
                                    reference, check=check)
 
-    def fetch(self, reference, timeout=300):
+    def fetch(self, reference, *options, timeout=300):
         """Without unpacking."""
-        return self.containerd.ctr("content", "fetch", "--hosts-dir", self.hosts, reference, check=False,
+        return self.containerd.ctr("content", "fetch", "--hosts-dir", self.hosts, *options, reference, check=False,
                                    timeout=timeout)
 
     def forget(self):
