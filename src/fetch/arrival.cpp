@@ -25,6 +25,13 @@ constexpr uint64_t kWriteSize = 1 << 20;
 constexpr std::chrono::milliseconds kRevival{200};
 constexpr std::chrono::milliseconds kLongestPause{2'000};
 
+/// Fault::corrupt is to mean that all contradict the tree. Where the registry does, who fails after
+/// it is no witness for the tree; where only peers do, who fails otherwise might have been one.
+unsigned weight_of(const Failure& failure, SourceKind from) {
+  if (failure.fault != Fault::corrupt) return 1;
+  return from == SourceKind::peer ? 0 : 2;
+}
+
 }  // namespace
 
 // The attempt by value: its transfer, which owns the callback, may die inside it.
@@ -88,6 +95,7 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
     provenance.came_from_registry(block.index);
   std::memcpy(flight->buffer->data() + flight->arrived, block.bytes.data(), fresh.length);
   flight->arrived += fresh.length;
+  flight->weight_of_failure = 0;
   for (auto& part : flight->parts) {
     const ByteRange wanted = overlap(part.range, fresh);
     deliver(part.waiter, wanted, block.bytes.data() + (wanted.offset - fresh.offset), actions);
@@ -115,7 +123,11 @@ void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions)
   flight->spent[attempt->source] = !again && !(flight->rest().length > 0 && learnt_order(*attempt));
   util::log::debug("layer {} at {}: {}: {}", flight->layer->ref().digest.short_hex(),
                    attempt->range.offset, sources[attempt->source]->name(), failure.message);
-  flight->failure = std::move(failure);
+  const unsigned weight = weight_of(failure, kind_of(*attempt));
+  if (!flight->failure || weight >= flight->weight_of_failure) {
+    flight->failure = std::move(failure);
+    flight->weight_of_failure = weight;
+  }
   if (kind_of(*attempt) == chunk::SourceKind::peer) revive(flight, attempt->source, actions);
   ask_next(flight, actions);
 }

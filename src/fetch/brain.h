@@ -124,6 +124,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void accept(const AttemptPtr& attempt, const Block& block, bool sealed,
               const std::optional<util::Digest>& leaf, Actions& actions);
   void refuse(const AttemptPtr& attempt, const std::string& why, Actions& actions);
+  /// What the flight fails with in the end is Fault::corrupt where the registry contradicts the
+  /// layer's tree, or all who failed do.
   void failed(const AttemptPtr& attempt, util::Failure failure, Actions& actions);
   /// True: it ran out of time, and has more now, since its bring_in() goes on.
   [[nodiscard]] bool renew_deadline(Flight& flight, const util::Failure& failure) const;
@@ -191,7 +193,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
     std::weak_ptr<Layer> layer;
     bool traced = false;  ///< else there are bytes of an earlier run
     std::set<chunk::Origin> origins{};
-    bool sealed = false;    ///< its bytes met a tree, which may not be in memory any more
+    bool sealed = false;    ///< its bytes met a tree of our own, which may be gone from memory
     bool dropping = false;  ///< what is here of it goes: who opens it waits
   };
   [[nodiscard]] std::shared_ptr<Layer> open_locked(const chunk::LayerRef& ref);

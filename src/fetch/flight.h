@@ -86,7 +86,8 @@ struct Flight {
   std::vector<AttemptPtr> attempts;      ///< under way; more than one only until a block arrives
   std::vector<bool> spent;               ///< by source: it failed here and is not asked now
   unsigned revivals = 0;                 ///< of a source of peers
-  std::optional<util::Failure> failure;  ///< of the last source that failed
+  std::optional<util::Failure> failure;  ///< see Brain::failed()
+  unsigned weight_of_failure = 0;        ///< since a block arrived
   util::Duration hedge = util::Duration::max();
   util::SteadyTime progress;  ///< when a block arrived or a source was asked last
   bool in_turns = false;      ///< of who was asked last: see chunk::Plan

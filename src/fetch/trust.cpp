@@ -51,7 +51,7 @@ void Brain::seal(Layer& layer, Tree tree, bool claimed) {
     const std::lock_guard hold(mutex);
     state.claimed = claimed;
     const Tree old = std::exchange(*state.tree.lock(), tree);
-    layers[{layer.ref().digest, layer.ref().form}].sealed = tree != nullptr;
+    layers[{layer.ref().digest, layer.ref().form}].sealed = tree && !claimed;
     if (!tree) return layer.stored().trust(nullptr);
     if (old && old->root() == tree->root()) return;
     state.peers_barred = false;

@@ -80,6 +80,23 @@ TEST_F(FetchTest, a_sealed_part_is_dropped_for_nobody) {
   EXPECT_EQ(layer_->stored().bytes_present(), 0u);
 }
 
+TEST_F(FetchTest, a_part_that_is_sealed_by_a_claim_alone_shows_nothing_and_is_dropped) {
+  start();
+  const auto digest = layer_->ref().digest;
+  layer_ = fetcher_->open({digest, kSize, {{"a", "app"}}});
+  bring_first_block();
+  layer_->seal(tree(), true);
+  layer_.reset();
+  layer_ = fetcher_->open_alone({digest, kSize, {{"b", "app"}}});
+  ASSERT_TRUE(layer_);
+  EXPECT_EQ(layer_->stored().bytes_present(), 0u);
+  bring_first_block();
+  layer_->seal(tree(), true);
+  layer_->seal(tree());  // hashed here by now
+  layer_.reset();
+  EXPECT_FALSE(fetcher_->open_alone({digest, kSize, {{"a", "app"}}}));
+}
+
 TEST_F(FetchTest, who_only_looks_keeps_nobody_from_opening_a_layer_alone) {
   start();
   const auto digest = layer_->ref().digest;

@@ -114,6 +114,64 @@ TEST_F(TrustTest, where_everybody_lies_the_read_fails_and_nothing_is_kept) {
   expect_bytes(two, kRange);
 }
 
+TEST_F(TrustTest, what_the_registry_contradicts_is_so_though_a_peer_fails_otherwise_after_it) {
+  start_with_peer();
+  layer_->seal(tree());
+  peer_.set_plan(Plan{UINT64_MAX, milliseconds(2)});
+  source_.flip(5);
+  auto one = read(kRange);
+  await([&] { return source_.requests() == 1; });
+  source_.answer_all();
+  EXPECT_FALSE(one.is_ready()) << "the peer may have the right ones";
+  peer_.set_plan(std::nullopt);
+  peer_.fail(0, {Fault::unavailable, "it went"});
+  expect_fault(one, Fault::corrupt);
+}
+
+TEST_F(TrustTest, one_wrong_answer_is_no_contradiction_of_all_while_another_did_not_answer) {
+  start_with_peer();
+  layer_->seal(tree());
+  for (const bool peer_first : {true, false}) {
+    peer_.set_plan(peer_first ? Plan{UINT64_MAX} : Plan{UINT64_MAX, milliseconds(2)});
+    peer_.flip(5);
+    const auto asked = peer_.requests(), asked_registry = source_.requests();
+    auto one = read(kRange);
+    if (!peer_first) await([&] { return source_.requests() == asked_registry + 1; });
+    if (!peer_first) source_.fail(asked_registry, {Fault::unavailable, "down"});
+    peer_.set_plan(std::nullopt);
+    peer_.answer(asked, UINT64_MAX);
+    if (peer_first) source_.fail(asked_registry, {Fault::unavailable, "down"});
+    expect_fault(one, Fault::unavailable);
+    peer_.flip(5);
+  }
+}
+
+TEST_F(TrustTest, where_only_peers_can_be_asked_and_lie_the_read_fails_as_corrupt) {
+  start_with_peer();
+  layer_->seal(tree());
+  source_.set_plan(std::nullopt);
+  peer_.flip(5);
+  auto one = read(kRange);
+  peer_.set_plan(std::nullopt);
+  peer_.answer_all();
+  expect_fault(one, Fault::corrupt);
+}
+
+TEST_F(TrustTest, a_contradiction_counts_no_more_once_a_peer_gave_what_fits) {
+  start_with_peer();
+  layer_->seal(tree());
+  source_.flip(5);
+  peer_.set_plan(std::nullopt);
+  auto one = read(kRange);
+  peer_.set_plan(Plan{UINT64_MAX});
+  source_.answer_all();
+  await([&] { return peer_.requests() == 1; });
+  peer_.answer(0, 20'000);
+  peer_.set_plan(std::nullopt);
+  peer_.fail(0, {Fault::unavailable, "it went"});
+  expect_fault(one, Fault::unavailable);
+}
+
 TEST_F(TrustTest, a_lie_does_not_win_against_a_slower_truth) {
   start_with_peer();
   layer_->seal(tree());
