@@ -5,6 +5,7 @@
 
 #include <future>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "util/outcome.h"
@@ -23,16 +24,31 @@ class Once {
   template <class Work>
   Result run(const Key& key, const std::string& failing, Work work) {
     std::promise<Result> promise;
-    {
-      auto running = running_.lock();
-      const auto [at, mine] = running->try_emplace(key);
-      if (!mine) {
-        const auto other = at->second;
-        running.unlock();
-        return other.get();
-      }
-      at->second = promise.get_future().share();
-    }
+    if (const auto other = begin(key, promise)) return other->get();
+    return finish(key, promise, failing, work);
+  }
+  /// The same, but where others are at it nothing is waited for: empty.
+  template <class Work>
+  std::optional<Result> try_run(const Key& key, const std::string& failing, Work work) {
+    std::promise<Result> promise;
+    if (begin(key, promise)) return std::nullopt;
+    return finish(key, promise, failing, work);
+  }
+
+ private:
+  using Answer = std::shared_future<Result>;
+
+  /// Of whom is at it already; else we are, from now on.
+  std::optional<Answer> begin(const Key& key, std::promise<Result>& promise) {
+    auto running = running_.lock();
+    const auto [at, mine] = running->try_emplace(key);
+    if (!mine) return at->second;
+    at->second = promise.get_future().share();
+    return std::nullopt;
+  }
+  template <class Work>
+  Result finish(const Key& key, std::promise<Result>& promise, const std::string& failing,
+                Work work) {
     Result result = Failure{};
     try {
       result = work();
@@ -44,8 +60,7 @@ class Once {
     return result;
   }
 
- private:
-  Sync<std::map<Key, std::shared_future<Result>>> running_;
+  Sync<std::map<Key, Answer>> running_;
 };
 
 }  // namespace swarmfs::util
