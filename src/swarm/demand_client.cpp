@@ -74,19 +74,41 @@ bool DemandClient::met(const Endpoint& peer, const http::Response& response) {
   return true;
 }
 
+void DemandClient::stop_waiting() {
+  *stopping_.lock() = true;
+  changed_.notify_all();
+}
+
+Outcome<http::Response> DemandClient::await(http::Request request) {
+  std::optional<Outcome<http::Response>> answer;
+  http::Handlers handlers;
+  handlers.on_done = [&](Outcome<http::Response> outcome) {
+    const auto stopping = stopping_.lock();
+    answer.emplace(std::move(outcome));
+    changed_.notify_all();
+  };
+  const auto exchange = questions_.start(std::move(request), std::move(handlers));
+  auto stopping = stopping_.lock();
+  stopping.wait(changed_, [&] { return answer || *stopping; });
+  if (!answer) return Failure{Fault::cancelled, "the daemon stops"};
+  return std::move(*answer);
+}
+
 Outcome<http::Response> DemandClient::get_response(const Endpoint& peer, const std::string& path,
                                                    const Query& query,
                                                    std::chrono::milliseconds patience,
-                                                   uint64_t max_body) {
+                                                   uint64_t max_body, bool hasty) {
   for (;;) {
     auto attempt = table_.attempt(peer, kDocument, true);
     if (!attempt) return Failure{Fault::unavailable, peer.to_string() + " is not asked now"};
     auto order = request(peer, path, query);
     order.total_timeout = patience;
     order.max_body = max_body;
-    auto response = questions_.perform(std::move(order));
+    auto response = await(std::move(order));
     if (!response) {
-      attempt->failed(response.failure().message);
+      const auto fault = response.failure().fault;
+      const bool too_hasty = hasty && fault == Fault::timed_out;
+      if (!too_hasty && fault != Fault::cancelled) attempt->failed(response.failure().message);
       return response.failure();
     }
     attempt->declined();  // alive; the time of a document measures nothing
@@ -100,8 +122,8 @@ Outcome<http::Response> DemandClient::get_response(const Endpoint& peer, const s
 
 Outcome<std::string> DemandClient::get(const Endpoint& peer, const std::string& path,
                                        const Query& query, std::chrono::milliseconds patience,
-                                       uint64_t max_body) {
-  auto response = get_response(peer, path, query, patience, max_body);
+                                       uint64_t max_body, bool hasty) {
+  auto response = get_response(peer, path, query, patience, max_body, hasty);
   if (!response) return response.failure();
   return std::move(response->body);
 }

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -50,21 +52,29 @@ class DemandClient {
     return questions_.start(std::move(request), std::move(handlers));
   }
   /// Blocks, for `patience` at most; asks again with a proof where the peer wants one. Not on a
-  /// callback's thread. Any status but 200 is a Failure, and the peer table hears how it went.
+  /// callback's thread. Any status but 200 is a Failure, and the peer table hears how it went;
+  /// `hasty`: that it took longer is not held against the peer.
   util::Outcome<std::string> get(const Endpoint& peer, const std::string& path, const Query& query,
-                                 std::chrono::milliseconds patience, uint64_t max_body = 64 << 20);
+                                 std::chrono::milliseconds patience, uint64_t max_body = 64 << 20,
+                                 bool hasty = false);
   /// As get(), but with the header of the answer.
   util::Outcome<http::Response> get_response(const Endpoint& peer, const std::string& path,
                                              const Query& query, std::chrono::milliseconds patience,
-                                             uint64_t max_body = 64 << 20);
+                                             uint64_t max_body = 64 << 20, bool hasty = false);
+  /// Ends get() and get_response(), those under way and those to come: Fault::cancelled.
+  void stop_waiting();
   /// Learns who answered. True: we did not know, so a request that was refused for want of a proof
   /// can be made again.
   bool met(const Endpoint& peer, const http::Response& response);
 
  private:
+  util::Outcome<http::Response> await(http::Request request);
+
   const Asker asker_;
   PeerTable& table_;
   util::Sync<std::shared_ptr<const http::TlsMaterial>> tls_;
+  util::Sync<bool> stopping_{false};
+  std::condition_variable changed_;  ///< with stopping_: it, or an answer that await() awaits
   http::Client faults_{8};
   /// Questions in connections of their own: a fault that finds its connection, wide open by now,
   /// taken by one begins on a new one with a window of a few packets.

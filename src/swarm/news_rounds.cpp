@@ -40,13 +40,13 @@ NewsRounds::NewsRounds(DemandClient& client, PeerTable& table, LayerViews& views
 
 NewsRounds::~NewsRounds() {
   state_.lock()->stopping = true;
+  stop_waiting();
   tick_.cancel();
   std::exchange(*soon_.lock(), {}).cancel();
   std::list<AskingPtr> asking;
   asking.swap(state_.lock()->asking);
   for (const auto& one : asking) one->exchange.reset();  // waits for on_done()
   std::exchange(*soon_.lock(), {}).cancel();             // which may have ordered a round
-  changed_.notify_all();
 }
 
 void NewsRounds::set_known(const std::vector<Endpoint>& peers) {
@@ -74,9 +74,14 @@ bool NewsRounds::wait_for_news(util::SteadyTime until) {
   const uint64_t rounds = state->rounds, answers = state->answers;
   state.wait_until(changed_, until, [&] {
     const bool round_ended = state->rounds != rounds && state->asking.empty();
-    return state->answers != answers || round_ended || state->stopping;
+    return state->answers != answers || round_ended || state->nobody_waits;
   });
-  return state->answers != answers;
+  return state->answers != answers && !state->nobody_waits;
+}
+
+void NewsRounds::stop_waiting() {
+  state_.lock()->nobody_waits = true;
+  changed_.notify_all();
 }
 
 bool NewsRounds::has_all(const util::Digest& layer) const {

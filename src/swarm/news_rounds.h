@@ -37,6 +37,9 @@ class NewsRounds {
   /// Blocks until somebody answers: true. False: a whole round has ended without, or `until` has
   /// passed.
   bool wait_for_news(util::SteadyTime until);
+  /// Ends wait_for_news(), now and from now on.
+  void stop_waiting();
+  [[nodiscard]] bool has_stopped() const { return state_.lock()->nobody_waits; }
   /// What we tell of registries: those that are asked here and, unless nodes are so many that most
   /// never ask, those of the layers that are being brought in.
   [[nodiscard]] RegistryWords registry_words();
@@ -63,6 +66,7 @@ class NewsRounds {
     uint64_t answers = 0;              ///< heard
     std::set<std::string> registries;  ///< of what was brought in at the last round
     util::SteadyTime begun_until{};    ///< until then layers begin
+    bool nobody_waits = false;
     bool stopping = false;
   };
 

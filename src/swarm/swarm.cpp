@@ -4,7 +4,6 @@
 #include "swarm/swarm.h"
 
 #include <algorithm>
-#include <future>
 #include <map>
 #include <set>
 
@@ -15,7 +14,6 @@
 #include "swarm/discovery.h"
 #include "swarm/news_rounds.h"
 #include "swarm/peer_source.h"
-#include "swarm/shareholders.h"
 #include "util/log.h"
 
 namespace swarmfs::swarm {
@@ -26,11 +24,8 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto kLookUp = 100ms;  ///< in the DHT
-constexpr auto kDocument = 10s;
 constexpr std::chrono::milliseconds kSurvey = 1s;
-constexpr std::chrono::milliseconds kManifest = 2s;
 constexpr size_t kLookedOver = 16;  ///< announced layers at once
-constexpr size_t kAsked = 4;        ///< members that are asked for one document
 
 http::TlsMaterial material(const cluster::Identity& identity) {
   return {identity.certificate_pem(), identity.key_pem(), identity.ca_pem()};
@@ -87,6 +82,10 @@ struct Swarm::State {
         source(std::make_unique<PeerSource>(source_options(), client, table, views, its_timers,
                                             metrics)),
         rounds(client, table, views, *registries, holdings, its_timers),
+        documents({client, table, views, rounds}, options.zone,
+                  [this](const cluster::Claim& claim) {
+                    return cluster::verify_claim(claim, *identity.current());
+                  }),
         announced_gauge(metrics.gauge("swarmfs_announced_layers",
                                       "Layers that the DHT is told this node has or wants.")) {
     client.set_tls(material(*identity.current()));
@@ -213,14 +212,6 @@ struct Swarm::State {
     if (views.interest(layer, std::chrono::steady_clock::now())) look_for(layer);
   }
 
-  /// Members with something to give, those of our zone first.
-  std::vector<Endpoint> askable() const {
-    std::vector<Endpoint> made;
-    const auto candidates = table.candidates(0);
-    for (const size_t i : choose(candidates, options.zone)) made.push_back(candidates[i].endpoint);
-    return made;
-  }
-
   LayerSwarm swarm_of(const chunk::LayerRef& layer, std::vector<SurveyedMember> members) const {
     const auto now = std::chrono::steady_clock::now();
     LayerSwarm made{layer, 0, std::move(members), {}, traffic.of(layer.digest, now), {}};
@@ -248,54 +239,6 @@ struct Swarm::State {
     return made;
   }
 
-  std::vector<LayerViews::Member> sealed_members(const util::Digest& layer) const {
-    std::vector<LayerViews::Member> made;
-    const auto members = views.members(layer, {}, std::chrono::steady_clock::now());
-    for (const auto& endpoint : askable())
-      for (const auto& member : members)
-        if (member.endpoint == endpoint && member.sealed && made.size() < kAsked)
-          made.push_back(member);
-    return made;
-  }
-
-  std::optional<ClaimedLayer> refuse(const Endpoint& peer, const std::string& why) {
-    util::log::error("peer {} is banned: {}", peer.to_string(), why);
-    table.ban(peer, why);
-    views.gone(peer);
-    return std::nullopt;
-  }
-
-  std::optional<ClaimedLayer> claimed_by(const LayerViews::Member& member,
-                                         const chunk::LayerRef& layer) {
-    const Endpoint& peer = member.endpoint;
-    const std::string path = "/v1/layers/" + layer.digest.hex();
-    const DemandClient::Query query{{"repository", name_to_ask_in(layer, member.repository)}};
-    const auto text = client.get(peer, path + "/claim", query, kDocument);
-    if (!text) return std::nullopt;
-    const auto claim = cluster::Claim::parse(*text);
-    if (!claim) return refuse(peer, "its claim is no claim: " + claim.failure().message);
-    const auto claimant = cluster::verify_claim(*claim, *identity.current());
-    if (!claimant) return refuse(peer, "its claim is false: " + claimant.failure().message);
-    if (claim->layer != layer.digest || claim->size != layer.size)
-      return refuse(peer, "its claim is of another layer");
-    if (table.banned(*claimant)) return std::nullopt;
-    auto coming = std::async(std::launch::async, [&] {
-      return client.get(peer, path + "/index", query, kDocument, 1ull << 30);
-    });
-    const auto leaves = client.get(peer, path + "/tree", query, kDocument);
-    const auto index = coming.get();
-    if (!leaves || !index) return std::nullopt;
-    auto tree = chunk::HashTree::from_leaves(layer.size, util::as_bytes(*leaves), claim->root);
-    if (!tree) return refuse(peer, "its hash tree does not make the claimed root");
-    const auto document = util::as_bytes(*index);
-    if (util::Sha256::of(document) != claim->index)
-      return refuse(peer, "its layer index is not the claimed one");
-    return ClaimedLayer{std::make_shared<const chunk::HashTree>(std::move(*tree)),
-                        {document.begin(), document.end()},
-                        *claimant,
-                        *text};
-  }
-
   const SwarmOptions options;
   cluster::IdentityKeeper& identity;
   Holdings& holdings;
@@ -307,6 +250,7 @@ struct Swarm::State {
   DemandClient client;                 // needs table
   std::unique_ptr<PeerSource> source;  // needs client, table, views; calls look_for()
   NewsRounds rounds;                   // needs client, table, views
+  DocumentSearch documents;            // needs client, table, views, rounds, identity
   util::Sync<std::map<util::Digest, std::vector<util::Operation>>> look_ups;
   std::unique_ptr<BulkLane> bulk;        // needs holdings, table, views; null: no such exchange
   std::unique_ptr<DemandServer> server;  // needs table, views, bulk
@@ -351,18 +295,18 @@ void Swarm::interest(const chunk::LayerRef& layer) {
 std::optional<ClaimedLayer> Swarm::find_claim(const chunk::LayerRef& layer) {
   state_->interest(layer);
   state_->rounds.soon();
-  const auto begun = std::chrono::steady_clock::now();
-  const auto patience = [&] {
-    return begun +
-           news_patience(state_->views.to_ask(layer.digest).size(), state_->rounds.asking());
-  };
-  while (state_->sealed_members(layer.digest).empty() &&
-         std::chrono::steady_clock::now() < patience() &&
-         state_->rounds.wait_for_news(patience())) {
-  }
-  for (const auto& member : state_->sealed_members(layer.digest))
-    if (auto found = state_->claimed_by(member, layer)) return found;
-  return std::nullopt;
+  return state_->documents.find_claim(layer);
+}
+
+std::optional<ClaimedLayer> Swarm::find_claim_soon(const chunk::LayerRef& layer,
+                                                   util::SteadyTime until) {
+  state_->interest(layer);
+  return state_->documents.find_claim_soon(layer, until);
+}
+
+void Swarm::stop_waiting() {
+  state_->client.stop_waiting();
+  state_->rounds.stop_waiting();
 }
 
 void Swarm::announce(const util::Digest& layer) {
@@ -386,36 +330,12 @@ std::optional<GivenManifest> Swarm::find_manifest(const std::string& reference,
                                                   const std::optional<util::Digest>& digest,
                                                   const std::string& platform,
                                                   util::SteadyTime until) {
-  const DemandClient::Query query{{"reference", reference}, {"platform", platform}};
-  for (const auto& peer : state_->askable()) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        until - std::chrono::steady_clock::now());
-    if (left.count() <= 0) break;
-    const auto answer = state_->client.get_response(peer, "/v1/manifests", query,
-                                                    std::min(left, kManifest), 8 << 20);
-    if (!answer) continue;
-    const auto bytes = util::as_bytes(answer->body);
-    const auto said = util::Digest::parse(answer->header("Swarmfs-Digest").value_or(""));
-    const auto real = util::Sha256::of(bytes);
-    if (said != real || (digest && *digest != real)) {
-      state_->refuse(peer, "its manifest of " + reference + " does not match its digest");
-      continue;
-    }
-    return GivenManifest{real, {bytes.begin(), bytes.end()}};
-  }
-  return std::nullopt;
+  return state_->documents.find_manifest(reference, digest, platform, until);
 }
 
 std::optional<std::string> Swarm::find_profile(const util::Digest& manifest,
                                                const std::string& repository) {
-  size_t asked = 0;
-  for (const auto& peer : state_->askable()) {
-    if (++asked > kAsked) break;
-    auto profile = state_->client.get(peer, "/v1/profiles/" + manifest.hex(),
-                                      {{"repository", repository}}, 1s, 4 << 20);
-    if (profile) return std::move(*profile);
-  }
-  return std::nullopt;
+  return state_->documents.find_profile(manifest, repository);
 }
 
 std::unique_ptr<PreheatRun> Swarm::preheat(PreheatPlan plan, Preheats& own) {

@@ -12,6 +12,7 @@
 #include "chunk/source.h"
 #include "cluster/identity_keeper.h"
 #include "swarm/copies.h"
+#include "swarm/document_search.h"
 #include "swarm/endpoint.h"
 #include "swarm/holdings.h"
 #include "swarm/layer_traffic.h"
@@ -45,20 +46,6 @@ struct SwarmOptions {
   Preheats* preheats = nullptr;  ///< carries out members' orders; null: they are refused
   /// How often a few of the announced layers are looked after; what is gone is not announced on.
   std::chrono::milliseconds look_over{5'000};
-};
-
-/// A layer of which a member said, and signed, what its root and its index are.
-struct ClaimedLayer {
-  std::shared_ptr<const chunk::HashTree> tree;
-  util::Bytes index;
-  std::string claimant;  ///< node id
-  std::string claim;
-};
-
-/// A manifest that a member gave. Its digest is checked against its bytes.
-struct GivenManifest {
-  util::Digest digest;
-  util::Bytes bytes;
 };
 
 /// Who has what of a layer.
@@ -104,6 +91,9 @@ class Swarm {
   /// Blocks, some hundred milliseconds where nobody has it. Checked: the claim is a member's, the
   /// tree makes its root, the index has its hash.
   std::optional<ClaimedLayer> find_claim(const chunk::LayerRef& layer);
+  /// The same until `until`, for whom it is better to go on without one than to wait: at once where
+  /// nobody is known, or all that are have spoken of the layer. Silence is not waited for twice.
+  std::optional<ClaimedLayer> find_claim_soon(const chunk::LayerRef& layer, util::SteadyTime until);
   /// Our own claim of a layer that we hashed as a whole.
   std::string sign(const util::Digest& layer, uint64_t size, const util::Digest& root,
                    const util::Digest& index);
@@ -119,6 +109,9 @@ class Swarm {
   /// Blocks. The access profile of an image, from a member that ran it.
   std::optional<std::string> find_profile(const util::Digest& manifest,
                                           const std::string& repository);
+
+  /// Ends the calls that ask members for a claim, a manifest or a profile, now and from now on.
+  void stop_waiting();
 
   /// Has the plan's nodes bring in an image, ourselves by `own`. What it returns must not outlive
   /// either.
