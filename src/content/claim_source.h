@@ -10,6 +10,7 @@
 #include "chunk/hash_tree.h"
 #include "chunk/layer_ref.h"
 #include "fetch/fetcher.h"
+#include "util/clock.h"
 #include "util/digest.h"
 #include "util/units.h"
 
@@ -31,6 +32,9 @@ class ClaimSource {
   /// Blocking, bounded by its own deadline. The claim was verified: its claimant belongs to the
   /// cluster and signed this root and this index document. Never of a claimant that was blamed.
   virtual std::optional<SealedLayer> find(const chunk::LayerRef& ref) = 0;
+  /// The same until `until`, for whom it is better to have none than to wait.
+  virtual std::optional<SealedLayer> find_soon(const chunk::LayerRef& ref,
+                                               util::SteadyTime until) = 0;
   /// All of the layer is here, was hashed and matched its digest; what was claimed of it counts no
   /// more. Short.
   virtual void proven(const fetch::Layer& layer) = 0;

@@ -37,6 +37,10 @@ bool agrees(const layer::LayerIndex& had, const std::optional<layer::LayerIndex>
          had.files == index->files;
 }
 
+bool is_whole(const fetch::Layer& layer) {
+  return layer.stored().has(chunk::blocks_covering({0, layer.ref().size}));
+}
+
 }  // namespace
 
 void LayerLibrary::blame(const std::string& claimant, const util::Digest& layer,
@@ -46,14 +50,43 @@ void LayerLibrary::blame(const std::string& claimant, const util::Digest& layer,
   if (claims_) claims_->blame(claimant, layer, why);
 }
 
-std::shared_ptr<Content> LayerLibrary::open_claimed(const chunk::LayerRef& ref) {
+std::shared_ptr<Content> LayerLibrary::open_if_claimed(const chunk::LayerRef& ref,
+                                                       util::SteadyTime until) {
+  if (auto content = open_known(ref)) return content;
+  if (!claims_ || is_whole(*fetcher_.open(ref))) return nullptr;
+  const auto found = looking_.run(ref.digest, "looking for a claim of",
+                                  [&]() -> Opened { return look_for_claim(ref, until); });
+  return found ? *found : nullptr;
+}
+
+std::shared_ptr<Content> LayerLibrary::look_for_claim(const chunk::LayerRef& ref,
+                                                      util::SteadyTime until) {
+  if (!vain_looks_.begin(ref.digest, std::chrono::steady_clock::now())) return nullptr;
+  // Whoever opens it meanwhile waits for the end of this, and looks itself where it was in vain.
+  const auto found = building_.try_run(ref.digest, "looking for a claim of", [&]() -> Opened {
+    try {
+      if (auto content = open_known(ref)) return content;
+      return open_claimed(ref, [&] { return claims_->find_soon(ref, until); });
+    } catch (const std::exception& error) {
+      util::log::warning("layer {}: no claim is taken: {}", ref.digest.short_hex(), error.what());
+      return std::shared_ptr<Content>();
+    }
+  });
+  const auto content = found && *found ? **found : nullptr;
+  vain_looks_.end(ref.digest, found && !content, std::chrono::steady_clock::now());
+  return content;
+}
+
+std::shared_ptr<Content> LayerLibrary::open_claimed(const chunk::LayerRef& ref, const Find& find) {
   if (!claims_) return nullptr;
   auto bytes = fetcher_.open(ref);
-  if (bytes->stored().has(chunk::blocks_covering({0, ref.size}))) return nullptr;
+  if (is_whole(*bytes)) return nullptr;
   for (int i = 0; i < kClaims; ++i) {
-    auto sealed = claims_->find(ref);
+    auto sealed = find();
     // An index of another version is no lie, and of no use.
     if (!sealed || !layer::LayerIndex::recognises(sealed->index)) return nullptr;
+    // What came meanwhile is about to be hashed: a claim tells nothing any more.
+    if (is_whole(*bytes)) return nullptr;
     auto index = layer::LayerIndex::parse(sealed->index);
     if (const auto why = flaw(*sealed, ref, index); !why.empty()) {
       blame(sealed->claimant, ref.digest, why);

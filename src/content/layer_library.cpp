@@ -117,10 +117,14 @@ std::shared_ptr<Content> LayerLibrary::open_known(const chunk::LayerRef& ref) {
 LayerLibrary::Opened LayerLibrary::open(const chunk::LayerRef& ref) {
   if (auto content = open_known(ref)) return content;
   const auto bytes = fetcher_.open(ref);  // another caller's pass learns our origins
-  return building_.run(ref.digest, "indexing", [&]() -> Opened {
-    if (auto content = open_claimed(ref)) return content;
-    return build(ref);
-  });
+  for (;;) {
+    auto opened = building_.run(ref.digest, "indexing", [&]() -> Opened {
+      if (auto content = open_known(ref)) return content;
+      if (auto content = open_claimed(ref, [&] { return claims_->find(ref); })) return content;
+      return build(ref);
+    });
+    if (!opened || *opened) return opened;
+  }
 }
 
 void LayerLibrary::mark_verified(fetch::Layer& layer) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "content/content.h"
 #include "content/layer_pass.h"
 #include "content/space_fills.h"
+#include "content/vain_looks.h"
 #include "content/window_keeping.h"
 #include "fetch/fetcher.h"
 #include "util/metrics.h"
@@ -48,6 +50,10 @@ class LayerLibrary {
   util::Outcome<std::shared_ptr<Content>> open(const chunk::LayerRef& ref);
   /// Only what needs no source; empty when there is no usable index.
   std::shared_ptr<Content> open_known(const chunk::LayerRef& ref);
+  /// As open_known(), or by another node's claim that is found until `until`: for whom bytes that
+  /// are checked are better, but no reason to wait. Empty at once where a short while ago none was
+  /// found, where the layer is whole or somebody is opening it, or too many look.
+  std::shared_ptr<Content> open_if_claimed(const chunk::LayerRef& ref, util::SteadyTime until);
   /// Compares a layer of which every byte is present with its digest, and what was claimed of it
   /// with what it is, unless that was done; makes the hash tree where there is none. A liar is
   /// blamed. Fault::corrupt: the bytes did not match and were dropped, or the index that `content`
@@ -101,7 +107,9 @@ class LayerLibrary {
   static std::optional<Settled> verdict(const Content& content, bool with_index);
   Settled check(const Content& content, chunk::Class cls, Made made);
   // Claims (claims.cpp)
-  std::shared_ptr<Content> open_claimed(const chunk::LayerRef& ref);
+  std::shared_ptr<Content> look_for_claim(const chunk::LayerRef& ref, util::SteadyTime until);
+  using Find = std::function<std::optional<SealedLayer>()>;
+  std::shared_ptr<Content> open_claimed(const chunk::LayerRef& ref, const Find& find);
   Settled settle_now(const Content& content);
   util::Outcome<LayerPass> pass_without_peers(const Content& content);
   Settled conclude(const Content& content, LayerPass pass);
@@ -113,6 +121,11 @@ class LayerLibrary {
     template <class Work>
     util::Outcome<T> run(const util::Digest& layer, const std::string& doing, Work work) {
       return once.run(layer, "while " + doing + " layer " + layer.short_hex() + ": ", work);
+    }
+    template <class Work>
+    std::optional<util::Outcome<T>> try_run(const util::Digest& layer, const std::string& doing,
+                                            Work work) {
+      return once.try_run(layer, "while " + doing + " layer " + layer.short_hex() + ": ", work);
     }
     util::Once<util::Digest, T> once;
   };
@@ -127,7 +140,9 @@ class LayerLibrary {
   mutable util::Sync<std::set<util::Digest>> trees_;  ///< of layers whose hash tree is stored
   WindowKeeping keeping_;
   std::atomic<bool> old_version_told_{false};
-  OncePerLayer<std::shared_ptr<Content>> building_;
+  OncePerLayer<std::shared_ptr<Content>> building_;  ///< null: it only looked for a claim
+  OncePerLayer<std::shared_ptr<Content>> looking_;
+  VainLooks vain_looks_;
   OncePerLayer<util::Done> settling_;
   OncePerLayer<util::Done> making_windows_;
   SpaceFills fills_;  ///< last: its fills use the others

@@ -70,7 +70,16 @@ registry::AskFellows ClusterNode::fellows() const {
 }
 
 std::optional<content::SealedLayer> ClusterNode::find(const chunk::LayerRef& layer) {
-  auto claimed = swarm_.find_claim(layer);
+  return noted(layer, swarm_.find_claim(layer));
+}
+
+std::optional<content::SealedLayer> ClusterNode::find_soon(const chunk::LayerRef& layer,
+                                                           util::SteadyTime until) {
+  return noted(layer, swarm_.find_claim_soon(layer, until));
+}
+
+std::optional<content::SealedLayer> ClusterNode::noted(const chunk::LayerRef& layer,
+                                                       std::optional<swarm::ClaimedLayer> claimed) {
   if (!claimed) return std::nullopt;
   holdings_.claimed(layer);
   return content::SealedLayer{std::move(claimed->tree), std::move(claimed->index),

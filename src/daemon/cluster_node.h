@@ -33,6 +33,8 @@ class ClusterNode final : public content::ClaimSource {
   void reload(const ClusterSection& section);
 
   std::optional<content::SealedLayer> find(const chunk::LayerRef& layer) override;
+  std::optional<content::SealedLayer> find_soon(const chunk::LayerRef& layer,
+                                                util::SteadyTime until) override;
   void proven(const fetch::Layer& layer) override;
   void blame(const std::string& claimant, const util::Digest& layer,
              const std::string& why) override;
@@ -40,6 +42,9 @@ class ClusterNode final : public content::ClaimSource {
                    const util::Digest& index) override;
 
  private:
+  std::optional<content::SealedLayer> noted(const chunk::LayerRef& layer,
+                                            std::optional<swarm::ClaimedLayer> claimed);
+
   cluster::IdentityKeeper identity_;  // needs timers
   PeerHoldings holdings_;             // needs workers
   util::SteadyClock clock_;

@@ -5,8 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <optional>
 
@@ -63,6 +65,11 @@ class FakeClaims final : public ClaimSource {
     offers.pop_front();
     return offer;
   }
+  std::optional<SealedLayer> find_soon(const chunk::LayerRef& ref, util::SteadyTime) override {
+    ++looks;
+    if (while_looking) while_looking();
+    return find(ref);
+  }
   void proven(const fetch::Layer& layer) override { hashed.push_back(layer.ref().digest); }
   void blame(const std::string& claimant, const util::Digest&, const std::string& why) override {
     blamed.push_back(claimant);
@@ -73,6 +80,8 @@ class FakeClaims final : public ClaimSource {
     return layer.hex() + " " + std::to_string(size) + " " + root.hex() + " " + index.hex();
   }
   std::deque<SealedLayer> offers;
+  std::atomic<int> looks{0};            ///< of find_soon()
+  std::function<void()> while_looking;  ///< likewise
   std::vector<std::string> blamed;
   std::vector<util::Digest> hashed;
   std::string reasons;
@@ -118,6 +127,9 @@ class ContentTest : public testing::Test {
     const auto opened = served([&] { return library_->open(ref_); });
     EXPECT_TRUE(opened) << opened.failure().message;
     return opened ? *opened : nullptr;
+  }
+  std::shared_ptr<Content> look() {
+    return library_->open_if_claimed(ref_, std::chrono::steady_clock::now());
   }
   /// Brings all bytes in and does what then must be done, as image does.
   util::Outcome<util::Done> complete(const Content& content) {
