@@ -162,6 +162,7 @@ Daemon::~Daemon() {
   if (node_) node_->preheats().disconnect();
   if (node_) node_->holdings().disconnect();
   static_cast<void>(mediator_.mounts());  // what is off now is not to come back
+  if (node_) node_->swarm().stop_waiting();
   images_.stop();
   if (mirror_upstream_) mirror_upstream_->stop();
   if (hand_over_) hand_over_->stop();

@@ -22,6 +22,8 @@ namespace {
 
 /// A client waits, and can go to the registry instead.
 constexpr std::chrono::milliseconds kMemberPatience{1'500};
+/// A claim spares it at most a pull that fails at its end.
+constexpr std::chrono::milliseconds kClaimPatience{500};
 constexpr size_t kMostChoices = 1024;
 /// Later the registry may think otherwise.
 constexpr std::chrono::minutes kChoiceStands{1};
@@ -44,6 +46,11 @@ Permission permission_of(const Outcome<http::Response>& answer) {
 /// As Catalog::resolved() has it.
 std::optional<bool> hearsay(mirror::Word word) {
   return word == mirror::Word::member ? std::optional(true) : std::nullopt;
+}
+
+bool is_layer(const std::string& media_type) {
+  return media_type.find("layer") != std::string::npos ||
+         media_type.find("rootfs") != std::string::npos;
 }
 
 chunk::Origin origin_of(const oci::Reference& reference) {
@@ -204,18 +211,49 @@ std::shared_ptr<const void> MirrorUpstream::opened(const chunk::LayerRef& blob) 
   return parts_.library.open_known(blob);
 }
 
-void MirrorUpstream::complete(const chunk::LayerRef& blob, const std::string& media_type) {
-  const bool is_layer = media_type.find("layer") != std::string::npos ||
-                        media_type.find("rootfs") != std::string::npos;
-  if (!is_layer || !finishing_.lock()->insert(blob.digest).second) return;
-  finishers_.post(util::Workers::Urgency::normal, [this, blob] {
-    util::take_low_priority();  // clients unpack what passed at the same time
+std::shared_ptr<const void> MirrorUpstream::claimed(const chunk::LayerRef& blob,
+                                                    const std::string& media_type) {
+  if (!is_layer(media_type)) return parts_.library.open_known(blob);
+  return parts_.library.open_if_claimed(blob, std::chrono::steady_clock::now() + kClaimPatience);
+}
+
+bool MirrorUpstream::dispute(const chunk::LayerRef& blob) {
+  const auto content = parts_.library.open_known(blob);
+  if (content && parts_.library.dispute(*content))
+    post(blob.digest, [this, content] {
+      if (content->standing->dispute() != content::Standing::Dispute::open) return;
+      if (const auto settled = parts_.library.settle(*content); !settled)
+        util::log::error("mirror: {}", settled.failure().message);
+    });
+  return !parts_.fetcher.open(blob)->claimed();
+}
+
+void MirrorUpstream::disprove(const chunk::LayerRef& blob) {
+  const auto content = parts_.library.open_known(blob);
+  if (!content) return;
+  const auto verified = parts_.library.verify(*content);
+  if (!verified && verified.failure().fault != Fault::corrupt) dispute(blob);
+}
+
+void MirrorUpstream::post(const util::Digest& layer, std::function<void()> job) {
+  finishers_.post(util::Workers::Urgency::normal, [layer, job = std::move(job)] {
+    util::take_low_priority();
     try {
-      finish(blob);
+      job();
     } catch (const std::exception& error) {
-      util::log::error("mirror: layer {}: {}", blob.digest.short_hex(), error.what());
+      util::log::error("mirror: layer {}: {}", layer.short_hex(), error.what());
     }
-    finishing_.lock()->erase(blob.digest);
+  });
+}
+
+void MirrorUpstream::complete(const chunk::LayerRef& blob, const std::string& media_type) {
+  // What is no layer has no index, but may have come on a member's word.
+  if (!is_layer(media_type) && !parts_.fetcher.open(blob)->claimed()) return;
+  if (!finishing_.lock()->insert(blob.digest).second) return;
+  post(blob.digest, [this, blob] {
+    const std::shared_ptr<void> ended(
+        nullptr, [this, blob](void*) { finishing_.lock()->erase(blob.digest); });
+    finish(blob);
   });
 }
 

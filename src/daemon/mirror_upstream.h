@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -57,6 +58,10 @@ class MirrorUpstream final : public mirror::Upstream {
             mirror::Word word) override;
   void showed(const std::string& repository, const util::Digest& blob) override;
   std::shared_ptr<const void> opened(const chunk::LayerRef& blob) override;
+  std::shared_ptr<const void> claimed(const chunk::LayerRef& blob,
+                                      const std::string& media_type) override;
+  bool dispute(const chunk::LayerRef& blob) override;
+  void disprove(const chunk::LayerRef& blob) override;
   void complete(const chunk::LayerRef& blob, const std::string& media_type) override;
 
  private:
@@ -76,6 +81,8 @@ class MirrorUpstream final : public mirror::Upstream {
   std::optional<Choice> take_choice(const std::string& repository, const util::Digest& manifest);
   void note_index(const oci::Reference& reference, const mirror::Document& document,
                   const oci::Index& index);
+  /// On the thread of low priority: clients unpack what passed at the same time.
+  void post(const util::Digest& layer, std::function<void()> job);
   void finish(const chunk::LayerRef& blob);
   bool bring_rest(const std::shared_ptr<fetch::Layer>& layer);
 

@@ -9,20 +9,29 @@ namespace swarmfs::mirror {
 
 BlobDelivery::BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob,
                            const WantedRange& wanted, BlobStream::Window window,
-                           DeliveryOptions options, std::function<bool()> may_have)
+                           DeliveryOptions options, DeliveryCalls calls)
     : fetcher_(fetcher),
       blob_(std::move(blob)),
       range_(wanted.range),
       holds_back_(wanted.to_the_end || range_.length == blob_->ref().size),
       window_(std::move(window)),
       options_(options),
-      may_have_(std::move(may_have)),
-      stream_(fetcher, blob_, range_, window_) {
+      calls_(std::move(calls)) {
+  stream_.emplace(fetcher_, blob_, range_, window_);
   if (range_.length == blob_->ref().size && !blob_->stored().verified()) hash_.emplace();
 }
 
+util::Outcome<util::SharedBytes> BlobDelivery::next(std::chrono::milliseconds patience) {
+  auto piece = stream_->next(patience);
+  const bool contradicted = !piece && piece.failure().fault == util::Fault::corrupt;
+  if (!contradicted || std::exchange(disputed_, true) || !calls_.dispute()) return piece;
+  stream_.emplace(fetcher_, blob_, util::ByteRange{range_.offset + sent_, range_.length - sent_},
+                  window_);
+  return stream_->next(patience);
+}
+
 util::Outcome<util::Done> BlobDelivery::begin() {
-  auto piece = stream_.next(options_.first);
+  auto piece = next(options_.first);
   if (!piece) return piece.failure();
   first_ = std::move(*piece);
   return util::Done{};
@@ -37,9 +46,9 @@ bool BlobDelivery::give(http::BodyWriter& client, util::ByteView bytes) {
 BlobDelivery::End BlobDelivery::send(http::BodyWriter& client) {
   const uint64_t size = blob_->ref().size;
   while (sent_ < range_.length) {
-    auto piece = first_.size() > 0 ? util::Outcome(std::exchange(first_, {}))
-                                   : stream_.next(options_.silence);
-    if (!piece || !may_have_()) return End::broken;
+    auto piece =
+        first_.size() > 0 ? util::Outcome(std::exchange(first_, {})) : next(options_.silence);
+    if (!piece || !calls_.may_have()) return End::broken;
     auto bytes = piece->view();
     if (hash_) hash_->update(bytes);
     if (holds_back_ && range_.offset + sent_ + bytes.size() == size) {
@@ -58,13 +67,16 @@ BlobDelivery::End BlobDelivery::proven() {
   hashed_whole_ = hash_ && hash_->finish() == digest;
   if (hashed_whole_) return End::whole;
   const bool was_read_whole = hash_.has_value();
-  if (blob_->stored().verified() || blob_->sealed())
-    return was_read_whole ? End::wrong : End::whole;
+  const bool checked = blob_->sealed() && !blob_->claimed();
+  if (blob_->stored().verified() || checked) return was_read_whole ? End::wrong : End::whole;
   // What is here now may be better than what was read: another reader has dropped the bad bytes.
   const auto good = hashes_well();
   hashed_whole_ = good == true;
   dropped_ = good == false;
-  if (dropped_) blob_->discard("does not match its digest");
+  if (dropped_ && blob_->claimed())
+    calls_.disprove();
+  else if (dropped_)
+    blob_->discard("does not match its digest");
   if (was_read_whole) return End::wrong;
   return !good ? End::broken : *good ? End::whole : End::wrong;
 }

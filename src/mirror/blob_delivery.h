@@ -23,24 +23,34 @@ struct DeliveryOptions {
   std::chrono::milliseconds silence{25'000};
 };
 
-/// One range of a blob on its way to a client. What is sealed was checked block by block. Otherwise
-/// of who wants all of the blob, or all the rest, the last block is held back until all bytes were
-/// hashed, those that were sent or, of the rest, those that are here: nobody gets a whole blob that
-/// is not what its digest says. Who names an end reads here and there, and checks what he reads.
-/// One thread.
+/// What a delivery asks of who began it; on its thread.
+struct DeliveryCalls {
+  /// Whether the client may have what has come by now.
+  std::function<bool()> may_have;
+  /// As Upstream has them, of its blob.
+  std::function<bool()> dispute;
+  std::function<void()> disprove;
+};
+
+/// One range of a blob on its way to a client. What is sealed by this node's own hash was checked
+/// block by block. Otherwise of who wants all of the blob, or all the rest, the last block is held
+/// back until all bytes were hashed, those that were sent or, of the rest, those that are here:
+/// nobody gets a whole blob that is not what its digest says. Who names an end reads here and
+/// there, and checks what he reads. Another node's word, which all sources contradict, is laid
+/// aside once, without the client's noticing. One thread.
 class BlobDelivery {
  public:
   enum class End {
     whole,   ///< all of the range was sent
     broken,  ///< bytes did not come in time, or are not for this client any more
-    wrong,  ///< the bytes do not match the digest; they were dropped unless a hash tree covers them
-    left,   ///< the client went away
+    wrong,   ///< the bytes do not match the digest; they were dropped unless our own hash tree
+             ///< covers them
+    left,    ///< the client went away
   };
 
-  /// `may_have`: whether the client may have what has come by now.
   BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob,
                const WantedRange& wanted, BlobStream::Window window, DeliveryOptions options,
-               std::function<bool()> may_have);
+               DeliveryCalls calls);
   /// Waits for the first piece.
   util::Outcome<util::Done> begin();
   End send(http::BodyWriter& client);
@@ -53,6 +63,8 @@ class BlobDelivery {
   [[nodiscard]] bool dropped() const { return dropped_; }
 
  private:
+  /// Of `stream_`.
+  util::Outcome<util::SharedBytes> next(std::chrono::milliseconds patience);
   bool give(http::BodyWriter& client, util::ByteView bytes);
   /// Whether the last block may go: whole; else why not.
   End proven();
@@ -65,12 +77,12 @@ class BlobDelivery {
   const bool holds_back_;
   const BlobStream::Window window_;
   const DeliveryOptions options_;
-  const std::function<bool()> may_have_;
-  BlobStream stream_;
+  const DeliveryCalls calls_;
+  std::optional<BlobStream> stream_;  ///< from sent_ on, what `first_` holds aside
   util::SharedBytes first_;
   std::optional<util::Sha256> hash_;  ///< of all that was read, where that begins at 0
   uint64_t sent_ = 0;
-  bool hashed_whole_ = false, dropped_ = false;
+  bool hashed_whole_ = false, dropped_ = false, disputed_ = false;
 };
 
 }  // namespace swarmfs::mirror

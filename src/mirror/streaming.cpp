@@ -143,13 +143,19 @@ void Mirror::prepare(Stream& made, const WantedRange& wanted) {
   const auto& ref = made.ref;
   auto& stored = made.layer->stored();
   const bool here = stored.has(chunk::blocks_covering({0, ref.size}));
-  if (!here || !stored.verified()) made.known = upstream_.opened(ref);
+  if (!here)
+    made.known = upstream_.claimed(ref, made.media_type);
+  else if (!stored.verified())
+    made.known = upstream_.opened(ref);
   made.before = made.layer->bytes_by_source();
   made.delivery = std::make_unique<BlobDelivery>(
       fetcher_, made.layer, wanted, [this] { return window(); }, options_.delivery,
-      [this, alone = made.alone, layer = made.layer.get(), origin = ref.origins.front()] {
-        return !alone || proofs_.may_go_on(*layer, origin);
-      });
+      DeliveryCalls{
+          [this, alone = made.alone, layer = made.layer.get(), origin = ref.origins.front()] {
+            return !alone || proofs_.may_go_on(*layer, origin);
+          },
+          [this, ref] { return upstream_.dispute(ref); },
+          [this, ref] { upstream_.disprove(ref); }});
   // After the first read, which is ahead of it in that order. What cannot be kept as a whole would
   // drive itself out.
   if (!here && wanted.to_the_end && ref.size <= store_.usage().most)
@@ -197,7 +203,8 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   const bool proves = all && (stream.range.offset == 0 || stream.delivery->hashed_whole() ||
                               (checked && stored.has({0, chunk::block_count(stream.ref.size)})));
   if (proves && stream.alone) proofs_.came_whole(*stream.layer, origin);
-  if ((all && stream.arrival) || (end == End::wrong && stream.layer->sealed()))
+  const bool settles = all && (stream.arrival || stream.layer->claimed());
+  if (settles || (end == End::wrong && stream.layer->sealed()))
     upstream_.complete(stream.ref, stream.media_type);
 }
 

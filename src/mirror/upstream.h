@@ -84,6 +84,16 @@ class Upstream {
   /// Bytes of the blob are about to be read: what is known of it counts from now on, as long as the
   /// result lives.
   virtual std::shared_ptr<const void> opened(const chunk::LayerRef& blob) = 0;
+  /// The same of a blob that is about to come. Where it is a layer of which nothing is known, and a
+  /// member soon says what its bytes must be, what comes is held against that (Layer::claimed).
+  virtual std::shared_ptr<const void> claimed(const chunk::LayerRef& blob,
+                                              const std::string& media_type) = 0;
+  /// All sources contradict what a member says of the blob. True: that is laid aside, what comes
+  /// from now on is as of a blob of which nothing is known. The whole of it will tell who lied.
+  virtual bool dispute(const chunk::LayerRef& blob) = 0;
+  /// All of the blob is here, as a member says it must be, and does not match its digest. What is
+  /// here of it was dropped, or made good, when this returns.
+  virtual void disprove(const chunk::LayerRef& blob) = 0;
   /// All of it passed: it is to be hashed, and others may have it. Never waits.
   virtual void complete(const chunk::LayerRef& blob, const std::string& media_type) = 0;
 };

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <future>
 #include <mutex>
 #include <optional>
@@ -146,6 +147,13 @@ class FakeUpstream final : public Upstream {
     shown.emplace_back(repository, blob);
   }
   std::shared_ptr<const void> opened(const chunk::LayerRef&) override { return nullptr; }
+  std::shared_ptr<const void> claimed(const chunk::LayerRef& blob, const std::string&) override {
+    return on_claimed ? on_claimed(blob) : nullptr;
+  }
+  bool dispute(const chunk::LayerRef& blob) override { return on_dispute && on_dispute(blob); }
+  void disprove(const chunk::LayerRef& blob) override {
+    if (on_disprove) on_disprove(blob);
+  }
   void complete(const chunk::LayerRef& blob, const std::string&) override {
     const std::lock_guard hold(mutex);
     completed.push_back(blob.digest);
@@ -155,6 +163,9 @@ class FakeUpstream final : public Upstream {
     return Document::of({bytes.begin(), bytes.end()});
   }
 
+  std::function<std::shared_ptr<const void>(const chunk::LayerRef&)> on_claimed;
+  std::function<bool(const chunk::LayerRef&)> on_dispute;
+  std::function<void(const chunk::LayerRef&)> on_disprove;
   std::mutex mutex;
   bool down = false, open = true, ranges = true;
   uint64_t cut = UINT64_MAX;  ///< no front goes further

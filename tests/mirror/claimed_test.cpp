@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include <atomic>
+#include <thread>
+
+#include "chunk/hash_tree.h"
+#include "mirror_fixture.h"
+
+namespace swarmfs::mirror {
+namespace {
+
+std::shared_ptr<const chunk::HashTree> tree_of(const std::string& bytes) {
+  chunk::HashTreeBuilder builder;
+  builder.feed(util::as_bytes(bytes));
+  return std::make_shared<const chunk::HashTree>(builder.finish());
+}
+
+std::string damaged(std::string bytes, size_t at) {
+  bytes[at] = static_cast<char>(~bytes[at]);
+  return bytes;
+}
+
+/// Blobs of which a member says what their bytes must be.
+class ClaimedTest : public MirrorTest {
+ protected:
+  ClaimedTest() {
+    upstream_.on_claimed = [this](const chunk::LayerRef& blob) -> std::shared_ptr<const void> {
+      ++looks_;
+      fetched_at_look_ = source_.requests();
+      if (!tree_) return nullptr;
+      auto layer = fetcher_->open(blob);
+      if (!layer->sealed() && disputes_ == 0) layer->seal(tree_, true);
+      return layer;
+    };
+    upstream_.on_dispute = [this](const chunk::LayerRef& blob) {
+      ++disputes_;
+      if (!gives_way_) return false;
+      fetcher_->open(blob)->discard("is in dispute");
+      return true;
+    };
+    upstream_.on_disprove = [this](const chunk::LayerRef& blob) {
+      ++disproved_;
+      fetcher_->open(blob)->discard("does not match its digest");
+    };
+    give_manifest();
+  }
+  /// What members say the blob's bytes are, from now on.
+  void claim(const std::string& bytes) { tree_ = tree_of(bytes); }
+  [[nodiscard]] std::shared_ptr<fetch::Layer> layer() {
+    return fetcher_->open({blob_digest_, blob_.size(), {}});
+  }
+
+  static constexpr size_t kMiddle = 700'000;
+  std::shared_ptr<const chunk::HashTree> tree_;
+  bool gives_way_ = true;
+  std::atomic<int> looks_{0}, disputes_{0}, disproved_{0};
+  std::atomic<size_t> fetched_at_look_{0};
+};
+
+TEST_F(ClaimedTest, a_claim_is_looked_for_before_any_byte_is_asked_for) {
+  claim(blob_);
+  EXPECT_TRUE(get_blob().body == blob_);
+  EXPECT_EQ(looks_, 1);
+  EXPECT_EQ(fetched_at_look_, 0u);
+  EXPECT_EQ(disputes_ + disproved_, 0);
+  EXPECT_EQ(upstream_.completed, std::vector{blob_digest_});
+}
+
+TEST_F(ClaimedTest, none_is_looked_for_where_the_blob_is_here) {
+  EXPECT_TRUE(get_blob().body == blob_);
+  while (!layer()->stored().has({0, chunk::block_count(blob_.size())}))
+    std::this_thread::sleep_for(1ms);
+  EXPECT_TRUE(get_blob().body == blob_);
+  EXPECT_EQ(looks_, 1);
+}
+
+TEST_F(ClaimedTest, a_claim_that_all_contradict_is_laid_aside_and_the_client_gets_all) {
+  claim(damaged(blob_, kMiddle));
+  const auto got = get_blob();
+  EXPECT_TRUE(got.whole);
+  EXPECT_TRUE(got.body == blob_);
+  EXPECT_EQ(disputes_, 1);
+  EXPECT_EQ(disproved_, 0);
+  EXPECT_EQ(upstream_.completed, std::vector{blob_digest_}) << "the whole of it tells who lied";
+}
+
+TEST_F(ClaimedTest, so_it_is_from_the_first_byte_on) {
+  claim(damaged(blob_, 0));
+  const auto got = get_blob();
+  EXPECT_EQ(got.status, 200);
+  EXPECT_TRUE(got.body == blob_);
+  EXPECT_EQ(disputes_, 1);
+}
+
+TEST_F(ClaimedTest, where_the_registry_is_wrong_the_client_never_gets_all_of_it) {
+  claim(blob_);
+  source_.flip(kMiddle);
+  const auto got = get_blob();
+  EXPECT_FALSE(got.whole);
+  EXPECT_LT(got.body.size(), blob_.size());
+  EXPECT_EQ(disputes_, 1);
+}
+
+TEST_F(ClaimedTest, a_claim_that_stands_is_not_disputed_again_and_again) {
+  claim(damaged(blob_, kMiddle));
+  gives_way_ = false;
+  const auto got = get_blob();
+  EXPECT_FALSE(got.whole);
+  EXPECT_TRUE(got.body == blob_.substr(0, got.body.size()));
+  EXPECT_EQ(disputes_, 1);
+}
+
+TEST_F(ClaimedTest, one_source_that_does_not_answer_is_no_dispute) {
+  claim(blob_);
+  auto got = std::async(std::launch::async,
+                        [&] { return ask("blobs/" + blob_digest_.to_string()).status; });
+  while (got.wait_for(1ms) != std::future_status::ready)
+    for (size_t id = 0; id < source_.requests(); ++id) source_.fail(id, {Fault::unavailable, "no"});
+  EXPECT_EQ(got.get(), 503);
+  EXPECT_EQ(disputes_, 0);
+}
+
+TEST_F(ClaimedTest, bytes_that_fit_a_lie_end_as_wrong_and_the_next_client_gets_the_true_ones) {
+  source_.flip(kMiddle);
+  claim(damaged(blob_, kMiddle));
+  const auto got = get_blob();
+  EXPECT_FALSE(got.whole);
+  EXPECT_LT(got.body.size(), blob_.size());
+  EXPECT_EQ(disproved_, 1);
+  EXPECT_EQ(layer()->stored().bytes_present(), 0u);
+  source_.flip(kMiddle);
+  tree_ = nullptr;
+  EXPECT_TRUE(get_blob().body == blob_);
+}
+
+TEST_F(ClaimedTest, so_they_do_when_the_blob_is_taken_by_ranges) {
+  source_.flip(1'000);
+  claim(damaged(blob_, 1'000));
+  EXPECT_TRUE(get_blob({{"Range", "bytes=0-1199999"}}).whole);
+  const auto rest = get_blob({{"Range", "bytes=1200000-"}});
+  EXPECT_FALSE(rest.whole);
+  EXPECT_LT(rest.body.size(), 300'000u);
+  EXPECT_EQ(disproved_, 1);
+}
+
+TEST_F(ClaimedTest, the_end_of_a_range_settles_a_claim_though_all_was_here) {
+  claim(blob_);
+  const auto held = layer();
+  EXPECT_TRUE(get_blob({}, 1'400'000).status == 200);
+  auto all = std::make_shared<std::promise<void>>();
+  const auto operation =
+      fetcher_->bring_in(held, chunk::Class::pull, [all](const auto&) { all->set_value(); });
+  served([&] {
+    all->get_future().wait();
+    return true;
+  });
+  EXPECT_TRUE(upstream_.completed.empty());
+  EXPECT_TRUE(get_blob({{"Range", "bytes=1400000-"}}).whole);
+  EXPECT_EQ(upstream_.completed, std::vector{blob_digest_});
+}
+
+}  // namespace
+}  // namespace swarmfs::mirror
