@@ -9,8 +9,10 @@
 
 #include "util/backoff.h"
 #include "util/digest.h"
+#include "util/error.h"
 #include "util/file.h"
 #include "util/metrics.h"
+#include "util/once.h"
 #include "util/timers.h"
 #include "util/units.h"
 #include "util/workers.h"
@@ -174,6 +176,28 @@ TEST(File, without_a_size_is_read_to_its_end) {
   write_file_durably(path, as_bytes(std::string(10'000, 'x')));
   EXPECT_EQ(read_text(path), std::string(10'000, 'x'));
   std::filesystem::remove(path);
+}
+
+TEST(Once, is_tried_without_waiting_for_who_is_at_it) {
+  Once<int, int> once;
+  std::promise<void> begun, go_on;
+  auto first = std::async(std::launch::async, [&] {
+    return once.run(1, "", [&]() -> Outcome<int> {
+      begun.set_value();
+      go_on.get_future().wait();
+      return 7;
+    });
+  });
+  begun.get_future().wait();
+  const auto other = [](int value) { return [value]() -> Outcome<int> { return value; }; };
+  EXPECT_FALSE(once.try_run(1, "", other(8)));
+  EXPECT_EQ(**once.try_run(2, "", other(9)), 9);
+  go_on.set_value();
+  EXPECT_EQ(*first.get(), 7);
+  EXPECT_EQ(**once.try_run(1, "", other(8)), 8);
+  const auto failed = once.try_run(1, "alas: ", []() -> Outcome<int> { throw Error("no"); });
+  ASSERT_TRUE(failed && !*failed);
+  EXPECT_EQ(failed->failure().message, "alas: no");
 }
 
 TEST(Metrics, come_out_as_exposition_text) {
