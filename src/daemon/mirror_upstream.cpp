@@ -213,8 +213,13 @@ std::shared_ptr<const void> MirrorUpstream::opened(const chunk::LayerRef& blob) 
 
 std::shared_ptr<const void> MirrorUpstream::claimed(const chunk::LayerRef& blob,
                                                     const std::string& media_type) {
-  if (!is_layer(media_type)) return parts_.library.open_known(blob);
-  return parts_.library.open_if_claimed(blob, std::chrono::steady_clock::now() + kClaimPatience);
+  try {
+    if (!is_layer(media_type)) return parts_.library.open_known(blob);
+    return parts_.library.open_if_claimed(blob, std::chrono::steady_clock::now() + kClaimPatience);
+  } catch (const std::exception& error) {  // of the disk, which may be full
+    util::log::warning("mirror: layer {}: {}", blob.digest.short_hex(), error.what());
+    return nullptr;
+  }
 }
 
 bool MirrorUpstream::dispute(const chunk::LayerRef& blob) {

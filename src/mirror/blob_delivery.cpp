@@ -21,10 +21,16 @@ BlobDelivery::BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer
   if (range_.length == blob_->ref().size && !blob_->stored().verified()) hash_.emplace();
 }
 
+bool BlobDelivery::lays_aside(const util::Failure& failure) {
+  return failure.fault == util::Fault::corrupt && !std::exchange(disputed_, true) &&
+         calls_.dispute();
+}
+
 util::Outcome<util::SharedBytes> BlobDelivery::next(std::chrono::milliseconds patience) {
   auto piece = stream_->next(patience);
-  const bool contradicted = !piece && piece.failure().fault == util::Fault::corrupt;
-  if (!contradicted || std::exchange(disputed_, true) || !calls_.dispute()) return piece;
+  if (piece || !lays_aside(piece.failure())) return piece;
+  // What was sent so far may have been part of the lie: of a range nothing would tell.
+  if (sent_ > 0 && !hash_) return piece;
   stream_.emplace(fetcher_, blob_, util::ByteRange{range_.offset + sent_, range_.length - sent_},
                   window_);
   return stream_->next(patience);
@@ -87,6 +93,7 @@ std::optional<bool> BlobDelivery::hashes_well() {
   util::Sha256 hash;
   for (;;) {
     const auto piece = all.next(options_.silence);
+    if (!piece) lays_aside(piece.failure());  // for who asks next
     if (!piece) return std::nullopt;
     if (piece->size() == 0) return hash.finish() == ref.digest;
     hash.update(piece->view());

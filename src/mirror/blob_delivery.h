@@ -37,7 +37,7 @@ struct DeliveryCalls {
 /// back until all bytes were hashed, those that were sent or, of the rest, those that are here:
 /// nobody gets a whole blob that is not what its digest says. Who names an end reads here and
 /// there, and checks what he reads. Another node's word, which all sources contradict, is laid
-/// aside once, without the client's noticing. One thread.
+/// aside once; the client does not notice, but of a range of which it has some already. One thread.
 class BlobDelivery {
  public:
   enum class End {
@@ -63,6 +63,8 @@ class BlobDelivery {
   [[nodiscard]] bool dropped() const { return dropped_; }
 
  private:
+  /// Whether all contradicted another node's word, which is laid aside now; once.
+  bool lays_aside(const util::Failure& failure);
   /// Of `stream_`.
   util::Outcome<util::SharedBytes> next(std::chrono::milliseconds patience);
   bool give(http::BodyWriter& client, util::ByteView bytes);

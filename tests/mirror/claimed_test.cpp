@@ -93,6 +93,25 @@ TEST_F(ClaimedTest, so_it_is_from_the_first_byte_on) {
   EXPECT_EQ(disputes_, 1);
 }
 
+TEST_F(ClaimedTest, of_a_range_nothing_goes_on_that_a_lie_may_have_begun) {
+  claim(damaged(blob_, kMiddle));
+  const auto range = http::Headers{{"Range", "bytes=100000-"}};
+  const auto got = get_blob(range);
+  EXPECT_FALSE(got.whole);
+  EXPECT_TRUE(got.body == blob_.substr(100'000, got.body.size()));
+  EXPECT_EQ(disputes_, 1);
+  EXPECT_TRUE(get_blob(range).body == blob_.substr(100'000));
+  EXPECT_EQ(disputes_, 1);
+}
+
+TEST_F(ClaimedTest, a_lie_before_a_range_is_laid_aside_for_who_asks_next) {
+  claim(damaged(blob_, 1'000));
+  const auto range = http::Headers{{"Range", "bytes=1200000-"}};
+  EXPECT_FALSE(get_blob(range).whole);
+  EXPECT_EQ(disputes_, 1);
+  EXPECT_TRUE(get_blob(range).body == blob_.substr(1'200'000));
+}
+
 TEST_F(ClaimedTest, where_the_registry_is_wrong_the_client_never_gets_all_of_it) {
   claim(blob_);
   source_.flip(kMiddle);
