@@ -21,30 +21,30 @@ LIES = {Holding: (False, 0), FlippedBits: (True, 0), FlippedUnsealed: (True, 3),
 SLOWEST_PULL = 30  # seconds
 
 
-def pull(client, reference, most):
-    """How many pulls failed before one did not."""
+def pull(bed, node, most):
+    """How many pulls failed before one did not, each of a client that has nothing; and what the last one has."""
     for failed in range(most + 1):
+        client = Client(bed, node)
         try:
-            client.seconds(FETCH, reference, True)
-            return failed
+            client.seconds(FETCH, bed.reference(IMAGE), True)
+            return failed, client.image()
         except subprocess.CalledProcessError:
             if failed == most:
                 raise
+        finally:
+            client.close()
 
 
 def lied_to(bed, victim, truth, forger, lie):
     banned, most = LIES[lie]
     victim.peers = [LIAR]
     liar = HostileMember(bed.network.space("liar"), LIAR, forger, truth.holdings(lie))
-    client = None
     try:
         bed.start([victim])
         wait_for("they meet", lambda: liar_of(victim)["node_id"])
-        client = Client(bed, victim)
         begun = time.time()
-        failed = pull(client, bed.reference(IMAGE), most)
+        failed, sizes = pull(bed, victim, most)
         took = time.time() - begun
-        sizes = client.image()
         assert {digest.split(":")[1] for digest in sizes} >= truth.layers.keys(), sizes
         if banned:
             wait_for("the liar is found out", lambda: liar_of(victim)["state"] == "banned", 30)
@@ -56,8 +56,6 @@ def lied_to(bed, victim, truth, forger, lie):
         assert lie is FlippedUnsealed or liar.asked("claim") > 0, "nobody asked what it claims: the test does not test"
         wait_for("what came is this node's own word", lambda: own_word(victim, truth), 30)
     finally:
-        if client:
-            client.close()
         victim.terminate()
         liar.stop()
 
