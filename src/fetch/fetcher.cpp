@@ -44,6 +44,10 @@ void Layer::discard(const std::string& why) {
   if (const auto brain = brain_.lock()) brain->discard(*this, why);
 }
 
+unsigned Layer::discards() const {
+  return state_->discards;
+}
+
 std::map<std::string, uint64_t> Layer::bytes_by_source() const {
   std::map<std::string, uint64_t> made;
   for (size_t i = 0; i < by_source_.size(); ++i)

@@ -95,6 +95,8 @@ class Layer {
   /// the next seal() tells who lied, and until then only the registry is asked. Reads under way
   /// begin again. Blocking, as StoredLayer::discard; threads as of seal().
   void discard(const std::string& why);
+  /// How often that was done: who sees another number than before may have read what was dropped.
+  [[nodiscard]] unsigned discards() const;
 
  private:
   friend struct Brain;

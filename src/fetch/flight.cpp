@@ -22,6 +22,8 @@ using util::Outcome;
 
 namespace {
 
+/// Who waits for just this, in order, has no patience with turns; a client's ends after 20 s.
+constexpr std::chrono::seconds kAwaited{12};
 constexpr std::chrono::milliseconds kLookAgain{100};  ///< where nobody else could be asked
 
 /// What a plan of `length` bytes covers of `rest` bytes: whole blocks, at least one.
@@ -255,9 +257,11 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
 }
 
 util::SteadyTime Brain::hedge_due(const Flight& flight, util::SteadyTime now) {
-  const bool in_turns = flight.in_turns && flight.bulk;
-  return fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused,
-                          in_turns ? flight.bulk->progress : std::nullopt);
+  const bool awaited = flight.in_turns && !flight.parts.empty();
+  const bool in_turns = flight.in_turns && !awaited && flight.bulk;
+  return fetch::hedge_due(now, flight.progress,
+                          awaited ? std::min<util::Duration>(flight.hedge, kAwaited) : flight.hedge,
+                          flight.paused, in_turns ? flight.bulk->progress : std::nullopt);
 }
 
 void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge) {

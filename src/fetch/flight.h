@@ -153,6 +153,7 @@ struct LayerState {
   bool in_use = false;        ///< was brought in otherwise than by a pull
   util::Sync<std::shared_ptr<const chunk::HashTree>> tree;
   std::atomic<bool> claimed{false};  ///< the tree is another node's word
+  std::atomic<unsigned> discards{0};
 };
 
 constexpr bool is_bulk(chunk::Class cls) noexcept {

@@ -177,6 +177,8 @@ void Brain::join(const FlightPtr& flight, const WaiterPtr& waiter, ByteRange par
   if (here.length == part.length) return;
   flight->parts.push_back({waiter, part});
   if (flight->queued) let_overtake(flight, waiter->context, actions);
+  // It has less patience from now on.
+  if (flight->in_turns && !flight->attempts.empty()) set_hedge(flight, flight->hedge);
   if (waiter->context.cls != Class::fault) return;
   if (flight->paused) set_paused(flight, false, actions);
   hurry(flight, actions);

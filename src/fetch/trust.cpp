@@ -97,13 +97,16 @@ void Brain::discard(Layer& layer, const std::string& why) {
   std::set<std::pair<std::shared_ptr<Layer>, WaiterPtr>> waiting;
   {
     const std::lock_guard hold(mutex);
+    // Who gave what fits a claim is not known: all of them may give it again.
+    const bool by_claim = *state.tree.lock() && state.claimed;
     *state.tree.lock() = nullptr;
+    ++state.discards;
     layers[{layer.ref().digest, layer.ref().form}].sealed = false;
     layer.stored().trust(nullptr);
     const auto suppliers = state.provenance.suppliers();
     for (const auto& supplier : suppliers)
       accuse(layer.ref(), supplier, why, state.provenance.is_alone(supplier), actions);
-    state.peers_barred |= !suppliers.empty();
+    state.peers_barred |= by_claim || !suppliers.empty();
     state.provenance.discarded();
     dropped = flights_of(state);
     for (const auto& flight : dropped) {

@@ -16,7 +16,8 @@ BlobDelivery::BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer
       holds_back_(wanted.to_the_end || range_.length == blob_->ref().size),
       window_(std::move(window)),
       options_(options),
-      calls_(std::move(calls)) {
+      calls_(std::move(calls)),
+      discards_(blob_->discards()) {
   stream_.emplace(fetcher_, blob_, range_, window_);
   if (range_.length == blob_->ref().size && !blob_->stored().verified()) hash_.emplace();
 }
@@ -31,6 +32,7 @@ util::Outcome<util::SharedBytes> BlobDelivery::next(std::chrono::milliseconds pa
   if (piece || !lays_aside(piece.failure())) return piece;
   // What was sent so far may have been part of the lie: of a range nothing would tell.
   if (sent_ > 0 && !hash_) return piece;
+  discards_ = blob_->discards();
   stream_.emplace(fetcher_, blob_, util::ByteRange{range_.offset + sent_, range_.length - sent_},
                   window_);
   return stream_->next(patience);
@@ -73,6 +75,8 @@ BlobDelivery::End BlobDelivery::proven() {
   hashed_whole_ = hash_ && hash_->finish() == digest;
   if (hashed_whole_) return End::whole;
   const bool was_read_whole = hash_.has_value();
+  // What is here now says nothing of what was sent before.
+  if (!was_read_whole && blob_->discards() != discards_) return End::broken;
   const bool checked = blob_->sealed() && !blob_->claimed();
   if (blob_->stored().verified() || checked) return was_read_whole ? End::wrong : End::whole;
   // What is here now may be better than what was read: another reader has dropped the bad bytes.

@@ -80,6 +80,7 @@ class BlobDelivery {
   const BlobStream::Window window_;
   const DeliveryOptions options_;
   const DeliveryCalls calls_;
+  unsigned discards_;                 ///< of the blob, when its first byte was asked for
   std::optional<BlobStream> stream_;  ///< from sent_ on, what `first_` holds aside
   util::SharedBytes first_;
   std::optional<util::Sha256> hash_;  ///< of all that was read, where that begins at 0

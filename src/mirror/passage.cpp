@@ -8,6 +8,13 @@
 
 namespace swarmfs::mirror {
 
+namespace {
+
+/// What lies further behind in a blob is not worth all that comes before.
+constexpr uint64_t kMostDropped = 64 << 20;
+
+}  // namespace
+
 Passage::Passage(Upstream& upstream, oci::Reference blob, util::ByteRange range,
                  std::string authorization, DeliveryOptions options)
     : upstream_(upstream),
@@ -33,7 +40,7 @@ Passage::Piece Passage::next(std::chrono::milliseconds patience) {
 util::Outcome<util::Done> Passage::begin() {
   ask(options_.first);
   auto piece = next(options_.first);
-  if (!piece && piece.failure().fault == util::Fault::invalid) {
+  if (!piece && piece.failure().fault == util::Fault::invalid && range_.offset <= kMostDropped) {
     front_.emplace(upstream_, blob_, range_, authorization_);
     piece = next(options_.first);
   }

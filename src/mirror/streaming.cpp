@@ -203,7 +203,9 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   const bool proves = all && (stream.range.offset == 0 || stream.delivery->hashed_whole() ||
                               (checked && stored.has({0, chunk::block_count(stream.ref.size)})));
   if (proves && stream.alone) proofs_.came_whole(*stream.layer, origin);
-  const bool settles = all && (stream.arrival || stream.layer->claimed());
+  const bool settles =
+      (all && stream.arrival) || (end == End::whole && stream.layer->claimed() &&
+                                  stored.has({0, chunk::block_count(stream.ref.size)}));
   if (settles || (end == End::wrong && stream.layer->sealed()))
     upstream_.complete(stream.ref, stream.media_type);
 }

@@ -160,6 +160,8 @@ http::Request Conversation::make_request() {
   }
   made.url = redirected() ? url_ : blob_url();
   made.tls = endpoint().options.tls;
+  const bool own = !order_.authorization.empty() && redirected() && endpoint().same_origin(url_);
+  if (own) made.headers.emplace_back("Authorization", order_.authorization);
   if (!redirected()) {
     used_header_ =
         order_.authorization.empty() ? client_.authorization(endpoint()) : order_.authorization;

@@ -258,7 +258,7 @@ struct DemandServer::State {
                     number = *number](const Outcome<SharedBytes>& bytes) {
       const auto now = std::chrono::steady_clock::now();
       if (how == Serve::relay && bytes) table.fetched(now - began);
-      if (bytes && serving->sends(request, number, now))
+      if (bytes && serving->sends(request, number, how == Serve::relay, now))
         return respond(partial(range, until_sent(serving, request, number, *bytes)));
       serving->give_back(request, now);
       serving->leave(request, number);

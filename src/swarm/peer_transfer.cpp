@@ -145,7 +145,8 @@ void PeerTransfer::wait_out(util::Duration pause) {
     if (ended_ || !live_.empty()) return;
   }
   if (std::chrono::steady_clock::now() + pause >= order_.context.deadline)
-    return finish(Failure{Fault::timed_out, "a cap on bulk gives no more in time"});
+    return finish(
+        Failure{Fault::timed_out, "peers give no more in time: caps, or a crowd before them"});
   ask_after(pause);
 }
 
@@ -418,7 +419,7 @@ void PeerTransfer::ask_again(const TryPtr& one) {
     else if (one->busy && !referred)
       pause = pause_when_busy(order_.context.cls, pauses_++);
   }
-  pause ? ask_after(*pause) : ask_next();
+  pause ? wait_out(*pause) : ask_next();
 }
 
 void PeerTransfer::finish(Outcome<util::Done> outcome) {

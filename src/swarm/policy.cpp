@@ -231,7 +231,7 @@ bool may_overtake(chunk::Class cls, bool congested) {
 }
 
 std::optional<Duration> pause_when_busy(chunk::Class cls, unsigned times) {
-  if (is_fault(cls)) return {};
+  if (is_fault(cls) || times >= 100) return {};
   return std::min<Duration>(milliseconds(400), milliseconds(50) * (1 + times));
 }
 
@@ -251,7 +251,7 @@ bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, 
 
 uint64_t unsent_limit(const ServeLimits& limits, double rate) {
   const auto takes = static_cast<uint64_t>(rate * kSecondsUnsent);
-  return std::min(limits.bulk_unsent, std::max(kLeastUnsent, takes));
+  return std::min(limits.bulk_unsent, kLeastUnsent + takes);
 }
 
 bool may_send(uint64_t limit, uint64_t unsent, chunk::Class cls, uint64_t length) {

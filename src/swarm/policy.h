@@ -145,7 +145,7 @@ bool may_overtake(chunk::Class cls, bool congested);
 /// What to do with the answer "busy". A fault goes to the next step at once. Bulk pauses and makes
 /// its steps anew, with what is known by then (somebody else may have the chunk): a crowd that
 /// stands before an owner must not run to the registry before patience_with_peers() ends. Empty:
-/// the next step.
+/// the next step; bulk after 100 pauses, 39 s.
 std::optional<util::Duration> pause_when_busy(chunk::Class cls, unsigned times);
 
 /// How long bulk waits for a peer that named the milliseconds in `told` (Swarmfs-Wait), as its cap
@@ -172,10 +172,10 @@ struct ServeLoad {
 /// Whether one more request of `length` bytes is within the limits.
 bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length);
 
-/// How many bytes of bulk that are here may be on their way at once: about what the link takes in
-/// half a second, where `rate` bytes per second were given lately (0: not known). What a crowd asks
-/// of one node would else flow all at once, each piece so slowly that for long nobody has any to
-/// pass on; through a narrow link for minutes.
+/// How many bytes of bulk that are here may be on their way at once: 2 MiB more than the link takes
+/// in half a second, where `rate` bytes per second were given lately (0: not known), so that it is
+/// found out when it takes more. What a crowd asks of one node would else flow all at once, each
+/// piece so slowly that for long nobody has any to pass on; through a narrow link for minutes.
 uint64_t unsent_limit(const ServeLimits& limits, double rate);
 /// Whether bulk that is here is sent now, beside `unsent` bytes of it, of at most `limit`. A fault
 /// always is, and so is what nothing goes before.

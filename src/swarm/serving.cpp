@@ -65,7 +65,7 @@ Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
   return {load->next++, {}};
 }
 
-bool Serving::sends(const Request& request, uint64_t number, util::SteadyTime now) {
+bool Serving::sends(const Request& request, uint64_t number, bool relayed, util::SteadyTime now) {
   util::Operation ended;
   bool may = true;
   const double rate = given_.best(now);
@@ -73,7 +73,8 @@ bool Serving::sends(const Request& request, uint64_t number, util::SteadyTime no
   if (const auto found = load->entered.find(number); found != load->entered.end()) {
     ended = std::move(found->second.read);
     if (is_bulk(request) && found->second.unsent == 0) {
-      may = may_send(unsent_limit(load->limits, rate), load->unsent, request.cls, request.bytes);
+      may = relayed ||
+            may_send(unsent_limit(load->limits, rate), load->unsent, request.cls, request.bytes);
       if (may) load->unsent += found->second.unsent = request.bytes;
     }
   }

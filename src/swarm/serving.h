@@ -43,9 +43,11 @@ class Serving {
   /// it could not be.
   void spend(const Request& request, util::SteadyTime now);
   void give_back(const Request& request, util::SteadyTime now);
-  /// It is read, and on its way from now on: what reads it ends. False: it had to be waited for,
-  /// and meanwhile as much is being sent as may be (unsent_limit).
-  [[nodiscard]] bool sends(const Request& request, uint64_t number, util::SteadyTime now);
+  /// It is read, and on its way from now on: what reads it ends. False: others brought it in, and
+  /// as much is being sent as may be (unsent_limit). `relayed`: it was fetched for this request,
+  /// and may not be kept.
+  [[nodiscard]] bool sends(const Request& request, uint64_t number, bool relayed,
+                           util::SteadyTime now);
   /// What reads it, until leave(), which may have been already.
   void keep(uint64_t number, util::Operation operation);
   void leave(const Request& request, uint64_t number);

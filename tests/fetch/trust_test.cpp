@@ -278,6 +278,22 @@ TEST_F(TrustTest, the_only_supplier_of_bytes_that_were_discarded_is_blamed) {
   expect_bytes(two, kRange);
 }
 
+TEST_F(TrustTest, who_gave_what_fitted_a_discarded_claim_is_not_asked_again) {
+  start_with_peer();
+  layer_->seal(tree(), true);
+  auto one = read(kRange);
+  peer_.answer_all();
+  expect_bytes(one, kRange);
+  const unsigned before = layer_->discards();
+  layer_->discard("the digest does not match");
+  EXPECT_EQ(layer_->discards(), before + 1);
+  EXPECT_TRUE(peer_.blamed().empty()) << "it may have been deceived";
+  auto two = read(kRange);
+  EXPECT_EQ(peer_.requests(), 1u);
+  source_.answer_all();
+  expect_bytes(two, kRange);
+}
+
 TEST_F(TrustTest, of_several_suppliers_of_discarded_bytes_a_later_seal_finds_the_liar) {
   start_with_peer();
   auto one = read(kRange);

@@ -163,6 +163,14 @@ TEST_F(ClaimedTest, so_they_do_when_the_blob_is_taken_by_ranges) {
   EXPECT_EQ(disproved_, 1);
 }
 
+TEST_F(ClaimedTest, who_reads_here_and_there_brings_no_more_in) {
+  claim(blob_);
+  EXPECT_TRUE(get_blob({{"Range", "bytes=-1000"}}).body == blob_.substr(blob_.size() - 1000));
+  const std::string last = std::to_string(blob_.size() - 1);
+  EXPECT_TRUE(get_blob({{"Range", "bytes=1400000-" + last}}).body == blob_.substr(1'400'000));
+  EXPECT_TRUE(upstream_.completed.empty());
+}
+
 TEST_F(ClaimedTest, the_end_of_a_range_settles_a_claim_though_all_was_here) {
   claim(blob_);
   const auto held = layer();

@@ -256,7 +256,8 @@ TEST(Busy, a_fault_goes_elsewhere_and_bulk_comes_again_for_a_while) {
   EXPECT_FALSE(pause_when_busy(Class::fault, 0));
   EXPECT_EQ(pause_when_busy(Class::pull, 0), milliseconds(50));
   EXPECT_EQ(pause_when_busy(Class::backfill, 19), milliseconds(400));
-  EXPECT_EQ(pause_when_busy(Class::pull, 1000), milliseconds(400));
+  EXPECT_EQ(pause_when_busy(Class::pull, 99), milliseconds(400));
+  EXPECT_FALSE(pause_when_busy(Class::pull, 100));
   EXPECT_EQ(wait_as_told(Class::pull, "777"), milliseconds(777));
   EXPECT_EQ(wait_as_told(Class::backfill, "0"), milliseconds(50));
   EXPECT_EQ(wait_as_told(Class::pull, "4000000000"), milliseconds(5'000));
@@ -295,12 +296,12 @@ TEST(Admission, lets_bulk_that_is_here_flow_a_little_at_a_time) {
     EXPECT_EQ(may_send(1000, unsent, cls, length), sent) << unsent << " " << length;
 }
 
-TEST(Admission, lets_as_much_flow_as_the_link_takes_in_half_a_second) {
+TEST(Admission, lets_more_flow_than_the_link_takes_in_half_a_second) {
   ServeLimits limits;
   limits.bulk_unsent = 12'000'000;
   const std::pair<double, uint64_t> table[] = {{0, 2 << 20},  // not known
-                                               {600e3, 2 << 20},
-                                               {12.5e6, 6'250'000},
+                                               {600e3, (2 << 20) + 300'000},
+                                               {12.5e6, (2 << 20) + 6'250'000},
                                                {125e6, 12'000'000}};
   for (const auto& [rate, most] : table) EXPECT_EQ(unsent_limit(limits, rate), most) << rate;
   limits.bulk_unsent = 1000;

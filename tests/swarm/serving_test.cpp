@@ -108,7 +108,7 @@ TEST_F(ServingTest, counts_bulk_that_is_here_until_it_is_sent) {
   const auto serving = std::make_shared<Serving>(limits);
   const Serving::Request request{"a", Class::pull, 600, true};
   const auto first = *serving->enter(request, now_).number;
-  EXPECT_TRUE(serving->sends(request, first, now_));
+  EXPECT_TRUE(serving->sends(request, first, false, now_));
   auto bytes = until_sent(serving, request, first, util::SharedBytes::of(util::Bytes(600)));
   EXPECT_EQ(bytes.size(), 600u);
   EXPECT_FALSE(gives(*serving, request));
@@ -130,12 +130,13 @@ TEST_F(ServingTest, sends_what_was_waited_for_only_if_there_is_room_by_then) {
   const auto first = *serving.enter(waits, now_).number;
   const auto second = *serving.enter(waits, now_).number;
   const auto third = *serving.enter(fault, now_).number;
-  EXPECT_TRUE(serving.sends(waits, first, now_));
-  EXPECT_FALSE(serving.sends(waits, second, now_));
-  EXPECT_TRUE(serving.sends(fault, third, now_));
+  EXPECT_TRUE(serving.sends(waits, first, false, now_));
+  EXPECT_FALSE(serving.sends(waits, second, false, now_));
+  EXPECT_TRUE(serving.sends(fault, third, false, now_));
+  EXPECT_TRUE(serving.sends(waits, second, true, now_)) << "nobody else has it";
   serving.leave(waits, second);
   serving.leave(waits, first);
-  EXPECT_TRUE(serving.sends(waits, *serving.enter(waits, now_).number, now_));
+  EXPECT_TRUE(serving.sends(waits, *serving.enter(waits, now_).number, false, now_));
 }
 
 TEST_F(ServingTest, counts_bulk_that_it_had_to_get_from_when_it_is_read) {
@@ -145,7 +146,7 @@ TEST_F(ServingTest, counts_bulk_that_it_had_to_get_from_when_it_is_read) {
   const Serving::Request relayed{"a", Class::pull, 600}, other{"a", Class::pull, 600, true};
   const auto number = *serving.enter(relayed, now_).number;
   EXPECT_TRUE(gives(serving, other));
-  EXPECT_TRUE(serving.sends(relayed, number, now_));
+  EXPECT_TRUE(serving.sends(relayed, number, false, now_));
   EXPECT_FALSE(gives(serving, other));
   serving.leave(relayed, number);
   EXPECT_TRUE(gives(serving, other));
