@@ -231,7 +231,7 @@ bool may_overtake(chunk::Class cls, bool congested) {
 }
 
 std::optional<Duration> pause_when_busy(chunk::Class cls, unsigned times) {
-  if (is_fault(cls) || times >= 100) return {};
+  if (is_fault(cls)) return {};
   return std::min<Duration>(milliseconds(400), milliseconds(50) * (1 + times));
 }
 

@@ -145,7 +145,7 @@ bool may_overtake(chunk::Class cls, bool congested);
 /// What to do with the answer "busy". A fault goes to the next step at once. Bulk pauses and makes
 /// its steps anew, with what is known by then (somebody else may have the chunk): a crowd that
 /// stands before an owner must not run to the registry before patience_with_peers() ends. Empty:
-/// the next step; bulk after 100 pauses, 39 s.
+/// the next step; for bulk there is none before its deadline.
 std::optional<util::Duration> pause_when_busy(chunk::Class cls, unsigned times);
 
 /// How long bulk waits for a peer that named the milliseconds in `told` (Swarmfs-Wait), as its cap

@@ -87,6 +87,13 @@ TEST_F(PeerSourceTest, goes_on_without_who_dies_after_it_made_us_wait) {
   EXPECT_GE(asked_so_far, 2);
 }
 
+TEST_F(PeerSourceTest, bulk_before_busy_peers_ends_with_its_deadline) {
+  Peer& busy = peer("a", [](auto&) { return Peer::answer(503, "later\n"); });
+  know(busy, "a");
+  EXPECT_EQ(fetch_for(std::chrono::seconds(1))->fault(), Fault::timed_out);
+  EXPECT_GE(busy.asked().size(), 3u);
+}
+
 TEST_F(PeerSourceTest, believes_no_hearsay_of_strangers) {
   Peer& stranger = peer("stranger", right);
   Peer& busy = peer("a", [&](auto&) {
