@@ -47,7 +47,7 @@ def lied_to(bed, victim, truth, forger, lie):
         took = time.time() - begun
         assert {digest.split(":")[1] for digest in sizes} >= truth.layers.keys(), sizes
         if banned:
-            wait_for("the liar is found out", lambda: liar_of(victim)["state"] == "banned", 30)
+            wait_for("the liar is found out", lambda: liar_of(victim)["state"] == "banned", 120)
         state = liar_of(victim)
         print(f"{lie.__name__}: {failed} pulls failed, {took:.1f} s; the liar was asked for {liar.asked('claim')} claims and "
               f"{liar.asked('bytes')} times for bytes; it is {state['state']} {state.get('reason', '')}", flush=True)
