@@ -37,10 +37,6 @@ bool agrees(const layer::LayerIndex& had, const std::optional<layer::LayerIndex>
          had.files == index->files;
 }
 
-bool is_whole(const fetch::Layer& layer) {
-  return layer.stored().has(chunk::blocks_covering({0, layer.ref().size}));
-}
-
 }  // namespace
 
 void LayerLibrary::blame(const std::string& claimant, const util::Digest& layer,
@@ -53,7 +49,7 @@ void LayerLibrary::blame(const std::string& claimant, const util::Digest& layer,
 std::shared_ptr<Content> LayerLibrary::open_if_claimed(const chunk::LayerRef& ref,
                                                        util::SteadyTime until) {
   if (auto content = open_known(ref)) return content;
-  if (!claims_ || is_whole(*fetcher_.open(ref))) return nullptr;
+  if (!claims_ || fetcher_.open(ref)->is_whole()) return nullptr;
   const auto found = looking_.run(ref.digest, "looking for a claim of",
                                   [&]() -> Opened { return look_for_claim(ref, until); });
   return found ? *found : nullptr;
@@ -80,13 +76,13 @@ std::shared_ptr<Content> LayerLibrary::look_for_claim(const chunk::LayerRef& ref
 std::shared_ptr<Content> LayerLibrary::open_claimed(const chunk::LayerRef& ref, const Find& find) {
   if (!claims_) return nullptr;
   auto bytes = fetcher_.open(ref);
-  if (is_whole(*bytes)) return nullptr;
+  if (bytes->is_whole()) return nullptr;
   for (int i = 0; i < kClaims; ++i) {
     auto sealed = find();
     // An index of another version is no lie, and of no use.
     if (!sealed || !layer::LayerIndex::recognises(sealed->index)) return nullptr;
     // What came meanwhile is about to be hashed: a claim tells nothing any more.
-    if (is_whole(*bytes)) return nullptr;
+    if (bytes->is_whole()) return nullptr;
     auto index = layer::LayerIndex::parse(sealed->index);
     if (const auto why = flaw(*sealed, ref, index); !why.empty()) {
       blame(sealed->claimant, ref.digest, why);
@@ -130,8 +126,7 @@ std::optional<LayerLibrary::Settled> LayerLibrary::verdict(const Content& conten
   if (content.standing->refuted())
     return Failure{Fault::corrupt, "the index of this layer was wrong; mount its images anew"};
   if (stored.verified() && !with_index) return util::Done{};
-  if (!stored.has(chunk::blocks_covering({0, stored.size()})))
-    return Failure{Fault::not_found, "bytes are missing"};
+  if (!content.bytes->is_whole()) return Failure{Fault::not_found, "bytes are missing"};
   return std::nullopt;
 }
 

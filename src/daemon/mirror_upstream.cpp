@@ -48,11 +48,6 @@ std::optional<bool> hearsay(mirror::Word word) {
   return word == mirror::Word::member ? std::optional(true) : std::nullopt;
 }
 
-bool is_layer(const std::string& media_type) {
-  return media_type.find("layer") != std::string::npos ||
-         media_type.find("rootfs") != std::string::npos;
-}
-
 chunk::Origin origin_of(const oci::Reference& reference) {
   return {reference.registry, reference.repository};
 }
@@ -214,7 +209,7 @@ std::shared_ptr<const void> MirrorUpstream::opened(const chunk::LayerRef& blob) 
 std::shared_ptr<const void> MirrorUpstream::claimed(const chunk::LayerRef& blob,
                                                     const std::string& media_type) {
   try {
-    if (!is_layer(media_type)) return parts_.library.open_known(blob);
+    if (!oci::is_layer(media_type)) return parts_.library.open_known(blob);
     return parts_.library.open_if_claimed(blob, std::chrono::steady_clock::now() + kClaimPatience);
   } catch (const std::exception& error) {  // of the disk, which may be full
     util::log::warning("mirror: layer {}: {}", blob.digest.short_hex(), error.what());
@@ -253,7 +248,7 @@ void MirrorUpstream::post(const util::Digest& layer, std::function<void()> job) 
 
 void MirrorUpstream::complete(const chunk::LayerRef& blob, const std::string& media_type) {
   // What is no layer has no index, but may have come on a member's word.
-  if (!is_layer(media_type) && !parts_.fetcher.open(blob)->claimed()) return;
+  if (!oci::is_layer(media_type) && !parts_.fetcher.open(blob)->claimed()) return;
   if (!finishing_.lock()->insert(blob.digest).second) return;
   post(blob.digest, [this, blob] {
     const std::shared_ptr<void> ended(

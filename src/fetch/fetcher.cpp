@@ -32,6 +32,10 @@ void Layer::seal(std::shared_ptr<const chunk::HashTree> tree, bool claimed) {
   if (const auto brain = brain_.lock()) brain->seal(*this, std::move(tree), claimed);
 }
 
+bool Layer::is_whole() const {
+  return stored_->has({0, chunk::block_count(ref_.size)});
+}
+
 bool Layer::claimed() const {
   return sealed() && state_->claimed;
 }

@@ -65,6 +65,8 @@ class Layer {
   /// With all origins that it was ever opened with, in that order.
   [[nodiscard]] chunk::LayerRef with_origins() const;
   [[nodiscard]] chunk::StoredLayer& stored() const { return *stored_; }
+  /// All of it is here, right or not.
+  [[nodiscard]] bool is_whole() const;
   /// Bytes given to readers or brought in, since start, by source. Of a sealed layer only those
   /// that were right.
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;

@@ -71,8 +71,7 @@ class Pulls {
 std::map<util::Digest, const content::Content*> missing(const Image& image) {
   std::map<util::Digest, const content::Content*> found;
   for (const auto& content : image.contents)
-    if (!content->bytes->stored().has({0, chunk::block_count(content->ref().size)}))
-      found.emplace(content->ref().digest, content.get());
+    if (!content->bytes->is_whole()) found.emplace(content->ref().digest, content.get());
   return found;
 }
 

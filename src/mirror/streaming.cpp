@@ -142,7 +142,7 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
 void Mirror::prepare(Stream& made, const WantedRange& wanted) {
   const auto& ref = made.ref;
   auto& stored = made.layer->stored();
-  const bool here = stored.has(chunk::blocks_covering({0, ref.size}));
+  const bool here = made.layer->is_whole();
   if (!here)
     made.known = upstream_.claimed(ref, made.media_type);
   else if (!stored.verified())
@@ -201,11 +201,10 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   const bool checked =
       stored.verified() || (stream.delivery->holds_back() && !stream.layer->claimed());
   const bool proves = all && (stream.range.offset == 0 || stream.delivery->hashed_whole() ||
-                              (checked && stored.has({0, chunk::block_count(stream.ref.size)})));
+                              (checked && stream.layer->is_whole()));
   if (proves && stream.alone) proofs_.came_whole(*stream.layer, origin);
-  const bool settles =
-      (all && stream.arrival) || (end == End::whole && stream.layer->claimed() &&
-                                  stored.has({0, chunk::block_count(stream.ref.size)}));
+  const bool settles = (all && stream.arrival) ||
+                       (end == End::whole && stream.layer->claimed() && stream.layer->is_whole());
   if (settles || (end == End::wrong && stream.layer->sealed()))
     upstream_.complete(stream.ref, stream.media_type);
 }

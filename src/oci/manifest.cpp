@@ -86,11 +86,15 @@ Outcome<std::variant<Manifest, Index>> parse_manifest(util::ByteView document) {
   auto list = read_list(*layers, kMaxLayers);
   if (!list) return list.failure();
   for (const auto& layer : *list)
-    if (layer.media_type.find("layer") == std::string::npos &&
-        layer.media_type.find("rootfs") == std::string::npos)
+    if (!is_layer(layer.media_type))
       return Failure{Fault::invalid,
                      "'" + layer.media_type + "' is no image layer: an artifact, not an image"};
   return std::variant<Manifest, Index>(Manifest{std::move(*descriptor), std::move(*list)});
+}
+
+bool is_layer(std::string_view media_type) {
+  return media_type.find("layer") != std::string_view::npos ||
+         media_type.find("rootfs") != std::string_view::npos;
 }
 
 const Descriptor* choose(const Index& index, const Platform& platform) {

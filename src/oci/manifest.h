@@ -24,6 +24,9 @@ struct Descriptor {
   std::optional<Platform> platform;
 };
 
+/// Whether a blob of this media type is a layer of an image, of OCI or Docker.
+bool is_layer(std::string_view media_type);
+
 struct Manifest {
   Descriptor config;
   std::vector<Descriptor> layers;  ///< bottom first

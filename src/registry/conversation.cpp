@@ -160,14 +160,14 @@ http::Request Conversation::make_request() {
   }
   made.url = redirected() ? url_ : blob_url();
   made.tls = endpoint().options.tls;
-  const bool own = !order_.authorization.empty() && redirected() && endpoint().same_origin(url_);
-  if (own) made.headers.emplace_back("Authorization", order_.authorization);
   if (!redirected()) {
     used_header_ =
         order_.authorization.empty() ? client_.authorization(endpoint()) : order_.authorization;
     if (!used_header_.empty()) made.headers.emplace_back("Authorization", used_header_);
   } else if (!endpoint().same_origin(url_)) {
     made.tls.cert_file = made.tls.key_file = "";
+  } else if (!order_.authorization.empty()) {
+    made.headers.emplace_back("Authorization", order_.authorization);
   }
   if (!order_.accept.empty()) made.headers.emplace_back("Accept", order_.accept);
   if (order_.range && !order_.whole)

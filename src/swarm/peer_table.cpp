@@ -75,10 +75,6 @@ struct Entry {
     return now - measured < kStale ? relays.mean() : Duration();
   }
 
-  [[nodiscard]] bool is_busy(SteadyTime now) const {
-    return busy_at != SteadyTime() && now - busy_at < kBusyFor;
-  }
-
   [[nodiscard]] bool askable(SteadyTime now) const {
     if (!peer.banned.empty()) return false;
     if (peer.failures == 0) return true;
@@ -380,7 +376,7 @@ std::vector<Candidate> PeerTable::candidates(uint64_t length) const {
     if (!entry.askable(now) || peer.node_id == state_->self) continue;
     result.push_back({endpoint, peer.node_id, peer.zone, entry.expected(length, now),
                       entry.latency(length).p95(), entry.relay(now), peer.in_flight,
-                      entry.is_busy(now)});
+                      is_busy(entry.busy_at, now)});
   }
   return result;
 }

@@ -147,10 +147,6 @@ void PeerTransfer::wait_out(util::Duration pause) {
   if (std::chrono::steady_clock::now() + pause >= order_.context.deadline)
     return finish(
         Failure{Fault::timed_out, "peers give no more in time: caps, or a crowd before them"});
-  ask_after(pause);
-}
-
-void PeerTransfer::ask_after(util::Duration pause) {
   source_->later(pause, [weak = weak_from_this()] {
     const auto self = weak.lock();
     if (!self) return;

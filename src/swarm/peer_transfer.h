@@ -123,7 +123,6 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   [[nodiscard]] util::Duration capped();
   /// A cap's: nobody is asked before its end.
   void wait_out(util::Duration pause);
-  void ask_after(util::Duration pause);
   void ask_again(const TryPtr& one);
   bool ask(size_t index);
   void plan_again();

@@ -148,6 +148,10 @@ std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
   return result;
 }
 
+bool is_busy(util::SteadyTime said, util::SteadyTime now) {
+  return said != util::SteadyTime() && now - said < kBusyFor;
+}
+
 std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_view zone) {
   std::vector<size_t> order(candidates.size());
   std::iota(order.begin(), order.end(), 0);

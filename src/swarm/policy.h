@@ -49,6 +49,8 @@ std::vector<size_t> owners(const util::Digest& layer, uint64_t chunk,
 /// How long who was too busy for bulk is asked for bulk after all others. It is as with people at
 /// counters: all know the fastest, and stand there, while the next one is idle.
 inline constexpr std::chrono::milliseconds kBusyFor{400};
+/// `said`: when it sent us away last; zero: not since it gave.
+bool is_busy(util::SteadyTime said, util::SteadyTime now);
 
 /// Indices into `candidates`, best first: our zone before others; then the lowest expected time,
 /// where a queue of our own requests counts. A node that shows at two endpoints comes once.
@@ -84,10 +86,10 @@ struct Question {
   bool cross_zone = true;  ///< false: the budget for other zones is used up
 };
 /// Holders first, by choose(), at most three; for bulk those that are not busy, in whatever zone,
-/// before those that are. Then the owner (a shareholder of the layer), for a
-/// fault only where nobody is known to hold the chunk, for bulk the next owner as well, so that a
-/// late owner costs the registry one more copy and not one from everybody; who comes to ourselves
-/// in that order stops there. Owners that are far slower than the rest (is_slow) are passed over.
+/// before those that are. Then the owner (a shareholder of the layer), for a fault only where
+/// nobody is known to hold the chunk, for bulk the next owner as well, so that a late owner costs
+/// the registry one more copy and not one from everybody; who comes to ourselves in that order
+/// stops there. Owners that are far slower than the rest (is_slow) are passed over.
 /// The registry is the last step, always.
 std::vector<Step> steps(const Question& question);
 
@@ -156,11 +158,10 @@ std::optional<util::Duration> wait_as_told(chunk::Class cls, std::string_view to
 struct ServeLimits {
   unsigned requests = 256;
   unsigned bulk_requests = 64;
-  unsigned per_peer = 32;         ///< with its faults twice as many
-  uint64_t bytes = 256ull << 20;  ///< promised and not yet sent
-  uint64_t bulk_unsent =
-      12 << 20;            ///< bytes of bulk that are here and not yet sent; see unsent_limit
-  uint64_t bulk_rate = 0;  ///< bytes per second of bulk; 0: no limit
+  unsigned per_peer = 32;           ///< with its faults twice as many
+  uint64_t bytes = 256ull << 20;    ///< promised and not yet sent
+  uint64_t bulk_unsent = 12 << 20;  ///< of bulk that is here; see unsent_limit
+  uint64_t bulk_rate = 0;           ///< bytes per second of bulk; 0: no limit
   uint64_t bulk_rate_per_peer = 0;  ///< likewise
 };
 struct ServeLoad {

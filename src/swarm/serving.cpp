@@ -41,16 +41,18 @@ void Serving::set_limits(const ServeLimits& limits) {
     one.bulk.set_rate(static_cast<double>(limits.bulk_rate_per_peer), now);
 }
 
+bool Serving::has_room(const Load& load, const Request& request, util::SteadyTime now) const {
+  return !is_bulk(request) || may_send(unsent_limit(load.limits, given_.best(now)), load.unsent,
+                                       request.cls, request.bytes);
+}
+
 Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
-  const double rate = given_.best(now);
   auto load = load_.lock();
   auto& total = load->total;
   auto& peer = load->of(request.peer, now);
   total.of_this_peer = peer.requests;
   if (load->stopping || !admits(load->limits, total, request.cls, request.bytes)) return {};
-  if (request.here &&
-      !may_send(unsent_limit(load->limits, rate), load->unsent, request.cls, request.bytes))
-    return {};
+  if (request.here && !has_room(*load, request, now)) return {};
   if (is_bulk(request))
     if (const auto wait = std::max(load->bulk.wait(now), peer.bulk.wait(now));
         wait > util::Duration())
@@ -68,13 +70,11 @@ Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
 bool Serving::sends(const Request& request, uint64_t number, bool relayed, util::SteadyTime now) {
   util::Operation ended;
   bool may = true;
-  const double rate = given_.best(now);
   auto load = load_.lock();
   if (const auto found = load->entered.find(number); found != load->entered.end()) {
     ended = std::move(found->second.read);
     if (is_bulk(request) && found->second.unsent == 0) {
-      may = relayed ||
-            may_send(unsent_limit(load->limits, rate), load->unsent, request.cls, request.bytes);
+      may = relayed || has_room(*load, request, now);
       if (may) load->unsent += found->second.unsent = request.bytes;
     }
   }

@@ -76,6 +76,9 @@ class Serving {
     OfPeer& of(const std::string& peer, util::SteadyTime now);
   };
 
+  /// For what is here to be sent now.
+  [[nodiscard]] bool has_room(const Load& load, const Request& request, util::SteadyTime now) const;
+
   util::Sync<Load> load_;
   util::LinkGauge given_;  ///< bulk
 };

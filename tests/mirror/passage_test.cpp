@@ -20,6 +20,13 @@ class PassageTest : public testing::Test {
             "Basic x",
             {20s, 20s}};
   }
+  void gives(Passage& passage, const util::ByteRange& range) {
+    Collector client;
+    ASSERT_TRUE(passage.begin());
+    EXPECT_EQ(passage.send(client), End::whole);
+    EXPECT_TRUE(client.body == blob_.substr(range.offset, range.length)) << range.offset;
+    EXPECT_EQ(passage.sent(), range.length);
+  }
   const std::string blob_ = pattern(2 * Passage::kPiece + 12'345);
   FakeUpstream upstream_;
   Collector client_;
@@ -29,12 +36,8 @@ TEST_F(PassageTest, gives_what_the_registry_gives_the_caller) {
   const util::ByteRange ranges[] = {
       {0, blob_.size()}, {0, Passage::kPiece}, {Passage::kPiece - 1, 2}, {blob_.size() - 1, 1}};
   for (const auto& range : ranges) {
-    Collector client;
     auto passage = of(range);
-    ASSERT_TRUE(passage.begin());
-    EXPECT_EQ(passage.send(client), End::whole);
-    EXPECT_TRUE(client.body == blob_.substr(range.offset, range.length)) << range.offset;
-    EXPECT_EQ(passage.sent(), range.length);
+    gives(passage, range);
   }
   for (const auto& asked : upstream_.proofs) {
     EXPECT_EQ(asked.authorization, "Basic x");
@@ -72,11 +75,8 @@ TEST_F(PassageTest, a_registry_without_ranges_gives_it_from_its_front) {
   const util::ByteRange ranges[] = {
       {0, blob_.size()}, {0, 10}, {Passage::kPiece - 1, 2}, {blob_.size() - 1, 1}};
   for (const auto& range : ranges) {
-    Collector client;
     auto passage = of(range);
-    ASSERT_TRUE(passage.begin());
-    EXPECT_EQ(passage.send(client), End::whole);
-    EXPECT_TRUE(client.body == blob_.substr(range.offset, range.length)) << range.offset;
+    gives(passage, range);
     EXPECT_EQ(passage.showed_all(), range.length == blob_.size());
     EXPECT_EQ(upstream_.fronts.back().authorization, "Basic x");
     EXPECT_EQ(upstream_.fronts.back().range.end(), range.end());

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A member that lies to a node which knows nobody else: whatever it says, the node shows the image's true bytes, in time.
     lies_test.py BUILD [LIE...]"""
+import contextlib
 import os
 import sys
 import time
@@ -70,12 +71,46 @@ def read_slowly(directory, expected):
     return slowest
 
 
-def lied_to(bed, victim, truth, forger, lie):
+@contextlib.contextmanager
+def meets_liar(bed, victim, truth, forger, lie):
     victim.peers = [LIAR]
     liar = HostileMember(bed.network.space("liar"), LIAR, forger, truth.holdings(lie))
     try:
         bed.start([victim])
         wait_for("they meet", lambda: liar_of(victim)["node_id"])
+        yield liar
+    finally:
+        victim.terminate()
+        liar.stop()
+
+
+def stage(bed):
+    """Node 1 pulls what is true; a stranger's place is there for liars who are members."""
+    bed.add_stranger("liar", LIAR)
+    forger = Forger(os.path.join(bed.work, "forger"), bed.token_file)
+    bed[1].peers = []
+    bed.start([bed[1]])
+    return forger, Truth(bed, bed[1], Asker(bed.network.space("liar"), forger.context(server=False)))
+
+
+def chosen_of(lies):
+    return [lie for lie in lies if lie.__name__ in sys.argv[2:]] or list(lies)
+
+
+def lie_to_all(lied_to, bed, first, truth, forger, lies):
+    """Each of the lies to a node of its own, from number `first` on; the names of those that did not go as they should."""
+    failed = []
+    for victim, lie in zip((bed[first + number] for number in range(len(lies))), lies):
+        try:
+            lied_to(bed, victim, truth, forger, lie)
+        except Exception as error:
+            print(f"{lie.__name__}: FAILED: {type(error).__name__}: {str(error)[:3000]}\n{victim.tail()}", flush=True)
+            failed.append(lie.__name__)
+    return failed
+
+
+def lied_to(bed, victim, truth, forger, lie):
+    with meets_liar(bed, victim, truth, forger, lie) as liar:
         begun = time.time()
         directory = victim.mount(IMAGE)
         mounted = time.time() - begun
@@ -104,9 +139,6 @@ def lied_to(bed, victim, truth, forger, lie):
         if state["state"] == "banned":
             silent_after_ban(victim, liar)
             assert LIAR in victim.log_text() or forger.node_id in victim.log_text(), "the log does not name the liar"
-    finally:
-        victim.terminate()
-        liar.stop()
 
 
 def silent_after_ban(victim, liar):
@@ -135,20 +167,10 @@ def false_manifest(bed, victim, truth, forger):
 
 def main():
     need_bed()
-    chosen = [lie for lie in LIES if lie.__name__ in sys.argv[2:]] or list(LIES)
+    chosen = chosen_of(LIES)
     bed = Bed(2 + len(chosen))
-    bed.add_stranger("liar", LIAR)
-    forger = Forger(os.path.join(bed.work, "forger"), bed.token_file)
-    bed[1].peers = []
-    bed.start([bed[1]])
-    truth = Truth(bed, bed[1], Asker(bed.network.space("liar"), forger.context(server=False)))
-    failed = []
-    for number, lie in enumerate(chosen):
-        try:
-            lied_to(bed, bed[3 + number], truth, forger, lie)
-        except Exception as error:
-            print(f"{lie.__name__}: FAILED: {type(error).__name__}: {str(error)[:3000]}\n{bed[3 + number].tail()}", flush=True)
-            failed.append(lie.__name__)
+    forger, truth = stage(bed)
+    failed = lie_to_all(lied_to, bed, 3, truth, forger, chosen)
     false_manifest(bed, bed[2], truth, forger)
     assert not failed, failed
 

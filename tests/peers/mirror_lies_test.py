@@ -8,10 +8,9 @@ import sys
 import time
 
 from bed import Bed, need_bed, wait_for
-from forger import Forger
-from hostile import (Asker, DamagedIndex, FalseLayer, FalseRoot, FlippedBits, FlippedUnsealed, ForeignIndex, Holding, HostileMember,
-                     Silence, Stall, SwappedIndex, UnknownIndex, WrongTree)
-from lies_test import IMAGE, LIAR, Truth, liar_of
+from hostile import (DamagedIndex, FalseLayer, FalseRoot, FlippedBits, FlippedUnsealed, ForeignIndex, Holding, Silence, Stall,
+                     SwappedIndex, UnknownIndex, WrongTree)
+from lies_test import IMAGE, chosen_of, liar_of, lie_to_all, meets_liar, stage
 from mirror_client import FETCH, MIRROR, Client
 
 # Lie → whether the liar is banned for it, and how many pulls it may cost. Of layers that come at once each costs one.
@@ -37,11 +36,7 @@ def pull(bed, node, most):
 
 def lied_to(bed, victim, truth, forger, lie):
     banned, most = LIES[lie]
-    victim.peers = [LIAR]
-    liar = HostileMember(bed.network.space("liar"), LIAR, forger, truth.holdings(lie))
-    try:
-        bed.start([victim])
-        wait_for("they meet", lambda: liar_of(victim)["node_id"])
+    with meets_liar(bed, victim, truth, forger, lie) as liar:
         begun = time.time()
         failed, sizes = pull(bed, victim, most)
         took = time.time() - begun
@@ -55,9 +50,6 @@ def lied_to(bed, victim, truth, forger, lie):
         assert banned or state["state"] != "banned", state
         assert lie is FlippedUnsealed or liar.asked("claim") > 0, "nobody asked what it claims: the test does not test"
         wait_for("what came is this node's own word", lambda: own_word(victim, truth), 30)
-    finally:
-        victim.terminate()
-        liar.stop()
 
 
 def own_word(victim, truth):
@@ -76,21 +68,10 @@ def own_word(victim, truth):
 
 def main():
     need_bed()
-    chosen = [lie for lie in LIES if lie.__name__ in sys.argv[2:]] or list(LIES)
+    chosen = chosen_of(LIES)
     bed = Bed(1 + len(chosen), config=MIRROR)
-    bed.add_stranger("liar", LIAR)
-    forger = Forger(os.path.join(bed.work, "forger"), bed.token_file)
-    bed[1].peers = []
-    bed.start([bed[1]])
-    truth = Truth(bed, bed[1], Asker(bed.network.space("liar"), forger.context(server=False)))
-    failed = []
-    for number, lie in enumerate(chosen):
-        victim = bed[2 + number]
-        try:
-            lied_to(bed, victim, truth, forger, lie)
-        except Exception as error:
-            print(f"{lie.__name__}: FAILED: {type(error).__name__}: {str(error)[:3000]}\n{victim.tail()}", flush=True)
-            failed.append(lie.__name__)
+    forger, truth = stage(bed)
+    failed = lie_to_all(lied_to, bed, 2, truth, forger, chosen)
     assert not failed, failed
 
 

@@ -148,6 +148,38 @@ TEST_F(AnonymousTest, in_anothers_name_only_his_header_goes_and_to_the_registry_
   EXPECT_EQ(server_.asked().size(), sent.size()) << "nobody asked for a token";
 }
 
+TEST_F(AnonymousTest, what_a_caller_shows_goes_with_a_redirect_within_the_same_host_alone) {
+  const auto gives = [](const ScriptedServer::Asked&) {
+    return ScriptedServer::Answer{200, kGiven, {}};
+  };
+  const ScriptedServer elsewhere(gives);
+  util::Sync<std::string> target("/moved");
+  const ScriptedServer registry([&](const ScriptedServer::Asked& asked) {
+    return asked.target == "/moved"
+               ? gives(asked)
+               : ScriptedServer::Answer{307, "", {{"Location", *target.lock()}}};
+  });
+  start();
+  const auto get = [&] {
+    std::promise<util::Outcome<http::Response>> answer;
+    GetOrder order;
+    order.origins = {{registry.host(), "app"}};
+    order.path = "blobs/x";
+    order.anonymous = true;
+    order.authorization = kAlice;
+    order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
+    const auto transfer = client_->get(std::move(order));
+    return answer.get_future().get();
+  };
+  ASSERT_TRUE(get());
+  ASSERT_EQ(registry.asked().size(), 2u);
+  EXPECT_EQ(registry.asked().back().header("Authorization"), kAlice);
+  *target.lock() = "http://" + elsewhere.host() + "/moved";
+  ASSERT_TRUE(get());
+  ASSERT_EQ(elsewhere.asked().size(), 1u);
+  EXPECT_EQ(elsewhere.asked().front().header("Authorization"), "");
+}
+
 TEST_F(AnonymousTest, credentials_exist_where_a_file_a_host_or_a_helper_has_them) {
   start();
   EXPECT_FALSE(client_->has_credentials(image("closed")));

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <string>
 
+#include "fetch/hedge.h"
+
 namespace swarmfs::swarm {
 namespace {
 
@@ -155,8 +157,8 @@ void Node::set_hedge(const AskPtr& ask, const TryPtr& one, size_t following, uti
 /// take.
 void Node::watch_hedge(const AskPtr& ask) {
   const auto due = [this, ask] {
-    const auto since = ask->patience.in_turns ? std::max(ask->progress, last_came) : ask->progress;
-    return since + ask->patience.lasts;
+    return fetch::hedge_due(world.wires.now(), ask->progress, ask->patience.lasts, false,
+                            ask->patience.in_turns ? std::optional(last_came) : std::nullopt);
   };
   world.wires.after(std::max(due() - world.wires.now(), kLookAgain), [this, ask, due] {
     if (ask->done || gone || coming.contains(ask->chunk)) return;

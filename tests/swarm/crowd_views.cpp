@@ -182,9 +182,7 @@ void CrowdViews::gave_up(uint32_t peer, bool has_it, util::Duration waited) {
 }
 
 const std::vector<Candidate>& CrowdViews::candidates(util::SteadyTime now) {
-  for (size_t i = 0; i < views_.size(); ++i)
-    candidates_[i].busy =
-        views_[i].busy_at != util::SteadyTime() && now - views_[i].busy_at < kBusyFor;
+  for (size_t i = 0; i < views_.size(); ++i) candidates_[i].busy = is_busy(views_[i].busy_at, now);
   return candidates_;
 }
 
