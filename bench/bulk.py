@@ -20,6 +20,7 @@ from node import wait_for  # noqa: E402
 from peers import mount_ranges, percentiles, table  # noqa: E402
 
 LENGTH = 256 << 10
+BURST_KB = 80  # or a fault alone, which finds an idle link, passes in no time
 ROUNDS = 5
 BULK_PORT = 7950
 
@@ -111,7 +112,7 @@ def both_ways(bed, call):
 
 
 def under(options):
-    bed = make_bed(2, ["small", "medium"], options, config="[fetch]\nbackfill = false\n")
+    bed = make_bed(2, ["small", "medium"], options, config="[fetch]\nbackfill = false\n", burst_kb=BURST_KB)
     bed.start()
     for node, image in ((bed[1], "medium:v1"), (bed[1], "small:v1"), (bed[2], "medium:v1-zstd")):
         node.mount(image, None, "--pin")  # what the other pulls is not evicted

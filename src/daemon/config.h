@@ -93,6 +93,7 @@ struct Config {
       metrics_address;        ///< "127.0.0.1:9753", "[::1]:9753"; empty: on the control socket only
   std::string mirror_listen;  ///< on loopback, "127.0.0.1:9755"; empty: no mirror
   bool mirror_stale_tags = true;  ///< see mirror::MirrorOptions
+  bool mirror_borrow_credentials = true;
   util::log::Level log_level = util::log::Level::info;
   bool backfill = true;
   uint64_t span_cache = 128 << 20;  ///< bytes of inflated spans kept in memory

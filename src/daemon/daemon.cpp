@@ -200,6 +200,7 @@ void Daemon::start_mirror(const Config& config, util::UniqueFd listener) {
   mirror::MirrorOptions options;
   options.address = config.mirror_listen;
   options.stale_tags = config.mirror_stale_tags;
+  options.borrow_credentials = config.mirror_borrow_credentials;
   mirror_ = std::make_unique<mirror::Mirror>(options, *mirror_upstream_, fetcher_, cache_, clock_,
                                              metrics_);
   http::ServerOptions server;

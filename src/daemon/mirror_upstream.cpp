@@ -43,11 +43,6 @@ Permission permission_of(const Outcome<http::Response>& answer) {
   return made;
 }
 
-/// As Catalog::resolved() has it.
-std::optional<bool> hearsay(mirror::Word word) {
-  return word == mirror::Word::member ? std::optional(true) : std::nullopt;
-}
-
 chunk::Origin origin_of(const oci::Reference& reference) {
   return {reference.registry, reference.repository};
 }
@@ -82,11 +77,20 @@ bool MirrorUpstream::known_public(const oci::Reference& reference) {
   return parts_.catalog.access(repository_name(reference)).known_public;
 }
 
+bool MirrorUpstream::has_credentials(const oci::Reference& reference) {
+  return parts_.registry.has_credentials(reference);
+}
+
 Outcome<mirror::Document> MirrorUpstream::manifest(const oci::Reference& reference,
+                                                   const std::string& authorization,
                                                    util::SteadyTime deadline) {
-  auto given = parts_.registry.manifest(reference, deadline);
+  auto given = parts_.registry.manifest(reference, deadline, !authorization.empty(), authorization);
   if (!given) return given.failure();
   return mirror::Document::of(std::move(given->bytes));
+}
+
+void MirrorUpstream::lend(const oci::Reference& reference, const std::string& authorization) {
+  parts_.registry.lend(origin_of(reference), authorization);
 }
 
 std::optional<mirror::Document> MirrorUpstream::from_members(const oci::Reference& reference) {
@@ -171,9 +175,18 @@ void MirrorUpstream::learnt(const oci::Reference& reference, const mirror::Docum
   const auto parsed = oci::parse_manifest(*document.bytes);
   if (!parsed) return;  // an artifact: its blobs come from the registry alone
   if (const auto* index = std::get_if<oci::Index>(&*parsed))
-    return word == mirror::Word::registry ? note_index(reference, document, *index) : void();
-  parts_.catalog.resolved(reference, oci::Platform::host(), {document.digest, *document.bytes, {}},
-                          hearsay(word));
+    return word != mirror::Word::member ? note_index(reference, document, *index) : void();
+  take_in(reference, oci::Platform::host(), {document.digest, *document.bytes, {}}, word);
+}
+
+void MirrorUpstream::take_in(const oci::Reference& reference, const oci::Platform& platform,
+                             const image::Resolved& resolved, mirror::Word word) {
+  // Whether others may have what a caller, now or once, got in his own name says the registry.
+  if (word == mirror::Word::caller || word == mirror::Word::ledger)
+    static_cast<void>(parts_.catalog.found(reference, platform, resolved, {}));
+  else
+    parts_.catalog.resolved(reference, platform, resolved,
+                            word == mirror::Word::member ? std::optional(true) : std::nullopt);
 }
 
 std::optional<MirrorUpstream::Choice> MirrorUpstream::take_choice(const std::string& repository,
@@ -191,8 +204,8 @@ void MirrorUpstream::gave(const oci::Reference& reference, const mirror::Documen
   const auto* manifest = parsed ? std::get_if<oci::Manifest>(&*parsed) : nullptr;
   if (!manifest) return;
   if (const auto choice = take_choice(repository_name(reference), document.digest))
-    parts_.catalog.resolved(choice->reference, choice->platform,
-                            {document.digest, *document.bytes, {*choice->index}}, hearsay(word));
+    take_in(choice->reference, choice->platform,
+            {document.digest, *document.bytes, {*choice->index}}, word);
   auto blobs = manifest->layers;
   blobs.push_back(manifest->config);
   parts_.manifests.announce(reference, blobs);

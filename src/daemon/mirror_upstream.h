@@ -39,8 +39,11 @@ class MirrorUpstream final : public mirror::Upstream {
   mirror::Permission ask(const oci::Reference& reference, const std::string& authorization,
                          util::SteadyTime deadline) override;
   bool known_public(const oci::Reference& reference) override;
+  bool has_credentials(const oci::Reference& reference) override;
   util::Outcome<mirror::Document> manifest(const oci::Reference& reference,
+                                           const std::string& authorization,
                                            util::SteadyTime deadline) override;
+  void lend(const oci::Reference& reference, const std::string& authorization) override;
   std::optional<mirror::Document> from_members(const oci::Reference& reference) override;
   util::Outcome<http::Response> relay(const mirror::Route& route, const std::string& method,
                                       const std::string& query, const http::Headers& headers,
@@ -78,6 +81,9 @@ class MirrorUpstream final : public mirror::Upstream {
   /// As bytes_of() has it.
   registry::GetOrder order_for(const oci::Reference& blob, util::ByteRange range,
                                const std::string& authorization, chunk::Class cls);
+  /// Into the catalog.
+  void take_in(const oci::Reference& reference, const oci::Platform& platform,
+               const image::Resolved& resolved, mirror::Word word);
   std::optional<Choice> take_choice(const std::string& repository, const util::Digest& manifest);
   void note_index(const oci::Reference& reference, const mirror::Document& document,
                   const oci::Index& index);

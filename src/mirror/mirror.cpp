@@ -137,16 +137,25 @@ ServerResponse Mirror::dispatch(const Route& route, const ServerRequest& request
   return made;
 }
 
+std::string Mirror::borrow(const oci::Reference& reference, const std::string& authorization) {
+  const bool needed = options_.borrow_credentials && !authorization.empty() &&
+                      !upstream_.known_public(reference) && !upstream_.has_credentials(reference);
+  if (!needed) return "";
+  upstream_.lend(reference, authorization);
+  return authorization;
+}
+
 std::optional<Document> Mirror::find_manifest(const oci::Reference& reference,
-                                              Permission permission, Word& word) {
+                                              Permission permission, const std::string& borrowed,
+                                              Word& word) {
   word = Word::ledger;
   if (reference.digest && permission.kind == Kind::allowed)
     if (auto known = ledger_.find(reference)) return known;
-  word = Word::registry;
+  word = borrowed.empty() ? Word::registry : Word::caller;
   if (permission.document) return std::move(permission.document);
   if (permission.kind == Kind::allowed && !permissions_.silent(reference.registry)) {
-    auto fetched =
-        upstream_.manifest(reference, std::chrono::steady_clock::now() + options_.patience);
+    auto fetched = upstream_.manifest(reference, borrowed,
+                                      std::chrono::steady_clock::now() + options_.patience);
     if (fetched) return std::move(*fetched);
     util::log::info("mirror: {}: {}", reference.to_string(), fetched.failure().message);
     if (!util::may_pass(fetched.failure().fault)) return std::nullopt;
@@ -169,7 +178,9 @@ ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request
   if (permission.kind == Kind::denied) return refused(permission, reference);
   if (permission.kind == Kind::absent) return unknown_manifest(reference);
   Word word{};
-  const auto document = find_manifest(reference, std::move(permission), word);
+  const auto lent =
+      permission.kind == Kind::allowed ? borrow(reference, authorization) : std::string();
+  const auto document = find_manifest(reference, std::move(permission), lent, word);
   if (!document || names_wrong_blob(repository_of(reference), *document))
     return unknown_manifest(reference);
   if (word == Word::member) permissions_.grant(reference, authorization);
@@ -226,6 +237,7 @@ ServerResponse Mirror::stranger(const Route& route, const ServerRequest& request
   asked.query.clear();
   auto answer = relay(route, asked);
   if (answer.status == 200 && answer.length.value_or(0) > 0 && *answer.length <= kLargestBlob) {
+    borrow(route.reference, header_of(request, "Authorization"));
     found = NamedBlob{*route.reference.digest, *answer.length, "application/octet-stream"};
     return answer;
   }
@@ -252,6 +264,7 @@ ServerResponse Mirror::blob(const Route& route, const ServerRequest& request) {
   if (permission.kind == Kind::denied) return refused(permission, reference);
   if (permission.kind != Kind::allowed)
     return problem(404, "BLOB_UNKNOWN", "the registry cannot say now whether you may have it");
+  borrow(reference, header_of(request, "Authorization"));
   return deliver(route, request, known->blob);
 }
 

@@ -32,6 +32,9 @@ struct MirrorOptions {
   /// Whether a tag that the registry cannot be asked for is what it was last, here or to members;
   /// else nobody gets it.
   bool stale_tags = true;
+  /// Whether what is private, and this node has no credential for, is fetched with its caller's:
+  /// for the cache, and as his pull's share of the swarm. Else he gets it from the registry.
+  bool borrow_credentials = true;
   DeliveryOptions delivery{};
   uint64_t window_budget = 128 << 20;  ///< bytes under way ahead of all clients together
 };
@@ -59,9 +62,12 @@ class Mirror {
   /// `given`: also where the client has it already.
   http::ServerResponse manifest(const Route& route, const http::ServerRequest& request,
                                 std::optional<Document>& given);
-  /// Asks registry, ledger and members, as far as the permission goes.
+  /// The header of a caller who may pull from the repository, where we need it to do so: it is lent
+  /// for what comes. Else empty.
+  std::string borrow(const oci::Reference& reference, const std::string& authorization);
+  /// Asks registry, ledger and members, as far as the permission goes. `borrowed`: see borrow().
   std::optional<Document> find_manifest(const oci::Reference& reference, Permission permission,
-                                        Word& word);
+                                        const std::string& borrowed, Word& word);
   http::ServerResponse blob(const Route& route, const http::ServerRequest& request);
   /// Of a blob that no manifest named: the registry's word, given to the caller.
   http::ServerResponse stranger(const Route& route, const http::ServerRequest& request,

@@ -68,6 +68,10 @@ Permission Permissions::check(const oci::Reference& reference, const std::string
   return said;
 }
 
+void Permissions::forget(const oci::Reference& reference, const std::string& authorization) {
+  granted_.lock()->erase(key(reference, authorization));
+}
+
 void Permissions::grant(const oci::Reference& reference, const std::string& authorization) {
   remember(key(reference, authorization));
 }

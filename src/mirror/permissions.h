@@ -34,6 +34,9 @@ class Permissions {
   /// By a member's word, who gives only what is public.
   void grant(const oci::Reference& reference, const std::string& authorization);
 
+  /// The credential served no more: who comes with it again, the registry is asked about again.
+  void forget(const oci::Reference& reference, const std::string& authorization);
+
   /// The registry did not answer a moment ago.
   [[nodiscard]] bool silent(const std::string& registry) const;
   void fell_silent(const std::string& registry);

@@ -22,6 +22,7 @@ using util::Fault;
 /// What one connection streams, until it has ended.
 struct Mirror::Stream {
   Caller who;
+  std::string authorization;
   oci::Reference blob;
   std::string media_type;
   chunk::LayerRef ref;
@@ -80,13 +81,14 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
   auto made = std::make_shared<Stream>();
   made->began = clock_.now();
   made->who = {header_of(request, "User-Agent"), request.client};
+  made->authorization = header_of(request, "Authorization");
   const auto& origin = ref.origins.front();
   made->blob = {origin.registry, origin.repository, {}, ref.digest};
   made->media_type = media_type;
   made->ref = ref;
   made->range = wanted.range;
   try {
-    auto opened = proofs_.open(ref, header_of(request, "Authorization"),
+    auto opened = proofs_.open(ref, made->authorization,
                                std::chrono::steady_clock::now() + 2 * options_.patience);
     if (!opened)
       return problem(util::may_pass(opened.failure().fault) ? 503 : 404, "BLOB_UNKNOWN",
@@ -105,12 +107,12 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
   if (made->layer)
     prepare(*made, wanted);
   else
-    made->passage =
-        std::make_unique<Passage>(upstream_, made->blob, wanted.range,
-                                  header_of(request, "Authorization"), options_.delivery);
+    made->passage = std::make_unique<Passage>(upstream_, made->blob, wanted.range,
+                                              made->authorization, options_.delivery);
   if (const auto begun = made->begin(); !begun) {
     util::log::warning("mirror: blob {}: {}", ref.digest.short_hex(), begun.failure().message);
     const auto fault = begun.failure().fault;
+    if (fault == Fault::denied) permissions_.forget(made->blob, made->authorization);
     const bool never = fault == Fault::not_found || fault == Fault::denied;
     return problem(never ? 404 : 503, "BLOB_UNKNOWN", begun.failure().message);
   }
@@ -184,6 +186,8 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
         .counter("swarmfs_mirror_cut_short_total", "Blobs that could not be given to their end",
                  {{"why", end == End::wrong ? "wrong" : "late"}})
         .add();
+  // His token may have run out meanwhile: he gets another if he is asked for it.
+  if (end == End::broken) permissions_.forget(stream.blob, stream.authorization);
   const bool all = end == End::whole && stream.range.end() == stream.ref.size;
   const std::string failure =
       how.empty() ? "" : "blob " + stream.ref.digest.short_hex() + ": " + how;

@@ -20,8 +20,9 @@
 
 namespace swarmfs::mirror {
 
-/// Whose word a document is; the ledger's: somebody's of earlier.
-enum class Word { registry, member, ledger };
+/// Whose word a document is; `caller`: the registry's, to a caller in his own name; the ledger's:
+/// somebody's of earlier.
+enum class Word { registry, caller, member, ledger };
 
 /// What a registry says to somebody who wants a manifest of it.
 struct Permission {
@@ -49,9 +50,15 @@ class Upstream {
                          util::SteadyTime deadline) = 0;
   /// The registry was found to give the repository to anybody not long ago. Never waits.
   virtual bool known_public(const oci::Reference& reference) = 0;
-  /// From the registry, with this node's credentials.
+  /// Whether this node has a credential of its own for the repository. May read files.
+  virtual bool has_credentials(const oci::Reference& reference) = 0;
+  /// From the registry, with this node's credentials, or in the name of who sends this header.
   virtual util::Outcome<Document> manifest(const oci::Reference& reference,
+                                           const std::string& authorization,
                                            util::SteadyTime deadline) = 0;
+  /// Who sends this header may pull from the repository, for which this node has no credential:
+  /// with it the blobs are fetched from now on. Never waits.
+  virtual void lend(const oci::Reference& reference, const std::string& authorization) = 0;
   /// From a member of the cluster. They give what is public, and this node has no credentials for;
   /// empty: nobody knows it.
   virtual std::optional<Document> from_members(const oci::Reference& reference) = 0;

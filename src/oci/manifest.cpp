@@ -63,7 +63,7 @@ Outcome<std::vector<Descriptor>> read_list(const json& value, size_t most) {
 std::string accept_header() {
   return "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
          "application/vnd.docker.distribution.manifest.v2+json, "
-         "application/vnd.docker.distribution.manifest.list.v2+json";
+         "application/vnd.docker.distribution.manifest.list.v2+json, */*";
 }
 
 Outcome<std::variant<Manifest, Index>> parse_manifest(util::ByteView document) {

@@ -36,7 +36,8 @@ struct Index {
   std::vector<Descriptor> manifests;
 };
 
-/// What a client asks for: every manifest and index type that parse_manifest() reads.
+/// What a client asks for: every manifest and index type that parse_manifest() reads, and before
+/// nothing at all anything else, which clients of the mirror may know how to read.
 std::string accept_header();
 
 /// OCI or Docker manifest, index or list. Fault::corrupt: not JSON or hostile (negative sizes,

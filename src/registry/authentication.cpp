@@ -21,6 +21,7 @@ using util::Outcome;
 namespace {
 
 constexpr std::chrono::milliseconds kTokenTimeout{10'000};
+constexpr size_t kMostLent = 1024;
 
 std::string escape(std::string_view text) {
   std::string out;
@@ -46,12 +47,41 @@ RegistryClient::TokenKey RegistryClient::key(const Endpoint& endpoint) {
   return {endpoint.url, endpoint.anonymous};
 }
 
-std::string RegistryClient::authorization(const Endpoint& endpoint) {
-  auto tokens = tokens_.lock();
-  const auto found = tokens->find(key(endpoint));
-  if (found == tokens->end() || found->second.expires <= std::chrono::steady_clock::now())
-    return "";
-  return found->second.header;
+std::string RegistryClient::authorization(const Endpoint& endpoint, bool borrows) {
+  std::string ours;
+  {
+    auto tokens = tokens_.lock();
+    const auto found = tokens->find(key(endpoint));
+    if (found != tokens->end() && found->second.expires > std::chrono::steady_clock::now()) {
+      ours = found->second.header;
+      borrows = borrows && !found->second.from_credentials;
+    }
+  }
+  const auto theirs = borrows && !endpoint.anonymous ? borrowed(endpoint) : std::string();
+  return theirs.empty() ? ours : theirs;
+}
+
+void RegistryClient::lend(const chunk::Origin& origin, const std::string& authorization) {
+  const auto url = endpoints(origin, true).back().url;
+  const auto now = std::chrono::steady_clock::now();
+  auto lent = lent_.lock();
+  std::erase_if(*lent, [&](const auto& one) { return one.second.until <= now; });
+  if (lent->size() >= kMostLent) lent->clear();
+  (*lent)[url] = {authorization, now + kLent};
+}
+
+std::string RegistryClient::borrowed(const Endpoint& endpoint) {
+  auto lent = lent_.lock();
+  const auto found = lent->find(endpoint.url);
+  const bool is_there =
+      found != lent->end() && found->second.until > std::chrono::steady_clock::now();
+  return is_there ? found->second.header : "";
+}
+
+void RegistryClient::take_back(const Endpoint& endpoint, const std::string& header) {
+  auto lent = lent_.lock();
+  const auto found = lent->find(endpoint.url);
+  if (found != lent->end() && found->second.header == header) lent->erase(found);
 }
 
 std::optional<Credential> RegistryClient::configured_credential(const std::string& host) {
@@ -95,13 +125,14 @@ bool RegistryClient::has_credentials(const oci::Reference& reference) {
                      [&](const Endpoint& endpoint) { return may_have_credentials(endpoint); });
 }
 
-Outcome<util::Done> RegistryClient::authenticate(const Endpoint& endpoint,
+Outcome<util::Done> RegistryClient::authenticate(const Endpoint& endpoint, bool borrows,
                                                  std::optional<Challenge> challenge,
                                                  const std::string& used,
                                                  util::SteadyTime deadline) {
   try {
+    take_back(endpoint, used);
     // Somebody before us in the queue may have got a fresh one.
-    if (const auto current = authorization(endpoint); !current.empty() && current != used)
+    if (const auto current = authorization(endpoint, borrows); !current.empty() && current != used)
       return util::Done{};
     if (!challenge) {
       auto asked = ask_for_challenge(endpoint, deadline);

@@ -155,19 +155,17 @@ http::Request Conversation::make_request() {
   http::Request made;
   // Where a blob was redirected to for us, others may not go.
   if (url_.empty() && !order_.anonymous) {
-    url_ = client_.known_redirect(blob_url());
+    url_ = client_.known_redirect(way());
     remembered_ = !url_.empty();
   }
   made.url = redirected() ? url_ : blob_url();
   made.tls = endpoint().options.tls;
-  if (!redirected()) {
-    used_header_ =
-        order_.authorization.empty() ? client_.authorization(endpoint()) : order_.authorization;
+  if (!redirected() || endpoint().same_origin(url_)) {
+    used_header_ = order_.authorization.empty() ? client_.authorization(endpoint(), order_.borrows)
+                                                : order_.authorization;
     if (!used_header_.empty()) made.headers.emplace_back("Authorization", used_header_);
-  } else if (!endpoint().same_origin(url_)) {
+  } else {
     made.tls.cert_file = made.tls.key_file = "";
-  } else if (!order_.authorization.empty()) {
-    made.headers.emplace_back("Authorization", order_.authorization);
   }
   if (!order_.accept.empty()) made.headers.emplace_back("Accept", order_.accept);
   if (order_.range && !order_.whole)
@@ -291,7 +289,7 @@ void Conversation::on_answer(http::Response response) {
 }
 
 void Conversation::ask_anew(const std::string& why) {
-  client_.forget_redirect(blob_url(), url_);
+  client_.forget_redirect(way(), url_);
   url_ = blob_url();
   remembered_ = false;
   if (++redirects_ > kMaxRedirects) return give_up({Fault::unavailable, why});
@@ -307,7 +305,7 @@ void Conversation::follow(const http::Response& response) {
     return give_up({Fault::unavailable, endpoint().host + " redirects to where we do not go"});
   url_ = target->to_string();
   remembered_ = false;
-  if (order_.range && !order_.anonymous) client_.remember_redirect(blob_url(), url_);
+  if (order_.range && !order_.anonymous) client_.remember_redirect(way(), url_);
   request();
 }
 
@@ -320,8 +318,8 @@ void Conversation::authenticate(const http::Response& response) {
     bool wanted = false;
     self->gate_.run([&] { wanted = true; });
     if (!wanted) return;
-    const auto done = self->client_.authenticate(self->endpoint(), challenge, self->used_header_,
-                                                 self->order_.deadline);
+    const auto done = self->client_.authenticate(self->endpoint(), self->order_.borrows, challenge,
+                                                 self->used_header_, self->order_.deadline);
     self->drop_exchange();
     self->gate_.run([&] {
       if (done) return self->request();
@@ -333,7 +331,7 @@ void Conversation::authenticate(const http::Response& response) {
 
 void Conversation::leave_endpoint() {
   leave();
-  if (redirected()) client_.forget_redirect(blob_url(), url_);
+  if (redirected()) client_.forget_redirect(way(), url_);
   url_.clear();
   redirects_ = 0;
   authenticated_again_ = !order_.authorization.empty();

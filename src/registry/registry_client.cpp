@@ -57,6 +57,7 @@ RegistryClient::~RegistryClient() = default;
 void RegistryClient::reload(RegistryOptions options) {
   *options_.lock() = std::move(options);
   tokens_.lock()->clear();
+  lent_.lock()->clear();
   whole_only_.lock()->clear();
 }
 
@@ -133,13 +134,15 @@ Outcome<http::Response> RegistryClient::collect(GetOrder order) {
 }
 
 Outcome<FetchedManifest> RegistryClient::manifest(const oci::Reference& reference,
-                                                  util::SteadyTime deadline, bool anonymous) {
+                                                  util::SteadyTime deadline, bool anonymous,
+                                                  const std::string& authorization) {
   GetOrder order;
   order.origins = {{reference.registry, reference.repository}};
   order.path = "manifests/" + reference.target();
   order.accept = oci::accept_header();
   order.deadline = deadline;
   order.anonymous = anonymous;
+  order.authorization = authorization;
   auto answer = collect(std::move(order));
   if (!answer) return answer.failure();
   if (!may_be_json_object(answer->body))
@@ -168,6 +171,7 @@ Outcome<util::Bytes> RegistryClient::blob(const oci::Reference& reference,
   order.origins = {{reference.registry, reference.repository}};
   order.path = "blobs/" + descriptor.digest.to_string();
   order.deadline = deadline;
+  order.borrows = true;
   auto answer = collect(std::move(order));
   if (!answer) return answer.failure();
   const auto bytes = util::as_bytes(answer->body);

@@ -55,6 +55,8 @@ struct GetOrder {
   bool anonymous = false;
   /// Not empty: this header, and nothing of ours, to the registry itself; `anonymous` is said, too.
   std::string authorization;
+  /// Where we have no credential for it, what was lent() serves, too.
+  bool borrows = false;
 };
 
 /// Talks to registries: mirrors, authentication, redirects, retries with back-off, circuit breaker,
@@ -67,9 +69,11 @@ class RegistryClient {
 
   /// Blocking. Checked against the reference's digest, else against Docker-Content-Digest. What is
   /// no JSON object is a portal's word, not the registry's: Fault::unavailable.
-  /// `anonymous`: see GetOrder; Fault::denied or not_found when nobody in particular may have it.
+  /// `anonymous`, `authorization`: see GetOrder; Fault::denied or not_found when nobody in
+  /// particular, or who sends that, may have it.
   util::Outcome<FetchedManifest> manifest(const oci::Reference& reference,
-                                          util::SteadyTime deadline, bool anonymous = false);
+                                          util::SteadyTime deadline, bool anonymous = false,
+                                          const std::string& authorization = {});
   /// Blocking; small blobs (configs). Checked by digest and size.
   util::Outcome<util::Bytes> blob(const oci::Reference& reference,
                                   const oci::Descriptor& descriptor, util::SteadyTime deadline);
@@ -85,6 +89,11 @@ class RegistryClient {
   /// credential, a client certificate or a helper that might know one, or a token that one of them
   /// brought is still held. Reads the credential files; asks no helper and no network.
   [[nodiscard]] bool has_credentials(const oci::Reference& reference);
+  /// The Authorization header of somebody who may pull from the repository, for what borrows it
+  /// from now on: until the registry refuses it, kLent at most. It goes nowhere but to the registry
+  /// itself, and is kept in memory alone.
+  void lend(const chunk::Origin& origin, const std::string& authorization);
+  static constexpr std::chrono::minutes kLent{15};
   /// Whether one of the origins may answer a range with just that. Those that gave all of a blob
   /// instead are believed to do so for some minutes. `anonymous`: without mirrors. Cheap; a leaf
   /// lock only.
@@ -95,7 +104,7 @@ class RegistryClient {
   [[nodiscard]] std::map<std::string, HostUse> in_use(util::SteadyTime now) const {
     return admission_.in_use(now);
   }
-  /// New credentials and hosts for the requests to come; forgets tokens.
+  /// New credentials and hosts for the requests to come; forgets tokens, and what was lent.
   void reload(RegistryOptions options);
 
  private:
@@ -104,6 +113,10 @@ class RegistryClient {
     std::string header;
     util::SteadyTime expires;
     bool from_credentials = false;
+  };
+  struct Lent {
+    std::string header;
+    util::SteadyTime until;
   };
   struct TokenKey {
     std::string url;  ///< of the repository
@@ -114,10 +127,12 @@ class RegistryClient {
   [[nodiscard]] std::vector<Endpoint> endpoints(const chunk::Origin& origin, bool anonymous);
   // Who we are (authentication.cpp)
   [[nodiscard]] static TokenKey key(const Endpoint& endpoint);
-  [[nodiscard]] std::string authorization(const Endpoint& endpoint);
+  [[nodiscard]] std::string authorization(const Endpoint& endpoint, bool borrows);
+  [[nodiscard]] std::string borrowed(const Endpoint& endpoint);
+  void take_back(const Endpoint& endpoint, const std::string& header);
   /// Blocking, on auth_. `used`: the header that was refused. Without a challenge the host is asked
   /// for one. Fault::unavailable and timed_out: later perhaps.
-  util::Outcome<util::Done> authenticate(const Endpoint& endpoint,
+  util::Outcome<util::Done> authenticate(const Endpoint& endpoint, bool borrows,
                                          std::optional<Challenge> challenge,
                                          const std::string& used, util::SteadyTime deadline);
   util::Outcome<Challenge> ask_for_challenge(const Endpoint& endpoint, util::SteadyTime deadline);
@@ -148,6 +163,7 @@ class RegistryClient {
   util::Metrics::Counter& mismatches_;
   util::Sync<RegistryOptions> options_;
   util::Sync<std::map<TokenKey, Token>> tokens_;
+  util::Sync<std::map<std::string, Lent>> lent_;                    ///< by repository URL
   util::Sync<std::map<std::string, util::SteadyTime>> whole_only_;  ///< repository URL → until
   util::Sync<std::map<std::string, std::string>> redirects_;  ///< blob URL → where it was sent
   Admission admission_;

@@ -16,6 +16,7 @@ std::unique_ptr<chunk::Transfer> RegistrySource::fetch(const chunk::LayerRef& la
   order.path = "blobs/" + layer.digest.to_string();
   order.range = range;
   order.cls = context.cls;
+  order.borrows = true;
   order.deadline = context.deadline;
   order.on_data = std::move(on_data);
   order.on_done = [done = std::move(on_done)](util::Outcome<http::Response> outcome) {

@@ -164,6 +164,7 @@ void WholeStreams::Core::begin(const StreamPtr& stream) {
   order.range = ByteRange{0, stream->layer.size};
   order.whole = true;
   order.cls = chunk::Class::fault;
+  order.borrows = true;
   const std::weak_ptr<Core> weak = weak_from_this();
   order.on_data = [weak, stream](ByteView bytes) {
     if (const auto self = weak.lock()) self->on_data(stream, bytes);

@@ -149,12 +149,12 @@ class Bed:
     bed[1] is node n1. Everything ends at exit, also after an exception or SIGTERM."""
 
     def __init__(self, nodes, image_names=("small",), down_mbit=0, up_mbit=0, registry_mbit=0, delay_ms=0,
-                 registry_delay_ms=0, peers=True, dht=False, zones=(), config="", registry_sections=None):
+                 registry_delay_ms=0, peers=True, dht=False, zones=(), config="", registry_sections=None, burst_kb=256):
         self.folder = images(*image_names)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         self.network = Network(os.path.join(BUILD, "tests/bed/delay_link"))
-        self.link = {"down_mbit": down_mbit, "up_mbit": up_mbit, "delay_ms": delay_ms}
+        self.link = {"down_mbit": down_mbit, "up_mbit": up_mbit, "delay_ms": delay_ms, "burst_kb": burst_kb}
         self.peers, self.dht = peers, dht
         self.work = tempfile.mkdtemp(prefix=self.network.tag + "-")
         self.token_file = os.path.join(self.work, "cluster.token")

@@ -24,10 +24,10 @@ class Client:
         self.containerd = Containerd(self.home)
         write_hosts(os.path.join(self.home, "hosts"), f"{REGISTRY}:5000", f"127.0.0.1:{PORT}")
 
-    def seconds(self, command, reference, mirrored):
+    def seconds(self, command, reference, mirrored, *options):
         way = ["--hosts-dir", os.path.join(self.home, "hosts")] if mirrored else ["--plain-http"]
         begun = time.time()
-        subprocess.run([*inside(self.space), "ctr", "-a", self.containerd.socket, *command, *way, reference], check=True,
+        subprocess.run([*inside(self.space), "ctr", "-a", self.containerd.socket, *command, *way, *options, reference], check=True,
                        stdout=subprocess.DEVNULL)
         return time.time() - begun
 

@@ -105,8 +105,9 @@ class Network:
     def space(self, name):
         return f"{self.tag}-{name}"
 
-    def add(self, name, address, down_mbit=0, up_mbit=0, delay_ms=0):
-        """A namespace `name` with `address`. Rates: 0 is no limit. The delay counts in each direction."""
+    def add(self, name, address, down_mbit=0, up_mbit=0, delay_ms=0, burst_kb=256):
+        """A namespace `name` with `address`. Rates: 0 is no limit. The delay counts in each direction. So much as `burst_kb`
+        passes at once where nothing passed before."""
         space, port = self.space(name), f"to-{name}"
         ip("netns", "add", space)
         if delay_ms:
@@ -120,14 +121,14 @@ class Network:
         ip("-n", space, "link", "set", "lo", "up")
         ip("-n", space, "addr", "add", f"{address}/24", "dev", "eth0")
         ip("-n", space, "link", "set", "eth0", "up")
-        self.limit(self.space(HUB), port, down_mbit)
-        self.limit(space, "eth0", up_mbit)
+        self.limit(self.space(HUB), port, down_mbit, burst_kb)
+        self.limit(space, "eth0", up_mbit, burst_kb)
 
     @staticmethod
-    def limit(space, device, mbit):
+    def limit(space, device, mbit, burst_kb=256):
         if mbit:  # a burst below a GSO packet of 64 KiB makes TCP crawl
             subprocess.run(["tc", "-n", space, "qdisc", "replace", "dev", device, "root", "tbf", "rate", f"{mbit}mbit",
-                            "burst", "256kb", "latency", "50ms"], check=True)
+                            "burst", f"{burst_kb}kb", "latency", "50ms"], check=True)
 
     def cut(self, name):
         """Packets to and from it vanish, as when a cable is pulled somewhere between."""

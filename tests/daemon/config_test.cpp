@@ -35,6 +35,7 @@ address = "127.0.0.1:1"
 [mirror]
 listen = "127.0.0.1:9755"
 stale_tags = false
+borrow_credentials = false
 [containerd]
 address = "/run/containerd/containerd.sock"
 namespaces = ["k8s.io", "moby"]
@@ -68,6 +69,7 @@ cluster_max_bytes_per_second = 100000000
   EXPECT_EQ(config.span_cache, 64u << 20);
   EXPECT_EQ(config.mirror_listen, "127.0.0.1:9755");
   EXPECT_FALSE(config.mirror_stale_tags);
+  EXPECT_FALSE(config.mirror_borrow_credentials);
   EXPECT_EQ(config.containerd.address, "/run/containerd/containerd.sock");
   EXPECT_EQ(config.containerd.namespaces, (std::vector<std::string>{"k8s.io", "moby"}));
   EXPECT_EQ(config.containerd.content, "/var/lib/containerd/store");

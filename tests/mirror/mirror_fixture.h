@@ -87,9 +87,16 @@ class FakeUpstream final : public Upstream {
     return {Permission::Kind::denied, 401, {"Bearer realm=\"x\"", "Basic realm=\"y\""}};
   }
   bool known_public(const oci::Reference&) override { return false; }
-  util::Outcome<Document> manifest(const oci::Reference& reference, util::SteadyTime) override {
+  bool has_credentials(const oci::Reference&) override { return knows; }
+  void lend(const oci::Reference& reference, const std::string& authorization) override {
+    const std::lock_guard hold(mutex);
+    lent.emplace_back(repository_of(reference), authorization);
+  }
+  util::Outcome<Document> manifest(const oci::Reference& reference,
+                                   const std::string& authorization, util::SteadyTime) override {
     const std::lock_guard hold(mutex);
     ++fetched;
+    if (!open && !knows && authorization != "Basic good") return Failure{Fault::denied, "closed"};
     if (down) return Failure{Fault::unavailable, "down"};
     const auto found = manifests.find(reference.target());
     if (found == manifests.end()) return Failure{Fault::not_found, "no such thing"};
@@ -168,10 +175,12 @@ class FakeUpstream final : public Upstream {
   std::function<void(const chunk::LayerRef&)> on_disprove;
   std::mutex mutex;
   bool down = false, open = true, ranges = true;
+  bool knows = true;          ///< the node has a credential
   uint64_t cut = UINT64_MAX;  ///< no front goes further
   std::map<std::string, std::string> manifests, members;
   util::Outcome<http::Response> relay_answer = http::Response{404, {}, ""};
   std::vector<std::string> asked;
+  std::vector<std::pair<std::string, std::string>> lent;  ///< for which repository, what header
   int fetched = 0;
   std::string relayed;
   std::vector<util::Digest> given, completed;
@@ -205,10 +214,11 @@ class MirrorTest : public testing::Test {
     cache_.emplace(cache::CacheOptions{directory_.path()}, timers_, workers_, metrics_);
     fetcher_.emplace(*cache_, std::vector<chunk::Source*>{&source_}, fetch::FetchOptions{}, timers_,
                      metrics_);
-    mirror_.emplace(
-        MirrorOptions{
-            .address = "127.0.0.1:9755", .stale_tags = stale_tags_, .delivery = delivery_},
-        upstream_, *fetcher_, *cache_, clock_, metrics_);
+    mirror_.emplace(MirrorOptions{.address = "127.0.0.1:9755",
+                                  .stale_tags = stale_tags_,
+                                  .borrow_credentials = borrows_,
+                                  .delivery = delivery_},
+                    upstream_, *fetcher_, *cache_, clock_, metrics_);
     upstream_.manifests["v1"] = upstream_.manifests[digest_.to_string()] = manifest_;
   }
   void stop() {
@@ -259,7 +269,7 @@ class MirrorTest : public testing::Test {
   void give_manifest() { EXPECT_EQ(ask("manifests/v1").status, 200); }
 
   DeliveryOptions delivery_{20s, 25s};
-  bool stale_tags_ = true;
+  bool stale_tags_ = true, borrows_ = true;
   const std::string blob_ = pattern(1'500'000);
   const util::Digest blob_digest_ = util::Sha256::of(util::as_bytes(blob_));
   const std::string manifest_ = R"({"schemaVersion":2,"config":{"digest":"sha256:)" +

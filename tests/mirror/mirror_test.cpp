@@ -295,6 +295,49 @@ TEST_F(MirrorTest, what_is_private_is_given_to_who_could_pull_it_and_to_nobody_e
       404);
 }
 
+TEST_F(MirrorTest, where_the_node_has_no_credential_it_borrows_that_of_who_may_pull) {
+  upstream_.open = upstream_.knows = false;
+  const http::Headers good{{"Authorization", "Basic good"}}, bad{{"Authorization", "Basic bad"}};
+  EXPECT_EQ(ask("manifests/v1", bad).status, 401);
+  EXPECT_TRUE(upstream_.lent.empty());
+  EXPECT_EQ(ask("manifests/v1", good).body, manifest_);
+  ASSERT_EQ(upstream_.learned.size(), 1u);
+  EXPECT_EQ(upstream_.learned.front().second, Word::caller) << "which makes nothing public";
+  EXPECT_TRUE(get_blob(good).body == blob_);
+  const std::pair lent{std::string(kRepository), std::string("Basic good")};
+  EXPECT_EQ(upstream_.lent, (std::vector{lent, lent})) << "with each request: a token runs out";
+  for (const auto& who : {http::Headers{}, bad}) {
+    EXPECT_EQ(ask("manifests/" + digest_.to_string(), who).status, 401);
+    EXPECT_EQ(ask("blobs/" + blob_digest_.to_string(), who).status, 401);
+  }
+  EXPECT_EQ(upstream_.lent.size(), 2u);
+}
+
+TEST_F(MirrorTest, borrows_nothing_where_it_has_a_credential_or_that_is_not_wanted) {
+  upstream_.open = false;
+  const http::Headers good{{"Authorization", "Basic good"}};
+  EXPECT_EQ(ask("manifests/v1", good).status, 200);
+  stop();
+  borrows_ = upstream_.knows = false;
+  start();
+  EXPECT_EQ(ask("manifests/v1", good).status, 404) << "to the registry, with what he has";
+  EXPECT_TRUE(upstream_.lent.empty());
+}
+
+TEST_F(MirrorTest, a_credential_that_serves_no_more_is_asked_about_again) {
+  upstream_.open = upstream_.knows = false;
+  const http::Headers good{{"Authorization", "Basic good"}};
+  EXPECT_EQ(ask("manifests/v1", good).status, 200);
+  EXPECT_EQ(upstream_.asked.size(), 1u);
+  auto refused = std::async(std::launch::async,
+                            [&] { return ask("blobs/" + blob_digest_.to_string(), good).status; });
+  while (refused.wait_for(1ms) != std::future_status::ready)
+    for (size_t id = 0; id < source_.requests(); ++id) source_.fail(id, {Fault::denied, "expired"});
+  EXPECT_EQ(refused.get(), 404);
+  EXPECT_TRUE(get_blob(good).body == blob_);
+  EXPECT_EQ(upstream_.asked.size(), 2u);
+}
+
 TEST_F(MirrorTest, one_question_per_credential_in_five_minutes_and_an_hours_grace) {
   upstream_.open = false;
   const http::Headers good{{"Authorization", "Basic good"}};

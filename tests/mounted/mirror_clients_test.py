@@ -96,13 +96,20 @@ def strangers_get_nothing(mirrored, registry, proxy, tokens, image):
                 assert headers["WWW-Authenticate"].startswith(challenge), (headers, challenge)
 
 
-def private(folder, image, work, tokens, knows):
-    """`knows`: the node has a credential of its own. Where it has none, it fetches nothing: the client goes to the registry."""
+KNOWS = 'username = "alice"\npassword_file = "{work}/password"\n'
+# What the node's configuration says in the registry's section, and in the mirror's.
+NODES = {"has a credential": (KNOWS, ""), "borrows": ("", ""), "may not borrow": ("", "borrow_credentials = false\n")}
+
+
+def private(folder, image, work, tokens, kind):
+    """A node that has no credential of its own fetches with that of its client, or, where it may not, nothing: the client goes
+    to the registry."""
+    own, mirror = NODES[kind]
+    knows, fetches = bool(own), not mirror
     auth = tokens.section(work) if tokens else f"auth: {{htpasswd: {{realm: r, path: {work}/htpasswd}}}}\n"
     registry = Registry(folder, work, auth=auth)
     proxy = Proxy(registry.host)
-    mirrored = Mirrored(proxy, f'[[registry]]\nhost = "{proxy.host}"\nusername = "alice"\npassword_file = "{work}/password"\n'
-                        if knows else "")
+    mirrored = Mirrored(proxy, f'{mirror}[[registry]]\nhost = "{proxy.host}"\n' + own.format(work=work))
     try:
         for turn in range(2):
             done = mirrored.fetch(f"{proxy.host}/small:v1", "--user", ALICE)
@@ -110,13 +117,13 @@ def private(folder, image, work, tokens, knows):
             has_all(mirrored, image)
             mirrored.forget()
             brought = mirrored.registry_bytes()
-            assert (brought > 40_000_000) == knows, brought
+            assert (brought > 40_000_000) == fetches, brought
             if turn == 0:
                 first = brought
                 assert is_relayed(proxy, tokens), by_agent(proxy, "swarmfs/")
         assert brought == first, "the second pull costs the registry nothing"
         direct = {path.split("/")[-1] for _, path, _, status in by_agent(proxy, "containerd") if "/blobs/" in path and status == 200}
-        assert direct == (set() if knows else set(image[1:])), direct
+        assert direct == (set() if fetches else set(image[1:])), direct
         strangers_get_nothing(mirrored, registry, proxy, tokens, image)
         if not knows:
             used = {auth for *_, auth, status in by_agent(proxy, "swarmfs/") if status == 200}
@@ -167,9 +174,9 @@ def tokens_and_passwords(folder):
     free.stop()
     tokens = TokenServer(work)
     for kind in (tokens, None):
-        for knows in (True, False):
-            private(folder, image, work, kind, knows)
-            print(f"{'bearer' if kind else 'basic'}, the node has {'a' if knows else 'no'} credential: ok", flush=True)
+        for node in NODES:
+            private(folder, image, work, kind, node)
+            print(f"{'bearer' if kind else 'basic'}, the node {node}: ok", flush=True)
     by_podman(folder, image, work)
     print("podman: ok", flush=True)
 

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """containerd pulls through the mirrors of a cluster. All nodes at once: the registry gives about one copy. With the registry
-down nodes that never spoke to it pull by tag and by digest. A mount and a pull of an image at once: each byte is fetched once.
+down nodes that never spoke to it pull by tag and by digest. A private image comes from peers on nodes that have no credential
+but their client's. A mount and a pull of an image at once: each byte is fetched once.
 The only peer that has it dies, hangs, is cut off or gives wrong bytes while a client pulls: it gets all the same, at once."""
 import concurrent.futures
 import signal
+import subprocess
 import sys
+import tempfile
 
 from bed import Bed, need_bed, together
 from mirror_client import FETCH, MIRROR, Client
@@ -14,10 +17,10 @@ IMAGE = "small:v1"
 BAR = 1.6  # of the four that each node on its own would be
 
 
-def fetch(node, reference=IMAGE):
+def fetch(node, reference=IMAGE, *options):
     client = Client(node.bed, node)
     try:
-        client.seconds(FETCH, node.bed.reference(reference), True)
+        client.seconds(FETCH, node.bed.reference(reference), True, *options)
         return client.image()
     finally:
         client.close()
@@ -58,6 +61,47 @@ def mounted_and_pulled():
     print(f"mounted and pulled: {asked / layers:.4f} copies", flush=True)
     assert layers <= asked <= sum(image.values()), (asked, image)
     bed.close()
+
+
+def given_nothing(node, *options):
+    try:
+        fetch(node, IMAGE, *options)
+    except subprocess.CalledProcessError:
+        assert node.bytes_from("peer") == 0 and node.bytes_from("registry") == 0, node.name
+        return
+    raise AssertionError(f"{node.name}: {options} got the image")
+
+
+def private():
+    """Who may pull it says the registry, of each client; and it gives one copy, to the first."""
+    alice = ("--user", "alice:s3cret")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["htpasswd", "-Bbc", f"{folder}/htpasswd", "alice", "s3cret"], check=True, stderr=subprocess.DEVNULL)
+        bed = Bed(3, config=MIRROR, registry_mbit=50,
+                  registry_sections={"auth": f"auth: {{htpasswd: {{realm: r, path: {folder}/htpasswd}}}}\n"})
+        bed.start()
+        image = fetch(bed[1], IMAGE, *alice)
+        given_nothing(bed[3])
+        given_nothing(bed[3], "--user", "alice:guess")
+        assert fetch(bed[2], IMAGE, *alice) == image
+        total = sum(image.values())
+        first, second = (node.bytes_from("registry") / total for node in bed.nodes[:2])
+        print(f"private: {first:.2f} copies to the first node, {second:.2f} to the second", flush=True)
+        assert 0.99 < first < 1.01 and second < 0.3, (first, second)
+        given_nothing(bed[3])
+        # What is here is still a matter of who asks, on a node that has all of it, too.
+        for node in bed.nodes[:2]:
+            before = node.counted("swarmfs_mirror_bytes_total")
+            for options in ((), ("--user", "alice:guess")):
+                try:
+                    fetch(node, IMAGE, *options)
+                except subprocess.CalledProcessError:
+                    continue
+                raise AssertionError(f"{node.name}: {options} got the image")
+            assert node.counted("swarmfs_mirror_bytes_total") == before
+        for node in bed.nodes:
+            assert "s3cret" not in node.log_text() and "Basic " not in node.log_text(), node.name
+        bed.close()
 
 
 FAULTS = {
@@ -105,6 +149,7 @@ def a_peer_fails():
 def main():
     need_bed()
     a_peer_fails()
+    private()
     mounted_and_pulled()
     bed = Bed(6, config=MIRROR, registry_mbit=100)  # or a node has it all before it hears of another
     image = all_at_once(bed, bed.nodes[:4])

@@ -180,6 +180,96 @@ TEST_F(AnonymousTest, what_a_caller_shows_goes_with_a_redirect_within_the_same_h
   EXPECT_EQ(elsewhere.asked().front().header("Authorization"), "");
 }
 
+TEST_F(AnonymousTest, what_is_lent_serves_who_borrows_and_nobody_else) {
+  HostOptions host;
+  host.mirrors = {server_.host() + "/mirror"};
+  start(host);
+  const auto get = [&](bool borrows, bool anonymous = false) {
+    std::promise<util::Outcome<http::Response>> answer;
+    GetOrder order;
+    order.origins = {{server_.host(), "closed"}};
+    order.path = "blobs/x";
+    order.borrows = borrows;
+    order.anonymous = anonymous;
+    order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
+    const auto transfer = client_->get(std::move(order));
+    return answer.get_future().get();
+  };
+  const auto sent_to_registry = [&](const std::string& header) {
+    size_t count = 0;
+    for (const auto& asked : server_.asked()) {
+      const bool it = asked.header("Authorization") == header;
+      EXPECT_FALSE(it && !asked.target.starts_with("/v2/closed/")) << asked.target;
+      count += it;
+    }
+    return count;
+  };
+  EXPECT_EQ(get(true).failure().fault, Fault::denied) << "anybody's token was fetched and is held";
+  client_->lend({server_.host(), "closed"}, "Bearer alices");
+  ASSERT_TRUE(get(true));
+  EXPECT_EQ(get(false).failure().fault, Fault::denied);
+  EXPECT_EQ(get(true, true).failure().fault, Fault::denied);
+  EXPECT_EQ(manifest("closed", false).failure().fault, Fault::denied);
+  EXPECT_FALSE(client_->has_credentials(image("closed")));
+  EXPECT_EQ(sent_to_registry("Bearer alices"), 1u);
+  client_->lend({server_.host(), "closed"}, "Bearer expired");
+  EXPECT_EQ(get(true).failure().fault, Fault::denied);
+  EXPECT_EQ(get(true).failure().fault, Fault::denied);
+  EXPECT_EQ(sent_to_registry("Bearer expired"), 1u) << "once refused it is gone";
+  client_->lend({server_.host(), "closed"}, "Bearer alices");
+  ASSERT_TRUE(get(true));
+  client_->reload({});
+  EXPECT_EQ(get(true).failure().fault, Fault::denied);
+}
+
+TEST_F(AnonymousTest, our_own_credential_is_used_before_a_lent_one) {
+  log_in();
+  start();
+  ASSERT_TRUE(manifest("closed", false));
+  client_->lend({server_.host(), "closed"}, "Bearer lent");
+  std::promise<util::Outcome<http::Response>> answer;
+  GetOrder order;
+  order.origins = {{server_.host(), "closed"}};
+  order.path = "blobs/x";
+  order.borrows = true;
+  order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
+  const auto transfer = client_->get(std::move(order));
+  ASSERT_TRUE(answer.get_future().get());
+  EXPECT_EQ(headers_sent().back(), "Bearer alices");
+}
+
+/// A store of blobs that asks nobody who he is, where a registry sends who may have the blob.
+TEST_F(AnonymousTest, where_a_lent_credential_was_sent_nobody_else_goes) {
+  const ScriptedServer store([](const auto&) -> ScriptedServer::Answer {
+    return {206, "12345", {{"Content-Range", "bytes 0-4/10"}}};
+  });
+  const ScriptedServer registry([&](const ScriptedServer::Asked& asked) {
+    return asked.header("Authorization") == kAlice
+               ? ScriptedServer::Answer{307, "", {{"Location", "http://" + store.host() + "/b"}}}
+               : ScriptedServer::Answer{401, "", {{"WWW-Authenticate", R"(Basic realm="r")"}}};
+  });
+  start();
+  const auto get = [&](bool borrows) {
+    std::promise<util::Outcome<http::Response>> answer;
+    GetOrder order;
+    order.origins = {{registry.host(), "closed"}};
+    order.path = "blobs/x";
+    order.range = util::ByteRange{0, 5};
+    order.borrows = borrows;
+    order.on_data = [](util::ByteView) {};
+    order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
+    const auto transfer = client_->get(std::move(order));
+    return answer.get_future().get();
+  };
+  client_->lend({registry.host(), "closed"}, kAlice);
+  ASSERT_TRUE(get(true));
+  ASSERT_TRUE(get(true));
+  EXPECT_EQ(registry.asked().size(), 1u) << "the way is remembered";
+  EXPECT_EQ(get(false).failure().fault, Fault::denied);
+  EXPECT_EQ(store.asked().size(), 2u);
+  for (const auto& asked : store.asked()) EXPECT_EQ(asked.header("Authorization"), "");
+}
+
 TEST_F(AnonymousTest, credentials_exist_where_a_file_a_host_or_a_helper_has_them) {
   start();
   EXPECT_FALSE(client_->has_credentials(image("closed")));

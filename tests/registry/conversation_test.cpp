@@ -125,6 +125,17 @@ TEST_F(ConversationTest, a_mirror_may_have_a_path) {
   EXPECT_EQ(util::as_text(manifest("origin.invalid", "library/app")->bytes), kMirrored);
 }
 
+TEST_F(ConversationTest,
+       a_registry_that_gives_what_is_asked_for_alone_gives_an_artifact_of_any_kind) {
+  const std::string artifact = R"({"mediaType":"application/vnd.example.manifest.v1+json"})";
+  const ScriptedServer registry([&](const Asked& asked) {
+    return asked.header("Accept").ends_with(", */*") ? Answer{200, artifact, {}}
+                                                     : Answer{406, "", {}};
+  });
+  start();
+  EXPECT_EQ(util::as_text(manifest(registry.host())->bytes), artifact);
+}
+
 TEST_F(ConversationTest, a_portals_page_is_no_manifest) {
   for (const char* page : {"<html>sign in</html>", "", " \n", "\xef\xbb\xbf{}", "[]", "null"}) {
     const ScriptedServer portal([&](const Asked&) {
