@@ -164,6 +164,38 @@ def by_podman(folder, image, work):
         registry.stop()
 
 
+def tokens_run_out(folder, image, work, tokens):
+    """Each token serves for three of the node's requests for a blob, whose layers take more; the client, who has another one
+    whenever it is asked for it, gets all of the image."""
+    registry = Registry(folder, work, auth=tokens.section(work))
+    used = {}
+
+    def rule(method, path, headers):
+        token = headers.get("Authorization", "")
+        if "/blobs/" in path and method == "GET" and headers.get("User-Agent", "").startswith("swarmfs/"):
+            used[token] = used.get(token, 0) + 1
+        if not token or used.get(token, 0) <= 3:
+            return {}
+        challenge = f'Bearer realm="{tokens.url}",service="reg",scope="repository:small:pull",error="invalid_token"'
+        return {"status": 401, "headers": {"WWW-Authenticate": challenge}}
+
+    proxy = Proxy(registry.host, rule)
+    mirrored = Mirrored(proxy, f'[[registry]]\nhost = "{proxy.host}"\n')
+    try:
+        done = mirrored.fetch(f"{proxy.host}/small:v1", "--user", ALICE)
+        assert done.returncode == 0, done.stderr
+        has_all(mirrored, image)
+        refused = sum(status == 401 for _, path, auth, status in by_agent(proxy, "swarmfs/") if "/blobs/" in path and auth)
+        direct = sum(status == 200 for _, path, _, status in by_agent(proxy, "containerd") if "/blobs/" in path)
+        print(f"tokens that run out: {len(used)} were used, {refused} times too late; {mirrored.registry_bytes() / 1e6:.0f} MB came "
+              f"through the mirror, {direct} blobs past it", flush=True)
+        assert refused > 0
+    finally:
+        mirrored.close()
+        proxy.stop()
+        registry.stop()
+
+
 def tokens_and_passwords(folder):
     work = Node().work
     subprocess.run(f"htpasswd -Bbn alice s3cret > {work}/htpasswd", shell=True, check=True)
@@ -177,6 +209,7 @@ def tokens_and_passwords(folder):
         for node in NODES:
             private(folder, image, work, kind, node)
             print(f"{'bearer' if kind else 'basic'}, the node {node}: ok", flush=True)
+    tokens_run_out(folder, image, work, tokens)
     by_podman(folder, image, work)
     print("podman: ok", flush=True)
 

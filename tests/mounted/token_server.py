@@ -40,7 +40,7 @@ class TokenServer:
                 now = int(time.time())
                 header = {"typ": "JWT", "alg": "RS256", "x5c": [base64.b64encode(der).decode()]}
                 claims = {"iss": "issuer", "sub": "alice", "aud": query["service"][0], "exp": now + 300, "nbf": now - 10,
-                          "iat": now, "jti": str(now), "access": access}
+                          "iat": now, "jti": str(len(outer.asked)), "access": access}
                 text = b64(json.dumps(header).encode()) + "." + b64(json.dumps(claims).encode())
                 signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", f"{work}/token.key"],
                                            input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
