@@ -95,7 +95,11 @@ std::shared_ptr<Job> ImageLibrary::pull(const oci::Reference& reference,
     if (auto failure = too_large(*record)) return failure;
     const auto image = open(*record, &job);
     if (!image) return image.failure();
-    return bring_until_whole(**image, job);
+    auto failure = bring_until_whole(**image, job);
+    // Not while its other layers come: the network needs the processors.
+    for (const auto& content : (*image)->contents)
+      if (content->bytes->is_whole()) check_later(content);
+    return failure;
   });
 }
 
@@ -141,7 +145,6 @@ std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
     const auto verified = outcome ? library_.verify_digest(*content) : library_.settle(*content);
     doubt_readers_of(*content, !verified && verified.failure().fault == Fault::corrupt);
     if (!verified && verified.failure().fault != Fault::not_found) return verified.failure();
-    if (verified) check_later(content);
   }
   return std::nullopt;
 }

@@ -37,6 +37,17 @@ std::string Digest::hex() const {
   return out;
 }
 
+namespace {
+
+/// Fetched once: EVP_sha256() is looked up anew, under locks, whenever a hash begins.
+const EVP_MD* sha256() {
+  static const EVP_MD* const method = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  if (!method) throw Error("there is no SHA-256 (OpenSSL)");
+  return method;
+}
+
+}  // namespace
+
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   State() { start(); }
@@ -44,7 +55,7 @@ struct Sha256::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   void start() {
-    if (!context || EVP_DigestInit_ex(context, EVP_sha256(), nullptr) != 1)
+    if (!context || EVP_DigestInit_ex(context, sha256(), nullptr) != 1)
       throw Error("cannot start a SHA-256 (OpenSSL)");
   }
 };
@@ -66,9 +77,11 @@ Digest Sha256::finish() {
 }
 
 Digest Sha256::of(ByteView bytes) {
-  Sha256 hash;
-  hash.update(bytes);
-  return hash.finish();
+  std::array<std::byte, 32> out{};
+  if (EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(out.data()), nullptr,
+                 sha256(), nullptr) != 1)
+    throw Error("cannot make a SHA-256 (OpenSSL)");
+  return Digest(out);
 }
 
 Digest hmac_sha256(ByteView key, ByteView message) {
