@@ -158,7 +158,7 @@ std::unique_ptr<chunk::Transfer> MirrorUpstream::front_of(const oci::Reference& 
 }
 
 void MirrorUpstream::note_index(const oci::Reference& reference, const mirror::Document& document,
-                                const oci::Index& index) {
+                                const oci::Index& index, mirror::Word word) {
   if (reference.tag.empty()) return;
   const auto now = std::chrono::steady_clock::now();
   auto choices = choices_.lock();
@@ -167,7 +167,7 @@ void MirrorUpstream::note_index(const oci::Reference& reference, const mirror::D
   for (const auto& one : index.manifests)
     if (one.platform)
       (*choices)[{repository_name(reference), one.digest}] = {reference, *one.platform,
-                                                              document.bytes, now};
+                                                              document.bytes, word, now};
 }
 
 void MirrorUpstream::learnt(const oci::Reference& reference, const mirror::Document& document,
@@ -175,14 +175,14 @@ void MirrorUpstream::learnt(const oci::Reference& reference, const mirror::Docum
   const auto parsed = oci::parse_manifest(*document.bytes);
   if (!parsed) return;  // an artifact: its blobs come from the registry alone
   if (const auto* index = std::get_if<oci::Index>(&*parsed))
-    return word != mirror::Word::member ? note_index(reference, document, *index) : void();
+    return word != mirror::Word::member ? note_index(reference, document, *index, word) : void();
   take_in(reference, oci::Platform::host(), {document.digest, *document.bytes, {}}, word);
 }
 
 void MirrorUpstream::take_in(const oci::Reference& reference, const oci::Platform& platform,
                              const image::Resolved& resolved, mirror::Word word) {
-  // Whether others may have what a caller, now or once, got in his own name says the registry.
-  if (word == mirror::Word::caller || word == mirror::Word::ledger)
+  // Whether others may have what a caller got in his own name says the registry.
+  if (word == mirror::Word::caller)
     static_cast<void>(parts_.catalog.found(reference, platform, resolved, {}));
   else
     parts_.catalog.resolved(reference, platform, resolved,
@@ -203,9 +203,11 @@ void MirrorUpstream::gave(const oci::Reference& reference, const mirror::Documen
   const auto parsed = oci::parse_manifest(*document.bytes);
   const auto* manifest = parsed ? std::get_if<oci::Manifest>(&*parsed) : nullptr;
   if (!manifest) return;
+  // What the ledger knew the index has named by now.
   if (const auto choice = take_choice(repository_name(reference), document.digest))
     take_in(choice->reference, choice->platform,
-            {document.digest, *document.bytes, {*choice->index}}, word);
+            {document.digest, *document.bytes, {*choice->index}},
+            word == mirror::Word::ledger ? choice->word : word);
   auto blobs = manifest->layers;
   blobs.push_back(manifest->config);
   parts_.manifests.announce(reference, blobs);

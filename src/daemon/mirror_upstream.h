@@ -73,6 +73,7 @@ class MirrorUpstream final : public mirror::Upstream {
     oci::Reference reference;
     oci::Platform platform;
     std::shared_ptr<const util::Bytes> index;
+    mirror::Word word;  ///< that the index is
     util::SteadyTime at;
   };
   using Choices = std::map<std::pair<std::string, util::Digest>, Choice>;
@@ -86,7 +87,7 @@ class MirrorUpstream final : public mirror::Upstream {
                const image::Resolved& resolved, mirror::Word word);
   std::optional<Choice> take_choice(const std::string& repository, const util::Digest& manifest);
   void note_index(const oci::Reference& reference, const mirror::Document& document,
-                  const oci::Index& index);
+                  const oci::Index& index, mirror::Word word);
   /// On the thread of low priority: clients unpack what passed at the same time.
   void post(const util::Digest& layer, std::function<void()> job);
   void finish(const chunk::LayerRef& blob);

@@ -62,12 +62,19 @@ class Mirror {
   /// `given`: also where the client has it already.
   http::ServerResponse manifest(const Route& route, const http::ServerRequest& request,
                                 std::optional<Document>& given);
-  /// The header of a caller who may pull from the repository, where we need it to do so: it is lent
-  /// for what comes. Else empty.
-  std::string borrow(const oci::Reference& reference, const std::string& authorization);
-  /// Asks registry, ledger and members, as far as the permission goes. `borrowed`: see borrow().
-  std::optional<Document> find_manifest(const oci::Reference& reference, Permission permission,
-                                        const std::string& borrowed, Word& word);
+  /// The header of a caller who may pull from the repository, where we need it to do so; else
+  /// empty.
+  [[nodiscard]] std::string borrowed(const oci::Reference& reference,
+                                     const std::string& authorization) const;
+  /// It serves for blobs from now on, where it is needed.
+  void borrow(const oci::Reference& reference, const std::string& authorization);
+  /// Asks registry, ledger and members, as far as the permission goes, which may turn out to be
+  /// none any more.
+  std::optional<Document> find_manifest(const oci::Reference& reference, Permission& permission,
+                                        const std::string& authorization, Word& word);
+  /// From the registry. `word`: whose that is.
+  util::Outcome<Document> ask_registry(const oci::Reference& reference, Permission& permission,
+                                       const std::string& authorization, Word& word);
   http::ServerResponse blob(const Route& route, const http::ServerRequest& request);
   /// Of a blob that no manifest named: the registry's word, given to the caller.
   http::ServerResponse stranger(const Route& route, const http::ServerRequest& request,

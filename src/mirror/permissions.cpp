@@ -68,8 +68,10 @@ Permission Permissions::check(const oci::Reference& reference, const std::string
   return said;
 }
 
-void Permissions::forget(const oci::Reference& reference, const std::string& authorization) {
-  granted_.lock()->erase(key(reference, authorization));
+void Permissions::doubt(const oci::Reference& reference, const std::string& authorization) {
+  auto granted = granted_.lock();
+  const auto found = granted->find(key(reference, authorization));
+  if (found != granted->end()) found->second = std::min(found->second, clock_.now() - kBelieved);
 }
 
 void Permissions::grant(const oci::Reference& reference, const std::string& authorization) {

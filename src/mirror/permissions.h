@@ -34,8 +34,8 @@ class Permissions {
   /// By a member's word, who gives only what is public.
   void grant(const oci::Reference& reference, const std::string& authorization);
 
-  /// The credential served no more: who comes with it again, the registry is asked about again.
-  void forget(const oci::Reference& reference, const std::string& authorization);
+  /// The credential may serve no more: when it comes again, the registry is asked about it again.
+  void doubt(const oci::Reference& reference, const std::string& authorization);
 
   /// The registry did not answer a moment ago.
   [[nodiscard]] bool silent(const std::string& registry) const;

@@ -112,7 +112,7 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
   if (const auto begun = made->begin(); !begun) {
     util::log::warning("mirror: blob {}: {}", ref.digest.short_hex(), begun.failure().message);
     const auto fault = begun.failure().fault;
-    if (fault == Fault::denied) permissions_.forget(made->blob, made->authorization);
+    if (fault == Fault::denied) permissions_.doubt(made->blob, made->authorization);
     const bool never = fault == Fault::not_found || fault == Fault::denied;
     return problem(never ? 404 : 503, "BLOB_UNKNOWN", begun.failure().message);
   }
@@ -187,7 +187,7 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
                  {{"why", end == End::wrong ? "wrong" : "late"}})
         .add();
   // His token may have run out meanwhile: he gets another if he is asked for it.
-  if (end == End::broken) permissions_.forget(stream.blob, stream.authorization);
+  if (end == End::broken) permissions_.doubt(stream.blob, stream.authorization);
   const bool all = end == End::whole && stream.range.end() == stream.ref.size;
   const std::string failure =
       how.empty() ? "" : "blob " + stream.ref.digest.short_hex() + ": " + how;

@@ -21,7 +21,8 @@ using util::Outcome;
 namespace {
 
 constexpr std::chrono::milliseconds kTokenTimeout{10'000};
-constexpr size_t kMostLent = 1024;
+constexpr size_t kMostLent = 1024;  // repositories
+constexpr size_t kMostLenders = 4;  // of each: one may come with what has run out
 
 std::string escape(std::string_view text) {
   std::string out;
@@ -57,31 +58,53 @@ std::string RegistryClient::authorization(const Endpoint& endpoint, bool borrows
       borrows = borrows && !found->second.from_credentials;
     }
   }
-  const auto theirs = borrows && !endpoint.anonymous ? borrowed(endpoint) : std::string();
+  const auto theirs = borrows ? borrowed(endpoint) : std::string();
   return theirs.empty() ? ours : theirs;
 }
 
 void RegistryClient::lend(const chunk::Origin& origin, const std::string& authorization) {
   const auto url = endpoints(origin, true).back().url;
   const auto now = std::chrono::steady_clock::now();
-  auto lent = lent_.lock();
-  std::erase_if(*lent, [&](const auto& one) { return one.second.until <= now; });
-  if (lent->size() >= kMostLent) lent->clear();
-  (*lent)[url] = {authorization, now + kLent};
+  auto all = lent_.lock();
+  for (auto& [repository, headers] : *all)
+    std::erase_if(headers, [&](const Lent& one) {
+      return one.until <= now || (repository == url && one.header == authorization);
+    });
+  std::erase_if(*all, [](const auto& one) { return one.second.empty(); });
+  if (all->size() >= kMostLent) all->clear();
+  auto& headers = (*all)[url];
+  headers.push_front({authorization, now + kLent});
+  if (headers.size() > kMostLenders) headers.pop_back();
 }
 
 std::string RegistryClient::borrowed(const Endpoint& endpoint) {
-  auto lent = lent_.lock();
-  const auto found = lent->find(endpoint.url);
-  const bool is_there =
-      found != lent->end() && found->second.until > std::chrono::steady_clock::now();
-  return is_there ? found->second.header : "";
+  if (endpoint.anonymous || endpoint.is_mirror) return "";
+  auto all = lent_.lock();
+  const auto found = all->find(endpoint.url);
+  if (found == all->end()) return "";
+  for (const auto& one : found->second)
+    if (one.until > std::chrono::steady_clock::now()) return one.header;
+  return "";
+}
+
+bool RegistryClient::is_lent(const Endpoint& endpoint, const std::string& header) {
+  auto all = lent_.lock();
+  const auto found = all->find(endpoint.url);
+  return found != all->end() &&
+         std::ranges::any_of(found->second, [&](const Lent& one) { return one.header == header; });
 }
 
 void RegistryClient::take_back(const Endpoint& endpoint, const std::string& header) {
-  auto lent = lent_.lock();
-  const auto found = lent->find(endpoint.url);
-  if (found != lent->end() && found->second.header == header) lent->erase(found);
+  {
+    auto all = lent_.lock();
+    const auto found = all->find(endpoint.url);
+    if (found == all->end()) return;
+    if (std::erase_if(found->second, [&](const Lent& one) { return one.header == header; }) == 0)
+      return;
+  }
+  std::erase_if(*redirects_.lock(), [&](const auto& one) {
+    return one.first.starts_with(endpoint.url) && one.first.ends_with(kLentWay);
+  });
 }
 
 std::optional<Credential> RegistryClient::configured_credential(const std::string& host) {

@@ -279,8 +279,9 @@ void Conversation::on_answer(http::Response response) {
       // What the registry says to another is not said to us.
       if (redirected() || !order_.authorization.empty()) return retry({verdict.fault, what}, wish);
       const auto now = std::chrono::steady_clock::now();
-      if (wish) client_.admission_.hold_back(endpoint().host, now + *wish);
       if (response.status != 429) client_.admission_.failed(endpoint().host, now);
+      if (client_.is_lent(endpoint(), used_header_)) return retry({verdict.fault, what}, wish);
+      if (wish) client_.admission_.hold_back(endpoint().host, now + *wish);
       return retry({verdict.fault, what});
     }
     case Verdict::Action::fail:

@@ -32,8 +32,10 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
  private:
   [[nodiscard]] const Endpoint& endpoint() const { return endpoints_[endpoint_]; }
   [[nodiscard]] std::string blob_url() const { return endpoint().url + order_.path; }
-  /// Of a redirect that is remembered: where a lent credential opened it, others may not go.
-  [[nodiscard]] std::string way() const { return blob_url() + (order_.borrows ? " lent" : ""); }
+  /// By which a redirect is remembered.
+  [[nodiscard]] std::string way() const {
+    return blob_url() + std::string(order_.borrows ? RegistryClient::kLentWay : "");
+  }
   [[nodiscard]] bool redirected() const { return !url_.empty() && url_ != blob_url(); }
   [[nodiscard]] uint64_t wanted() const { return order_.range ? order_.range->length : 0; }
   [[nodiscard]] bool is_bulk() const { return order_.range && order_.cls != chunk::Class::fault; }

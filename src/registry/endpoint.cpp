@@ -26,6 +26,7 @@ Endpoint make_endpoint(const std::string& place, const chunk::Origin& origin, bo
   made.host = rest.substr(0, rest.find('/'));
   made.registry = origin.registry;
   made.anonymous = anonymous;
+  made.is_mirror = place != origin.registry;
   if (const auto known = hosts.find(made.host); known != hosts.end()) made.options = known->second;
   if (plain) made.options.plain_http = plain;
   if (anonymous) made.options.tls.cert_file = made.options.tls.key_file = "";

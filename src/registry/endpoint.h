@@ -38,6 +38,7 @@ struct Endpoint {
   std::string version;     ///< "https://registry-1.docker.io/v2/", where any request is challenged
   HostOptions options;     ///< of the host
   bool anonymous = false;  ///< as nobody in particular
+  bool is_mirror = false;  ///< not the registry itself
 
   /// Whether `other` is a URL of the same scheme, host and port.
   [[nodiscard]] bool same_origin(const std::string& other) const;

@@ -22,6 +22,8 @@ namespace {
 /// It may have been one node behind a balancer, or be mended.
 constexpr std::chrono::minutes kWholeOnly{10};
 
+constexpr size_t kMostRedirects = 8192;
+
 bool may_be_json_object(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t\r\n");
   return first != text.npos && text[first] == '{';
@@ -58,6 +60,7 @@ void RegistryClient::reload(RegistryOptions options) {
   *options_.lock() = std::move(options);
   tokens_.lock()->clear();
   lent_.lock()->clear();
+  redirects_.lock()->clear();
   whole_only_.lock()->clear();
 }
 
@@ -102,7 +105,9 @@ std::string RegistryClient::known_redirect(const std::string& url) {
   return found == redirects->end() ? "" : found->second;
 }
 void RegistryClient::remember_redirect(const std::string& url, const std::string& target) {
-  (*redirects_.lock())[url] = target;
+  auto redirects = redirects_.lock();
+  if (redirects->size() >= kMostRedirects) redirects->clear();
+  (*redirects)[url] = target;
 }
 void RegistryClient::forget_redirect(const std::string& url, const std::string& target) {
   auto redirects = redirects_.lock();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -93,7 +94,7 @@ class RegistryClient {
   /// from now on: until the registry refuses it, kLent at most. It goes nowhere but to the registry
   /// itself, and is kept in memory alone.
   void lend(const chunk::Origin& origin, const std::string& authorization);
-  static constexpr std::chrono::minutes kLent{15};
+  static constexpr std::chrono::hours kLent{1};
   /// Whether one of the origins may answer a range with just that. Those that gave all of a blob
   /// instead are believed to do so for some minutes. `anonymous`: without mirrors. Cheap; a leaf
   /// lock only.
@@ -125,10 +126,13 @@ class RegistryClient {
   };
 
   [[nodiscard]] std::vector<Endpoint> endpoints(const chunk::Origin& origin, bool anonymous);
+  /// Where a lent credential opened the way, others may not go.
+  static constexpr std::string_view kLentWay = " lent";
   // Who we are (authentication.cpp)
   [[nodiscard]] static TokenKey key(const Endpoint& endpoint);
   [[nodiscard]] std::string authorization(const Endpoint& endpoint, bool borrows);
   [[nodiscard]] std::string borrowed(const Endpoint& endpoint);
+  [[nodiscard]] bool is_lent(const Endpoint& endpoint, const std::string& header);
   void take_back(const Endpoint& endpoint, const std::string& header);
   /// Blocking, on auth_. `used`: the header that was refused. Without a challenge the host is asked
   /// for one. Fault::unavailable and timed_out: later perhaps.
@@ -163,7 +167,7 @@ class RegistryClient {
   util::Metrics::Counter& mismatches_;
   util::Sync<RegistryOptions> options_;
   util::Sync<std::map<TokenKey, Token>> tokens_;
-  util::Sync<std::map<std::string, Lent>> lent_;                    ///< by repository URL
+  util::Sync<std::map<std::string, std::list<Lent>>> lent_;  ///< by repository URL; newest first
   util::Sync<std::map<std::string, util::SteadyTime>> whole_only_;  ///< repository URL → until
   util::Sync<std::map<std::string, std::string>> redirects_;  ///< blob URL → where it was sent
   Admission admission_;

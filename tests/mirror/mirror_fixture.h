@@ -83,7 +83,7 @@ class FakeUpstream final : public Upstream {
     const std::lock_guard hold(mutex);
     asked.push_back(authorization);
     if (down) return {Permission::Kind::unknown};
-    if (open || authorization == "Basic good") return {Permission::Kind::allowed};
+    if (open || authorization == good) return {Permission::Kind::allowed};
     return {Permission::Kind::denied, 401, {"Bearer realm=\"x\"", "Basic realm=\"y\""}};
   }
   bool known_public(const oci::Reference&) override { return false; }
@@ -96,7 +96,8 @@ class FakeUpstream final : public Upstream {
                                    const std::string& authorization, util::SteadyTime) override {
     const std::lock_guard hold(mutex);
     ++fetched;
-    if (!open && !knows && authorization != "Basic good") return Failure{Fault::denied, "closed"};
+    const bool wanted = !open || !authorization.empty();  // what is wrong opens nothing
+    if (wanted && !knows && authorization != good) return Failure{Fault::denied, "closed"};
     if (down) return Failure{Fault::unavailable, "down"};
     const auto found = manifests.find(reference.target());
     if (found == manifests.end()) return Failure{Fault::not_found, "no such thing"};
@@ -175,7 +176,8 @@ class FakeUpstream final : public Upstream {
   std::function<void(const chunk::LayerRef&)> on_disprove;
   std::mutex mutex;
   bool down = false, open = true, ranges = true;
-  bool knows = true;          ///< the node has a credential
+  bool knows = true;  ///< the node has a credential
+  std::string good = "Basic good";
   uint64_t cut = UINT64_MAX;  ///< no front goes further
   std::map<std::string, std::string> manifests, members;
   util::Outcome<http::Response> relay_answer = http::Response{404, {}, ""};

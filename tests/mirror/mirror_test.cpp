@@ -338,6 +338,34 @@ TEST_F(MirrorTest, a_credential_that_serves_no_more_is_asked_about_again) {
   EXPECT_EQ(upstream_.asked.size(), 2u);
 }
 
+TEST_F(MirrorTest, whose_token_ran_out_is_told_so_and_who_needs_none_gets_it) {
+  upstream_.open = upstream_.knows = false;
+  const http::Headers good{{"Authorization", "Basic good"}};
+  EXPECT_EQ(ask("manifests/v1", good).status, 200);
+  upstream_.good = "Basic renewed";
+  const auto refused = ask("manifests/v1", good);
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_EQ(header(refused.headers, "WWW-Authenticate"), "Bearer realm=\"x\", Basic realm=\"y\"");
+  EXPECT_EQ(ask("manifests/v1", {{"Authorization", "Basic renewed"}}).status, 200);
+  upstream_.good = "Basic third";
+  upstream_.open = true;
+  EXPECT_EQ(ask("manifests/v1", {{"Authorization", "Basic renewed"}}).status, 200)
+      << "public by now";
+}
+
+TEST_F(MirrorTest, what_was_cut_short_costs_nobody_his_hours_grace) {
+  upstream_.open = false;
+  const http::Headers good{{"Authorization", "Basic good"}};
+  EXPECT_EQ(ask("manifests/v1", good).status, 200);
+  upstream_.down = true;
+  auto refused = std::async(std::launch::async,
+                            [&] { return ask("blobs/" + blob_digest_.to_string(), good).status; });
+  while (refused.wait_for(1ms) != std::future_status::ready)
+    for (size_t id = 0; id < source_.requests(); ++id) source_.fail(id, {Fault::denied, "expired"});
+  EXPECT_EQ(refused.get(), 404);
+  EXPECT_EQ(ask("manifests/" + digest_.to_string(), good).status, 200);
+}
+
 TEST_F(MirrorTest, one_question_per_credential_in_five_minutes_and_an_hours_grace) {
   upstream_.open = false;
   const http::Headers good{{"Authorization", "Basic good"}};
