@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from mirrored import Mirrored, WritableRegistry, digest, get, push_blob, push_manifest
+from mirrored import Mirrored, WritableRegistry, digest, get, push_index
 from node import Node, Registry, images, need_fuse, wait_for
 
 def told(mirrored, reference):
@@ -95,30 +95,14 @@ def registry_down(mirrored, registry):
 
 
 def index_of_two(mirrored, host):
-    """An image for two platforms, pushed by hand."""
-    made = []
-    for architecture in ("amd64", "arm64"):
-        tar = subprocess.run(["tar", "-C", mirrored.node.work, "--transform", f"s/.*/{architecture}/", "-cf", "-",
-                              "swarmfs.toml"], check=True, stdout=subprocess.PIPE).stdout
-        config = json.dumps({"architecture": architecture, "os": "linux", "config": {},
-                             "rootfs": {"type": "layers", "diff_ids": [digest(tar)]}}).encode()
-        manifest = json.dumps({
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **push_blob(host, "multi", config)},
-            "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", **push_blob(host, "multi", tar)}]}).encode()
-        push_manifest(host, "multi", digest(manifest), manifest)
-        made.append({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest(manifest),
-                     "size": len(manifest), "platform": {"os": "linux", "architecture": architecture}})
-    index = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-                        "manifests": made}).encode()
-    push_manifest(host, "multi", "v1", index)
+    index, made = push_index(host, "multi")
     status, headers, body = get(mirrored.port, f"/v2/multi/manifests/v1?ns={host}")
     assert status == 200 and body == index, "an index is given as it is"
     assert headers["Content-Type"] == "application/vnd.oci.image.index.v1+json", headers
     for platform in ("linux/amd64", "linux/arm64"):
         mirrored.pull(f"{host}/multi:v1", "--platform", platform)
     have = mirrored.contents()
-    assert {digest(index), *(one["digest"] for one in made)} <= have, have
+    assert {digest(index), *made} <= have, have
     mirrored.forget()
 
 

@@ -1,8 +1,10 @@
 """A mirror with clients, and a registry that can be pushed to."""
 import hashlib
 import http.client
+import io
 import json
 import os
+import tarfile
 
 from containerd import Containerd, write_hosts
 from node import Node, Registry, free_port
@@ -96,15 +98,31 @@ def push_manifest(host, name, reference, document):
 
 
 def push_image(host, name, layers, config_type=f"{OCI}.config.v1+json", manifest_type=f"{OCI}.manifest.v1+json",
-               layer_type=f"{OCI}.layer.v1.tar", tag="v1"):
+               layer_type=f"{OCI}.layer.v1.tar", tag="v1", architecture="amd64"):
     """An image of layers that nobody unpacks. All its digests, the manifest's first."""
-    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {},
+    config = json.dumps({"architecture": architecture, "os": "linux", "config": {},
                          "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]}}).encode()
     manifest = json.dumps({
         "schemaVersion": 2, "mediaType": manifest_type, "config": {"mediaType": config_type, **push_blob(host, name, config)},
         "layers": [{"mediaType": layer_type, **push_blob(host, name, layer)} for layer in layers]}).encode()
     push_manifest(host, name, tag, manifest)
     return [digest(manifest), digest(config), *map(digest, layers)]
+
+
+def push_index(host, name):
+    """An image for two platforms, "v1": its index, and the digests of their manifests."""
+    made = []
+    for architecture in ("amd64", "arm64"):
+        layer = io.BytesIO()
+        with tarfile.open(fileobj=layer, mode="w") as tar:
+            tar.addfile(tarfile.TarInfo(architecture))
+        push_image(host, name, [layer.getvalue()], tag=architecture, architecture=architecture)
+        document = get(int(host.split(":")[1]), f"/v2/{name}/manifests/{architecture}")[2]
+        made.append({"mediaType": f"{OCI}.manifest.v1+json", "digest": digest(document), "size": len(document),
+                     "platform": {"os": "linux", "architecture": architecture}})
+    index = json.dumps({"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": made}).encode()
+    push_manifest(host, name, "v1", index)
+    return index, [one["digest"] for one in made]
 
 
 class WritableRegistry(Registry):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A manifest of a public repository names a private layer that lies in a node's cache, and passes the node's mirror: members
 that ask in that repository's name hear what they hear of a layer that is not there. A repository that gives a block of it
-to the node is believed, also when the node comes back."""
+to the node is believed, also when the node comes back. What a tag is members hear however often it was asked for."""
 import base64
 import hashlib
 import json
@@ -12,7 +12,7 @@ import tempfile
 
 from certificates import Authority
 from mirror_proof_test import Claimant, blobs_of, checked, login, private_registry, pull
-from mirrored import Mirrored, get
+from mirrored import Mirrored, WritableRegistry, get, push_index
 from node import Node, free_port, images, need_fuse, wait_for
 
 PATIENCE = 60
@@ -81,6 +81,24 @@ def all_of(member, repository, truth):
         assert member.get(there, repository, "-r", f"0-{last}")[1] == body[:last + 1], name
 
 
+def what_a_tag_is(mirrored, member):
+    """An index, and what it names, by tag and by digest: the second time the node knows what it names."""
+    registry = WritableRegistry(mirrored.node.work)
+    try:
+        index, (child, _) = push_index(registry.host, "multi")
+        for _ in range(2):
+            assert get(mirrored.port, f"/v2/multi/manifests/v1?ns={registry.host}")[2] == index
+            for method in ("HEAD", "GET"):
+                assert get(mirrored.port, f"/v2/multi/manifests/{child}?ns={registry.host}", method=method)[0] == 200
+        asked = f"/v1/manifests?reference={registry.host}/multi:v1&platform=linux/amd64"
+        wait_for("the tag is known", lambda: member.get(asked, f"{registry.host}/multi")[0] == 200, PATIENCE)
+        given = member.get(asked, f"{registry.host}/multi")[1]
+        assert "sha256:" + hashlib.sha256(given).hexdigest() == child, given
+    finally:
+        registry.stop()
+    print("an index, twice: given by its tag", flush=True)
+
+
 def main():
     need_fuse()
     folder, place = images("small"), Node()
@@ -131,6 +149,7 @@ def main():
             if "sha256:" + name != config:
                 assert member.layer(f"{claimant.host}/holds", name)["claim"][0] == 200, name
         print("after a restart: as before", flush=True)
+        what_a_tag_is(mirrored, member)
     finally:
         mirrored.close()
         claimant.stop()
