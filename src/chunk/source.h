@@ -78,6 +78,13 @@ class Source {
   virtual void blame(const LayerRef& layer, const std::string& supplier, const std::string& why) {
     static_cast<void>(layer), static_cast<void>(supplier), static_cast<void>(why);
   }
+  /// They contradict what somebody claims of the layer, and who is wrong is not known yet: for this
+  /// layer `supplier` is not asked until unbar(). As blame().
+  virtual void bar(const LayerRef& layer, const std::string& supplier) {
+    static_cast<void>(layer), static_cast<void>(supplier);
+  }
+  /// Anybody may be asked for the layer again. As blame().
+  virtual void unbar(const LayerRef& layer) { static_cast<void>(layer); }
   /// Any thread. Callbacks run on the source's own thread and must be short; never inside fetch().
   /// One that comes before fetch() has returned may wait for that: fetch() never waits for one.
   /// The range lies inside the layer. The source retries by itself within context.deadline and

@@ -27,9 +27,9 @@ constexpr std::chrono::milliseconds kLongestPause{2'000};
 
 /// Fault::corrupt is to mean that all contradict the tree. Where the registry does, who fails after
 /// it is no witness for the tree; where only peers do, who fails otherwise might have been one.
-unsigned weight_of(const Failure& failure, SourceKind from) {
+unsigned weight_of(const Failure& failure, const Contradiction& contradiction) {
   if (failure.fault != Fault::corrupt) return 1;
-  return from == SourceKind::peer ? 0 : 2;
+  return contradiction.holds() ? 2 : 0;
 }
 
 }  // namespace
@@ -44,7 +44,7 @@ void Brain::on_data(AttemptPtr attempt, util::ByteView bytes) {
   Actions actions;
   {
     const std::lock_guard hold(mutex);
-    if (!attempt->ended) refuse(attempt, "more bytes came than were asked for", actions);
+    if (!attempt->ended) refuse_surplus(attempt, actions);
   }
   run(actions);
 }
@@ -56,7 +56,8 @@ bool Brain::take(const AttemptPtr& attempt, const Block& block) {
     const Tree tree = layer.tree();
     const bool good = !tree || tree->matches(chunk::BlockIndex{block.index}, block.bytes);
     std::optional<util::Digest> leaf;
-    if (!tree && kind_of(*attempt) == SourceKind::peer) leaf = util::Sha256::of(block.bytes);
+    if (!good || (!tree && kind_of(*attempt) == SourceKind::peer))
+      leaf = util::Sha256::of(block.bytes);
     Actions actions;
     bool goes_on = false;
     {
@@ -66,7 +67,7 @@ bool Brain::take(const AttemptPtr& attempt, const Block& block) {
       if (good)
         accept(attempt, block, tree != nullptr, leaf, actions);
       else
-        refuse(attempt, "a block does not match the hash tree", actions);
+        refuse(attempt, block, *leaf, actions);
       goes_on = !attempt->ended;
     }
     run(actions);
@@ -96,6 +97,7 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
   std::memcpy(flight->buffer->data() + flight->arrived, block.bytes.data(), fresh.length);
   flight->arrived += fresh.length;
   flight->weight_of_failure = 0;
+  flight->contradiction = {};
   for (auto& part : flight->parts) {
     const ByteRange wanted = overlap(part.range, fresh);
     deliver(part.waiter, wanted, block.bytes.data() + (wanted.offset - fresh.offset), actions);
@@ -104,14 +106,34 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
   write_back(flight, flight->arrived == flight->range.length, actions);
 }
 
-void Brain::refuse(const AttemptPtr& attempt, const std::string& why, Actions& actions) {
-  const auto& ref = attempt->flight->layer->ref();
-  const std::string supplier = attempt->transfer->supplier();
-  accuse(ref, {attempt->source, supplier}, why, true, actions);
-  failed(attempt,
-         {Fault::corrupt,
-          "layer " + ref.digest.short_hex() + ": wrong bytes from " + supplier + ": " + why},
-         actions);
+void Brain::refuse(const AttemptPtr& attempt, const Block& block, const util::Digest& leaf,
+                   Actions& actions) {
+  const FlightPtr flight = attempt->flight;
+  const auto& layer = *flight->layer;
+  const Supplier supplier{attempt->source, attempt->transfer->supplier()};
+  const bool of_registry = kind_of(*attempt) == SourceKind::registry;
+  if (layer.claimed() && !of_registry)
+    layer.state_->provenance.contradicted(block.index, supplier, leaf);
+  accuse(layer.ref(), supplier, "a block does not match the hash tree",
+         layer.claimed() ? Guilt::doubted : Guilt::certain, actions);
+  auto& contradiction = flight->contradiction;
+  contradiction.add(leaf, kind_of(*attempt));
+  Failure failure{Fault::corrupt, "layer " + layer.ref().digest.short_hex() +
+                                      ": wrong bytes from " + supplier.name};
+  if (!of_registry || contradiction.holds()) return failed(attempt, std::move(failure), actions);
+  if (contradiction.of_registry() > 1) {
+    failure = {Fault::unavailable, supplier.name + " gives other wrong bytes each time"};
+    return failed(attempt, std::move(failure), actions);
+  }
+  drop(attempt, actions);
+  ask_next(flight, actions);
+}
+
+void Brain::refuse_surplus(const AttemptPtr& attempt, Actions& actions) {
+  const std::string why = "more bytes came than were asked for";
+  const Supplier supplier{attempt->source, attempt->transfer->supplier()};
+  accuse(attempt->flight->layer->ref(), supplier, why, Guilt::certain, actions);
+  failed(attempt, {Fault::unavailable, supplier.name + ": " + why}, actions);
 }
 
 void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions) {
@@ -123,7 +145,7 @@ void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions)
   flight->spent[attempt->source] = !again && !(flight->rest().length > 0 && learnt_order(*attempt));
   util::log::debug("layer {} at {}: {}: {}", flight->layer->ref().digest.short_hex(),
                    attempt->range.offset, sources[attempt->source]->name(), failure.message);
-  const unsigned weight = weight_of(failure, kind_of(*attempt));
+  const unsigned weight = weight_of(failure, flight->contradiction);
   if (!flight->failure || weight >= flight->weight_of_failure) {
     flight->failure = std::move(failure);
     flight->weight_of_failure = weight;

@@ -123,9 +123,12 @@ struct Brain : std::enable_shared_from_this<Brain> {
   bool take(const AttemptPtr& attempt, const Block& block);
   void accept(const AttemptPtr& attempt, const Block& block, bool sealed,
               const std::optional<util::Digest>& leaf, Actions& actions);
-  void refuse(const AttemptPtr& attempt, const std::string& why, Actions& actions);
+  /// It does not match the layer's tree.
+  void refuse(const AttemptPtr& attempt, const Block& block, const util::Digest& leaf,
+              Actions& actions);
+  void refuse_surplus(const AttemptPtr& attempt, Actions& actions);
   /// What the flight fails with in the end is Fault::corrupt where the registry contradicts the
-  /// layer's tree, or all who failed do.
+  /// layer's tree (Contradiction), or all who failed do.
   void failed(const AttemptPtr& attempt, util::Failure failure, Actions& actions);
   /// True: it ran out of time, and has more now, since its bring_in() goes on.
   [[nodiscard]] bool renew_deadline(Flight& flight, const util::Failure& failure) const;
@@ -142,9 +145,17 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::set<FlightPtr> doubt(Layer& layer, const std::vector<Provenance::Lie>& lies,
                             Actions& actions);
   void await_writes(const std::set<FlightPtr>& of);
-  /// Logs, counts and, where it is certain that this supplier lied, tells the source.
+  enum class Guilt {
+    possible,  ///< one of several: it is named
+    doubted,   ///< it or a claimant lied: it is barred
+    certain,   ///< it is blamed
+  };
+  /// Logs, counts and tells the source what it must know.
   void accuse(const chunk::LayerRef& ref, const Supplier& supplier, const std::string& why,
-              bool certain, Actions& actions);
+              Guilt guilt, Actions& actions);
+  /// Of the blocks that peers gave before the layer was sealed, or against what was claimed of it.
+  void accuse_of(const std::vector<Provenance::Lie>& lies, const chunk::LayerRef& ref, Guilt guilt,
+                 Actions& actions);
 
   // Bulk (bulk.cpp)
   void pump(Actions& actions);

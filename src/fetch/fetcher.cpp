@@ -37,11 +37,16 @@ bool Layer::is_whole() const {
 }
 
 bool Layer::claimed() const {
-  return sealed() && state_->claimed;
+  return state_->seal.lock()->claimed;
+}
+
+bool Layer::sealed_by_us() const {
+  auto seal = state_->seal.lock();
+  return seal->tree && !seal->claimed;
 }
 
 std::shared_ptr<const chunk::HashTree> Layer::tree() const {
-  return *state_->tree.lock();
+  return state_->seal.lock()->tree;
 }
 
 void Layer::discard(const std::string& why) {
@@ -85,8 +90,7 @@ std::optional<std::set<chunk::Origin>> Fetcher::came_for(const chunk::LayerRef& 
 }
 
 util::Outcome<std::optional<HeldBlock>> Fetcher::held_block(const Layer& layer) const {
-  const bool checked = layer.sealed() && !layer.claimed();
-  return fetch::held_block(layer.stored(), checked, brain_->secret);
+  return fetch::held_block(layer.stored(), layer.sealed_by_us(), brain_->secret);
 }
 
 void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {

@@ -54,7 +54,8 @@ struct LayerState;
 ///
 /// Provisional at first: bytes are taken as a source gives them, and it is remembered which peer
 /// gave which. Sealed once a tree is trusted: every block that comes is checked before anybody sees
-/// it; a wrong one is its supplier's blame, and another source is asked.
+/// it; a wrong one is its supplier's blame, once nobody else's word stands for the tree, and
+/// another source is asked; the registry a second time.
 class Layer {
  public:
   Layer(chunk::LayerRef ref, std::shared_ptr<chunk::StoredLayer> stored,
@@ -80,7 +81,8 @@ class Layer {
 
   /// From here on the layer's blocks must match `tree`, of the layer's size. What came while it was
   /// provisional is made good before this returns: peers' blocks that are wrong are never read
-  /// again and their suppliers are blamed; the registry's are checked when they are next read
+  /// again and their suppliers are blamed, or, by another node's word, not asked for the layer
+  /// until it is known who is wrong; the registry's are checked when they are next read
   /// (StoredLayer::suspect), unless the stored layer is verified: mark it so first where it was
   /// hashed here. Blocks of an earlier run of the program are taken as they are: who seals with a
   /// tree that was not kept beside them suspects them as well. Null: the tree was wrong, the layer
@@ -90,6 +92,8 @@ class Layer {
   [[nodiscard]] bool sealed() const { return tree() != nullptr; }
   /// Sealed by another node's word alone: what is here may be nothing of the layer's.
   [[nodiscard]] bool claimed() const;
+  /// Sealed by what this node hashed: what is here is the layer's.
+  [[nodiscard]] bool sealed_by_us() const;
   /// Null while provisional.
   [[nodiscard]] std::shared_ptr<const chunk::HashTree> tree() const;
   /// The bytes do not match the layer's digest: drops them all and the tree; provisional again.

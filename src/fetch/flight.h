@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "fetch/block_assembler.h"
+#include "fetch/contradiction.h"
 #include "fetch/fetcher.h"
 #include "fetch/provenance.h"
 #include "fetch/read_ahead.h"
@@ -88,6 +89,7 @@ struct Flight {
   unsigned revivals = 0;                 ///< of a source of peers
   std::optional<util::Failure> failure;  ///< see Brain::failed()
   unsigned weight_of_failure = 0;        ///< since a block arrived
+  Contradiction contradiction;           ///< of the block that is next
   util::Duration hedge = util::Duration::max();
   util::SteadyTime progress;  ///< when a block arrived or a source was asked last
   bool in_turns = false;      ///< of who was asked last: see chunk::Plan
@@ -140,8 +142,14 @@ struct Bulk {
   }
 };
 
+/// What a layer's blocks must match, and on whose word.
+struct Seal {
+  std::shared_ptr<const chunk::HashTree> tree{};  ///< null: nobody's, the layer is provisional
+  bool claimed = false;                           ///< another node's
+};
+
 /// What is known of a layer's bytes, shared by all Layers of one digest. Guarded by the brain's
-/// lock but for `tree`, which is changed under it only.
+/// lock but for `seal`, which is changed under it only.
 struct LayerState {
   explicit LayerState(uint64_t size) : provenance(chunk::block_count(size)) {}
 
@@ -151,8 +159,7 @@ struct LayerState {
   uint64_t inflow = 0;        ///< bytes of its flights that are admitted
   bool peers_barred = false;  ///< what they gave was wrong, and who lied is not known
   bool in_use = false;        ///< was brought in otherwise than by a pull
-  util::Sync<std::shared_ptr<const chunk::HashTree>> tree;
-  std::atomic<bool> claimed{false};  ///< the tree is another node's word
+  util::Sync<Seal> seal;
   std::atomic<unsigned> discards{0};
 };
 

@@ -14,6 +14,10 @@ void Provenance::came_from_peer(uint64_t block, const Supplier& supplier,
   from_peers_[{block, known}] = leaf;
 }
 
+void Provenance::contradicted(uint64_t block, const Supplier& supplier, const util::Digest& leaf) {
+  from_peers_[{block, &*known_.insert(supplier).first}] = leaf;
+}
+
 std::vector<Provenance::Lie> Provenance::lies(const chunk::HashTree& tree) const {
   std::vector<Lie> found;
   for (const auto& [from, leaf] : from_peers_)

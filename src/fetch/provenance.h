@@ -35,6 +35,8 @@ class Provenance {
 
   /// `leaf`: SHA-256 of the block as it came from a peer.
   void came_from_peer(uint64_t block, const Supplier& supplier, const util::Digest& leaf);
+  /// It was refused, for it contradicts what is claimed: who is wrong a tree to come will tell.
+  void contradicted(uint64_t block, const Supplier& supplier, const util::Digest& leaf);
   void came_from_registry(uint64_t block) { unproven_[block] = true; }
   /// There are bytes of an earlier run, whose suppliers nobody remembers.
   void inherit() { inherited_ = true; }
@@ -46,9 +48,9 @@ class Provenance {
   [[nodiscard]] std::vector<Supplier> suppliers() const;
   /// Bytes that are wrong as a whole can only have come from this one, or the registry.
   [[nodiscard]] bool is_alone(const Supplier& supplier) const;
-  /// The layer's bytes are gone; who gave which is kept for a tree to come.
+  /// The layer's bytes are gone, or proven from now on; who gave which is kept for a tree to come.
   void discarded();
-  /// The layer is sealed: nothing is provisional any more.
+  /// The layer is sealed by what was hashed here: nothing is left to tell.
   void clear();
 
  private:

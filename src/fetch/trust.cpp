@@ -33,13 +33,20 @@ bool touches(util::ByteRange range, const std::vector<Provenance::Lie>& lies) {
 }  // namespace
 
 void Brain::accuse(const chunk::LayerRef& ref, const Supplier& supplier, const std::string& why,
-                   bool certain, Actions& actions) {
+                   Guilt guilt, Actions& actions) {
   chunk::Source* const source = sources[supplier.source];
   wrong[static_cast<size_t>(source->kind())]->add();
-  actions.push_back([ref, supplier, why, certain, source] {
+  actions.push_back([ref, supplier, why, guilt, source] {
     util::log::warning("layer {} from {}: {}", ref.digest.short_hex(), supplier.name, why);
-    if (certain) source->blame(ref, supplier.name, why);
+    if (guilt == Guilt::certain) source->blame(ref, supplier.name, why);
+    if (guilt == Guilt::doubted) source->bar(ref, supplier.name);
   });
+}
+
+void Brain::accuse_of(const std::vector<Provenance::Lie>& lies, const chunk::LayerRef& ref,
+                      Guilt guilt, Actions& actions) {
+  for (const auto& [supplier, blocks] : by_supplier(lies))
+    accuse(ref, supplier, fmt::format("{} blocks that it gave are wrong", blocks), guilt, actions);
 }
 
 void Brain::seal(Layer& layer, Tree tree, bool claimed) {
@@ -49,20 +56,22 @@ void Brain::seal(Layer& layer, Tree tree, bool claimed) {
   std::set<FlightPtr> doubtful;
   {
     const std::lock_guard hold(mutex);
-    state.claimed = claimed;
-    const Tree old = std::exchange(*state.tree.lock(), tree);
+    const Tree old = std::exchange(*state.seal.lock(), {tree, tree && claimed}).tree;
     layers[{layer.ref().digest, layer.ref().form}].sealed = tree && !claimed;
     if (!tree) return layer.stored().trust(nullptr);
-    if (old && old->root() == tree->root()) return;
+    const bool same = old && old->root() == tree->root();
+    if (same && claimed) return;
     state.peers_barred = false;
     const auto lies = state.provenance.lies(*tree);
-    if (!layer.stored().verified()) doubtful = doubt(layer, lies, actions);
+    if (!same && !layer.stored().verified()) doubtful = doubt(layer, lies, actions);
     layer.stored().trust(std::move(tree));
-    for (const auto& [supplier, blocks] : by_supplier(lies))
-      accuse(layer.ref(), supplier,
-             fmt::format("{} blocks that it gave before the layer was sealed are wrong", blocks),
-             true, actions);
-    state.provenance.clear();
+    for (auto* source : sources)
+      actions.push_back([ref = layer.ref(), source] { source->unbar(ref); });
+    accuse_of(lies, layer.ref(), claimed ? Guilt::doubted : Guilt::certain, actions);
+    if (claimed)
+      state.provenance.discarded();
+    else
+      state.provenance.clear();
   }
   run(actions);
   await_writes(doubtful);
@@ -98,14 +107,14 @@ void Brain::discard(Layer& layer, const std::string& why) {
   {
     const std::lock_guard hold(mutex);
     // Who gave what fits a claim is not known: all of them may give it again.
-    const bool by_claim = *state.tree.lock() && state.claimed;
-    *state.tree.lock() = nullptr;
+    const bool by_claim = std::exchange(*state.seal.lock(), {}).claimed;
     ++state.discards;
     layers[{layer.ref().digest, layer.ref().form}].sealed = false;
     layer.stored().trust(nullptr);
     const auto suppliers = state.provenance.suppliers();
     for (const auto& supplier : suppliers)
-      accuse(layer.ref(), supplier, why, state.provenance.is_alone(supplier), actions);
+      accuse(layer.ref(), supplier, why,
+             state.provenance.is_alone(supplier) ? Guilt::certain : Guilt::possible, actions);
     state.peers_barred |= by_claim || !suppliers.empty();
     state.provenance.discarded();
     dropped = flights_of(state);

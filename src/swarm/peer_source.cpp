@@ -14,8 +14,14 @@ using util::ByteRange;
 
 namespace {
 
+constexpr size_t kMostBarred = 4096;
 constexpr size_t kMostWithoutWindows = 4096;
 constexpr std::chrono::seconds kWithoutWindows{30};  ///< they may have come meanwhile
+
+/// As Transfer::supplier() names it.
+std::optional<Endpoint> endpoint_of(const std::string& supplier) {
+  return Endpoint::parse(supplier.substr(0, supplier.find(' ')));
+}
 
 /// The part of `range` that lies in its first chunk.
 ByteRange in_chunk(const chunk::LayerRef& layer, ByteRange range) {
@@ -81,7 +87,10 @@ std::vector<LayerViews::Member> PeerSource::State::suppliers(const chunk::LayerR
   const auto now = std::chrono::steady_clock::now();
   if (layer.form != chunk::Form::windows) {
     auto members = views.members(layer.digest, chunk::blocks_covering(range), now);
-    std::erase_if(members, [](const auto& member) { return !member.exchanges(); });
+    const auto out = barred.lock();
+    std::erase_if(members, [&](const auto& member) {
+      return !member.exchanges() || out->contains({layer.digest, member.endpoint});
+    });
     return members;
   }
   auto members = views.members(layer.of, {}, now);
@@ -156,11 +165,23 @@ std::unique_ptr<chunk::Transfer> PeerSource::fetch(const chunk::LayerRef& layer,
 
 void PeerSource::blame(const chunk::LayerRef& layer, const std::string& supplier,
                        const std::string& why) {
-  const auto endpoint = Endpoint::parse(supplier.substr(0, supplier.find(' ')));
+  const auto endpoint = endpoint_of(supplier);
   if (!endpoint) return;
   util::log::error("peer {} is banned: layer {}: {}", supplier, layer.layer().short_hex(), why);
   state_->table.ban(*endpoint, why, layer.layer());
   state_->views.gone(*endpoint);
+}
+
+void PeerSource::bar(const chunk::LayerRef& layer, const std::string& supplier) {
+  const auto endpoint = endpoint_of(supplier);
+  if (!endpoint) return;
+  auto barred = state_->barred.lock();
+  if (barred->size() >= kMostBarred) barred->clear();
+  barred->emplace(layer.digest, *endpoint);
+}
+
+void PeerSource::unbar(const chunk::LayerRef& layer) {
+  std::erase_if(*state_->barred.lock(), [&](const auto& one) { return one.first == layer.digest; });
 }
 
 void PeerSource::set_cross_zone_rate(uint64_t rate) {

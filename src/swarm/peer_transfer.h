@@ -7,6 +7,7 @@
 #include <list>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "swarm/bulk_allowance.h"
 #include "swarm/peer_source.h"
@@ -55,6 +56,8 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
   std::array<util::Metrics::Counter*, 2> from_zone{};  ///< [same]
   /// Who published an index and had not the windows of this name, and since when.
   util::Sync<std::map<std::pair<Endpoint, util::Digest>, util::SteadyTime>> without_windows;
+  /// Who is not asked for a layer, as chunk::Source::bar() has it.
+  util::Sync<std::set<std::pair<util::Digest, Endpoint>>> barred;
 };
 
 /// One range from peers: step after step of its route, the next as well when a peer lets the hedge

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the swarmfs authors
 
+#include <atomic>
 #include <fstream>
 #include <latch>
 
@@ -19,7 +20,17 @@ using Names = std::vector<std::string>;
 constexpr ByteRange kRange{0, 65'536};
 
 /// What a reader may see of sealed and of provisional layers.
-using TrustTest = FetchTest;
+class TrustTest : public FetchTest {
+ protected:
+  /// Of other bytes, the first of which is another.
+  [[nodiscard]] std::shared_ptr<const chunk::HashTree> false_tree() const {
+    std::string other = content_;
+    other[0] = static_cast<char>(~other[0]);
+    chunk::HashTreeBuilder builder;
+    builder.feed(util::as_bytes(other));
+    return std::make_shared<const chunk::HashTree>(builder.finish());
+  }
+};
 
 TEST_F(TrustTest, a_flipped_bit_is_blamed_and_another_source_gives_the_right_bytes) {
   start_with_peer();
@@ -104,8 +115,9 @@ TEST_F(TrustTest, where_everybody_lies_the_read_fails_and_nothing_is_kept) {
   auto one = read(kRange);
   peer_.answer_all();
   source_.answer_all();
+  source_.answer_all();
   expect_fault(one, Fault::corrupt);
-  EXPECT_EQ(mismatches("registry"), 1);
+  EXPECT_EQ(mismatches("registry"), 1) << "it says the same as the peer";
   EXPECT_EQ(layer_->bytes_by_source().at("registry"), 0u);
   source_.flip(5);
   peer_.set_plan(std::nullopt);
@@ -125,7 +137,136 @@ TEST_F(TrustTest, what_the_registry_contradicts_is_so_though_a_peer_fails_otherw
   EXPECT_FALSE(one.is_ready()) << "the peer may have the right ones";
   peer_.set_plan(std::nullopt);
   peer_.fail(0, {Fault::unavailable, "it went"});
+  EXPECT_FALSE(one.is_ready()) << "it may have been a bad moment";
+  EXPECT_EQ(source_.requests(), 2u);
+  source_.answer_all();
   expect_fault(one, Fault::corrupt);
+}
+
+TEST_F(TrustTest, one_wrong_answer_of_the_registry_is_made_good_by_its_second) {
+  start();
+  layer_->seal(tree(), true);
+  source_.flip(5);
+  auto one = read(kRange);
+  source_.answer(0, UINT64_MAX);
+  source_.flip(5);  // and back
+  source_.answer_all();
+  expect_bytes(one, kRange);
+  EXPECT_EQ(source_.requests(), 2u);
+}
+
+TEST_F(TrustTest, a_registry_that_is_wrong_in_another_way_each_time_contradicts_nothing) {
+  start_with_peer();
+  layer_->seal(tree(), true);
+  peer_.set_plan(std::nullopt);
+  auto one = read(kRange);
+  for (const uint64_t at : {5, 6}) {
+    source_.flip(at);
+    source_.answer(source_.requests() - 1, UINT64_MAX);
+  }
+  expect_fault(one, Fault::unavailable);
+  EXPECT_EQ(source_.requests(), 2u);
+  EXPECT_EQ(mismatches("registry"), 2);
+}
+
+TEST_F(TrustTest, one_wrong_answer_and_then_none_contradict_nothing) {
+  start_with_peer();
+  layer_->seal(tree(), true);
+  source_.flip(5);
+  auto one = read(kRange);
+  peer_.set_plan(std::nullopt);
+  peer_.fail(0, {Fault::unavailable, "it went"});
+  source_.answer(0, UINT64_MAX);
+  source_.fail(1, {Fault::unavailable, "down"});
+  expect_fault(one, Fault::unavailable);
+}
+
+TEST_F(TrustTest, more_than_was_asked_for_is_counted_and_takes_nothing_back) {
+  start();
+  layer_->seal(tree(), true);
+  source_.set_plan(Plan{16'384});
+  auto one = read({0, 10}, Class::pull), two = read({20'000, 10}, Class::pull);
+  source_.say(0, content_.substr(0, 16'384) + "surplus");
+  source_.say(1, content_.substr(16'384, 16'384) + "surplus");
+  expect_bytes(one, {0, 10});
+  expect_bytes(two, {20'000, 10});
+  EXPECT_EQ(mismatches("registry"), 2);
+}
+
+TEST_F(TrustTest, who_contradicts_a_claim_is_barred_and_blamed_when_it_is_proven) {
+  start_with_peer();
+  layer_->seal(tree(), true);
+  peer_.set_supplier("liar");
+  peer_.flip(5);
+  auto one = read(kRange);
+  peer_.answer_all();
+  EXPECT_TRUE(peer_.blamed().empty()) << "who is wrong is not known";
+  EXPECT_EQ(peer_.barred(), std::set<std::string>{"liar"});
+  EXPECT_EQ(mismatches("peer"), 1);
+  source_.answer_all();
+  expect_bytes(one, kRange);
+  layer_->seal(tree(), true);
+  EXPECT_TRUE(peer_.blamed().empty());
+  EXPECT_EQ(peer_.barred(), std::set<std::string>{"liar"});
+  layer_->seal(tree());
+  EXPECT_EQ(peer_.blamed(), Names{"liar"});
+  EXPECT_TRUE(peer_.barred().empty());
+}
+
+TEST_F(TrustTest, who_contradicted_a_claim_that_proves_false_is_asked_again) {
+  start_with_peer();
+  layer_->seal(false_tree(), true);
+  auto one = read(kRange);
+  peer_.answer_all();
+  source_.answer_all();
+  expect_fault(one, Fault::corrupt);
+  EXPECT_EQ(peer_.barred(), std::set<std::string>{"fake"});
+  layer_->discard("is in dispute");
+  EXPECT_TRUE(peer_.blamed().empty());
+  layer_->seal(tree());
+  EXPECT_TRUE(peer_.blamed().empty());
+  EXPECT_TRUE(peer_.barred().empty());
+  auto two = read(kRange);
+  EXPECT_EQ(peer_.open(), 1u);
+  peer_.answer_all();
+  expect_bytes(two, kRange);
+}
+
+TEST_F(TrustTest, what_came_before_a_claim_convicts_nobody_until_it_is_proven) {
+  for (const bool is_true : {false, true}) {
+    start_with_peer();
+    if (is_true) peer_.flip(5);
+    auto one = read({0, 10});
+    peer_.answer_all();
+    ASSERT_EQ(one.answer.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+    await_cached({0, 10});
+    layer_->seal(is_true ? tree() : false_tree(), true);
+    EXPECT_TRUE(peer_.blamed().empty());
+    EXPECT_EQ(peer_.barred(), std::set<std::string>{"fake"});
+    layer_->discard("is in dispute");
+    EXPECT_TRUE(peer_.blamed().empty()) << "nothing says that what it gave is wrong";
+    layer_->seal(tree());
+    EXPECT_EQ(peer_.blamed().empty(), !is_true);
+    EXPECT_TRUE(peer_.barred().empty());
+  }
+}
+
+TEST_F(TrustTest, whose_word_a_seal_is_is_said_at_once) {
+  start();
+  const auto one = tree(), other = false_tree();
+  layer_->seal(one, true);
+  std::atomic<bool> over{false};
+  unsigned wrong = 0;
+  std::thread look([&] {
+    while (!over) wrong += layer_->sealed_by_us();
+  });
+  for (int i = 0; i < 2'000; ++i) {
+    layer_->seal(nullptr);
+    layer_->seal(i % 2 ? one : other, true);
+  }
+  over = true;
+  look.join();
+  EXPECT_EQ(wrong, 0u);
 }
 
 TEST_F(TrustTest, one_wrong_answer_is_no_contradiction_of_all_while_another_did_not_answer) {
@@ -163,8 +304,9 @@ TEST_F(TrustTest, a_contradiction_counts_no_more_once_a_peer_gave_what_fits) {
   source_.flip(5);
   peer_.set_plan(std::nullopt);
   auto one = read(kRange);
+  source_.answer(0, UINT64_MAX);
   peer_.set_plan(Plan{UINT64_MAX});
-  source_.answer_all();
+  source_.answer(1, UINT64_MAX);
   await([&] { return peer_.requests() == 1; });
   peer_.answer(0, 20'000);
   peer_.set_plan(std::nullopt);

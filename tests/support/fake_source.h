@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,6 +43,14 @@ class FakeSource final : public chunk::Source {
   void blame(const chunk::LayerRef&, const std::string& supplier, const std::string&) override {
     const std::lock_guard hold(mutex_);
     blamed_.push_back(supplier);
+  }
+  void bar(const chunk::LayerRef&, const std::string& supplier) override {
+    const std::lock_guard hold(mutex_);
+    barred_.insert(supplier);
+  }
+  void unbar(const chunk::LayerRef&) override {
+    const std::lock_guard hold(mutex_);
+    barred_.clear();
   }
   std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer, util::ByteRange range,
                                          const chunk::FetchContext& context, OnData on_data,
@@ -116,6 +125,11 @@ class FakeSource final : public chunk::Source {
   [[nodiscard]] std::vector<std::string> blamed() const {
     const std::lock_guard hold(mutex_);
     return blamed_;
+  }
+  /// Who is not to be asked now.
+  [[nodiscard]] std::set<std::string> barred() const {
+    const std::lock_guard hold(mutex_);
+    return barred_;
   }
   [[nodiscard]] size_t paused() const {
     const std::lock_guard hold(mutex_);
@@ -212,6 +226,7 @@ class FakeSource final : public chunk::Source {
   std::vector<chunk::LayerRef> asked_of_;
   std::vector<chunk::FetchContext> contexts_, planned_for_;
   std::vector<std::string> blamed_;
+  std::set<std::string> barred_;
   size_t next_ = 0;
 };
 

@@ -109,6 +109,22 @@ TEST_F(PeerSourceTest, never_asks_again_whom_it_banned_for_wrong_bytes) {
   EXPECT_EQ(liar.asked().size(), 1u);
 }
 
+TEST_F(PeerSourceTest, does_not_ask_for_a_layer_who_is_barred_from_it) {
+  Peer& one = peer("one", right);
+  know(one, "one");
+  const chunk::LayerRef other{util::Sha256::of({}), layer_.size, layer_.origins};
+  source_.bar(other, name_of(one, "one"));
+  EXPECT_TRUE(source_.plan(layer_, kRange, {})) << "it is another layer";
+  source_.bar(layer_, name_of(one, "one"));
+  source_.bar(layer_, "peers");
+  EXPECT_FALSE(source_.plan(layer_, kRange, {}));
+  EXPECT_EQ(fetch(kRange)->fault(), Fault::unavailable);
+  EXPECT_FALSE(table_.banned("one"));
+  source_.unbar(layer_);
+  EXPECT_FALSE(fetch(kRange)->fault());
+  EXPECT_EQ(one.asked().size(), 1u);
+}
+
 TEST_F(PeerSourceTest, goes_on_elsewhere_where_a_peer_hangs_up) {
   Peer& weak = peer("weak", [](auto& asked) {
     const auto whole = partial(range_of(asked), part(range_of(asked))).text;
