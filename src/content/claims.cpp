@@ -106,7 +106,9 @@ Outcome<util::Done> LayerLibrary::verify(const Content& content) {
   const auto document = content.standing->document();
   const bool proven = document && !document->claimed();
   if (auto known = verdict(content, !proven)) return *known;
-  return check(content, Class::backfill, proven ? Made::tree : Made::index);
+  return verifying_.run(
+      content.standing.get(), "while verifying layer " + content.ref().digest.short_hex() + ": ",
+      [&] { return check(content, Class::backfill, proven ? Made::tree : Made::index); });
 }
 
 Outcome<util::Done> LayerLibrary::verify_digest(const Content& content) {
@@ -173,13 +175,18 @@ bool LayerLibrary::dispute(const Content& content) {
   auto& standing = *content.standing;
   const auto document = standing.document();
   if (!document || !document->claimed()) return false;
-  if (standing.open_dispute()) {
-    util::log::warning("layer {}: its sources contradict what {} claims; the whole layer decides",
-                       content.ref().digest.short_hex(), document->claimant);
-    content.bytes->discard("is in dispute");
-    standing.set_generation(++generations_);
-  }
-  return standing.dispute() == Standing::Dispute::open;
+  // Who comes second waits as well: it is about to read on.
+  const auto laid_aside =
+      laying_aside_.run(content.ref().digest, "laying aside what is claimed of", [&]() -> Settled {
+        if (!standing.open_dispute()) return util::Done{};
+        util::log::warning(
+            "layer {}: its sources contradict what {} claims; the whole layer decides",
+            content.ref().digest.short_hex(), document->claimant);
+        content.bytes->discard("is in dispute");
+        standing.set_generation(++generations_);
+        return util::Done{};
+      });
+  return laid_aside && standing.dispute() == Standing::Dispute::open;
 }
 
 LayerLibrary::Settled LayerLibrary::settle(const Content& content) {

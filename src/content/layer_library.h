@@ -57,14 +57,15 @@ class LayerLibrary {
   /// Compares a layer of which every byte is present with its digest, and what was claimed of it
   /// with what it is, unless that was done; makes the hash tree where there is none. A liar is
   /// blamed. Fault::corrupt: the bytes did not match and were dropped, or the index that `content`
-  /// has is a lie (open() gives the true one). Fault::not_found: bytes are missing.
+  /// has is a lie (open() gives the true one). Fault::not_found: bytes are missing. Callers for the
+  /// same content share one pass.
   util::Outcome<util::Done> verify(const Content& content);
   /// What of verify() costs little, for who waits: the digest alone, where there is a hash tree.
   /// What is claimed stays a claim until verify() looks at it.
   util::Outcome<util::Done> verify_digest(const Content& content);
   /// Whether a Fault::corrupt of this content's bytes may be the fault of a claim. The claimed tree
-  /// and all bytes under it are laid aside then: reads go on as in a provisional layer, and
-  /// settle() must be called.
+  /// and all bytes under it are laid aside then, when this returns: reads go on as in a provisional
+  /// layer, and settle() must be called.
   bool dispute(const Content& content);
   /// Streams the whole layer to see who lied, the claimant or the source, with consequences as in
   /// verify(). Done when that was just done; Fault::corrupt as well when there is no dispute.
@@ -143,6 +144,8 @@ class LayerLibrary {
   OncePerLayer<std::shared_ptr<Content>> building_;  ///< null: it only looked for a claim
   OncePerLayer<std::shared_ptr<Content>> looking_;
   VainLooks vain_looks_;
+  util::Once<const Standing*, util::Done> verifying_;
+  OncePerLayer<util::Done> laying_aside_;
   OncePerLayer<util::Done> settling_;
   OncePerLayer<util::Done> making_windows_;
   SpaceFills fills_;  ///< last: its fills use the others

@@ -4,6 +4,7 @@
 #include "content_fixture.h"
 
 #include <fstream>
+#include <latch>
 
 #include "util/file.h"
 
@@ -335,6 +336,44 @@ TEST_F(ContentTest, a_dispute_lays_the_claim_aside_until_the_whole_layer_has_dec
   EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
   EXPECT_EQ(content->bytes->tree()->root(), tree_of(layer_)->root());
   EXPECT_FALSE(library_->dispute(*content)) << "nothing is claimed any more";
+}
+
+TEST_F(ContentTest, all_who_dispute_a_claim_at_once_go_on_when_it_is_laid_aside) {
+  start(layer_);
+  claims_.offers = {claim_of("b0b")};
+  const auto content = open();
+  const auto tree = content->bytes->tree();
+  for (int i = 0; i < 50; ++i) {
+    content->bytes->seal(tree, true);
+    content->standing->set_dispute(Standing::Dispute::none);
+    std::latch together(3);
+    std::vector<std::future<bool>> all;
+    for (int k = 0; k < 3; ++k)
+      all.push_back(std::async(std::launch::async, [&] {
+        together.arrive_and_wait();
+        return library_->dispute(*content) && !content->bytes->sealed();
+      }));
+    for (auto& one : all) EXPECT_TRUE(one.get());
+  }
+}
+
+TEST_F(ContentTest, all_who_find_a_lie_at_once_share_one_look_at_it) {
+  start(damaged(layer_));
+  auto lie = claim_of("liar");
+  lie.tree = tree_of(damaged(layer_));
+  claims_.offers = {lie};
+  const auto content = open();
+  bring_all(*content);
+  std::latch together(4);
+  std::vector<std::future<Outcome<util::Done>>> all;
+  for (int i = 0; i < 4; ++i)
+    all.push_back(std::async(std::launch::async, [&] {
+      together.arrive_and_wait();
+      return library_->verify(*content);
+    }));
+  for (auto& one : all) EXPECT_EQ(one.get().failure().fault, Fault::corrupt);
+  EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
+  EXPECT_EQ(failures("peer"), 1);
 }
 
 TEST_F(ContentTest, a_dispute_that_cannot_be_settled_now_ends_with_the_claim_in_place) {
