@@ -116,7 +116,8 @@ struct Client::Loop {
     const auto now = std::chrono::steady_clock::now();
     std::vector<FlightPtr> stalled;
     for (const auto& flight : flights)
-      if (!flight->is_paused && now - flight->last_byte > flight->request.stall_timeout)
+      if (!flight->paused && !flight->is_paused &&
+          now - flight->last_byte.load() > flight->request.stall_timeout)
         stalled.push_back(flight);
     for (const auto& flight : stalled) {
       remove(flight);
@@ -146,6 +147,7 @@ class RealExchange final : public Exchange {
   }
   void pause() override { flight_->paused = true; }
   void resume() override {
+    flight_->last_byte = std::chrono::steady_clock::now();
     if (flight_->paused.exchange(false)) loop_.tell(&Loop::State::changed, flight_);
   }
 

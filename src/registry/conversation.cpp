@@ -69,6 +69,7 @@ void Conversation::pause() {
   {
     const std::lock_guard hold(exchange_mutex_);
     paused_ = true;
+    stood_still_ = true;
     if (exchange_) exchange_->pause();
   }
   // Not here: whoever pauses may hold what a callback of ours waits for.
@@ -182,6 +183,7 @@ void Conversation::request() {
     waits_as_bulk_ = false;
     skip_ = 0;
     whole_came_ = false;
+    gave_ = false;
     http::Handlers handlers;
     const std::weak_ptr<Conversation> weak = weak_from_this();
     handlers.on_headers = [weak](const http::Response& response) {
@@ -197,6 +199,7 @@ void Conversation::request() {
     };
     auto exchange = client_.http_.start(make_request(), std::move(handlers));
     const std::lock_guard hold(exchange_mutex_);
+    stood_still_ = paused_;
     if (paused_) exchange->pause();
     std::swap(exchange_, exchange);
   });
@@ -213,6 +216,7 @@ bool Conversation::on_headers(const http::Response& response) {
 
 void Conversation::on_data(util::ByteView bytes) {
   gate_.run([&] {
+    gave_ = true;
     const uint64_t skipped = std::min<uint64_t>(skip_, bytes.size());
     skip_ -= skipped;
     bytes = bytes.subspan(skipped);
@@ -251,7 +255,13 @@ void Conversation::on_failure(Failure failure) {
   if (failure.fault == Fault::cancelled)
     failure = {Fault::unavailable,
                endpoint().host + " answers another range than the one asked for"};
-  if (!redirected()) client_.admission_.failed(endpoint().host, std::chrono::steady_clock::now());
+  if (!redirected()) {
+    // Who is made to wait may hang up: that is our doing, or our client's.
+    if (gave_ && stood_still_)
+      client_.admission_.succeeded(endpoint().host);
+    else
+      client_.admission_.failed(endpoint().host, std::chrono::steady_clock::now());
+  }
   retry(std::move(failure));
 }
 

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+#include <thread>
+#include <utility>
+
 #include "http/client.h"
 #include "http/server.h"
 #include "http/url.h"
@@ -59,6 +63,39 @@ TEST_F(HttpTest, refuses_a_body_that_is_too_large) {
   Request get = request("/");
   get.max_body = 9'999;
   EXPECT_FALSE(client_.perform(get));
+}
+
+TEST_F(HttpTest, who_is_paused_is_not_stalled_however_long_nothing_comes) {
+  std::promise<void> resumed;
+  serve([&](const ServerRequest&) {
+    ServerResponse made{200, "t"};
+    made.length = 10;
+    made.stream = [&](BodyWriter& client) {
+      if (!client.write(util::as_bytes("01234"))) return false;
+      resumed.get_future().wait();
+      return client.write(util::as_bytes("56789"));
+    };
+    return made;
+  });
+  auto get = request("/slow");
+  get.stall_timeout = std::chrono::milliseconds(300);
+  std::promise<void> began;
+  std::promise<util::Outcome<Response>> done;
+  std::string body;
+  Handlers handlers;
+  handlers.on_data = [&](util::ByteView bytes) {
+    if (std::exchange(body, body + std::string(util::as_text(bytes))).empty()) began.set_value();
+  };
+  handlers.on_done = [&](util::Outcome<Response> outcome) { done.set_value(std::move(outcome)); };
+  const auto exchange = client_.start(get, handlers);
+  began.get_future().wait();
+  exchange->pause();
+  std::this_thread::sleep_for(std::chrono::milliseconds(1'200));  // it looks every 500 ms
+  exchange->resume();
+  resumed.set_value();
+  const auto outcome = done.get_future().get();
+  ASSERT_TRUE(outcome) << outcome.failure().message;
+  EXPECT_EQ(body, "0123456789");
 }
 
 TEST_F(HttpTest, serves_many_at_once) {

@@ -7,8 +7,11 @@
 #include <fstream>
 #include <future>
 #include <optional>
+#include <semaphore>
+#include <thread>
 
 #include "registry/registry_client.h"
+#include "support/loopback.h"
 #include "support/scripted_server.h"
 #include "support/temporary_directory.h"
 
@@ -441,6 +444,60 @@ TEST_F(ConversationTest, paused_bulk_keeps_no_other_waiting) {
   EXPECT_EQ(first_done.wait_for(seconds(0)), std::future_status::timeout) << "it is paused";
   first->resume();
   EXPECT_EQ(*first_done.get(), kBytes);
+}
+
+/// Gives half of each blob, and hangs up when it is told to; whole manifests.
+class Halving {
+ public:
+  ~Halving() {
+    listener_.shut_down();
+    thread_.join();
+  }
+  [[nodiscard]] std::string host() const { return "127.0.0.1:" + std::to_string(listener_.port()); }
+  void hang_up() { hung_up_.release(); }
+
+ private:
+  void serve() {
+    while (const util::UniqueFd line = listener_.accept()) {
+      std::string asked(4096, ' ');
+      if (::recv(line.get(), asked.data(), asked.size(), 0) <= 0) continue;
+      const bool blob = asked.find("/blobs/") != std::string::npos;
+      const std::string body = blob ? kBytes.substr(0, 5) : kManifest;
+      const std::string text = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " +
+                               std::to_string(blob ? kBytes.size() : body.size()) + "\r\n\r\n" +
+                               body;
+      ::send(line.get(), text.data(), text.size(), MSG_NOSIGNAL);
+      if (blob) hung_up_.acquire();
+    }
+  }
+  std::counting_semaphore<> hung_up_{0};
+  const support::LoopbackListener listener_{16};
+  std::thread thread_{[this] { serve(); }};
+};
+
+TEST_F(ConversationTest, what_breaks_off_while_it_stands_still_is_not_the_hosts_failure) {
+  for (const bool still : {true, false}) {
+    Halving registry;
+    start();
+    for (int i = 0; i < 5; ++i) {
+      std::promise<util::Outcome<std::string>> done;
+      std::promise<void> came;
+      auto half = order({{registry.host(), "app"}}, chunk::Class::fault,
+                        std::make_shared<std::string>(), done);
+      half.whole = true;
+      half.deadline = std::chrono::steady_clock::now() + milliseconds(100);  // no second attempt
+      half.on_data = [&](util::ByteView) { came.set_value(); };
+      const auto deadline = half.deadline;
+      const auto transfer = client_->get(std::move(half));
+      came.get_future().wait();
+      if (still) transfer->pause();
+      std::this_thread::sleep_until(deadline);
+      registry.hang_up();
+      if (still) transfer->resume();
+      EXPECT_FALSE(done.get_future().get());
+    }
+    EXPECT_EQ(bool(manifest(registry.host(), "app", milliseconds(400))), still);
+  }
 }
 
 }  // namespace
