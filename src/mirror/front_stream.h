@@ -9,20 +9,22 @@
 #include <optional>
 #include <string>
 
+#include "mirror/fronts.h"
 #include "mirror/upstream.h"
 #include "util/sync.h"
 
 namespace swarmfs::mirror {
 
 /// A range of a blob from a registry that knows no ranges: the blob is sent from its first byte,
-/// and what comes before the range is dropped. It stands still while nobody takes what came.
-/// Blocking; one thread.
+/// and what comes before the range is dropped. It stands still while nobody takes what came, and
+/// may lose its place meanwhile (Fronts): what came is given, and no more. Blocking; one thread.
 class FrontStream {
  public:
   static constexpr size_t kAhead = 512 << 10;  ///< so much, and what was on its way, is held
 
-  FrontStream(Upstream& upstream, const oci::Reference& blob, util::ByteRange range,
-              const std::string& authorization);
+  /// Waits for a place, for `patience` at most.
+  FrontStream(Upstream& upstream, Fronts& fronts, const oci::Reference& blob, util::ByteRange range,
+              const std::string& authorization, std::chrono::milliseconds patience);
   ~FrontStream();
   FrontStream(const FrontStream&) = delete;
   FrontStream& operator=(const FrontStream&) = delete;
@@ -30,17 +32,25 @@ class FrontStream {
   /// What came of the range since, at least a byte. Not after its end.
   util::Outcome<util::Bytes> next(std::chrono::milliseconds patience);
 
+  // For Fronts, on any thread:
+  /// Since when nothing was taken of what is held; max(): it flows.
+  [[nodiscard]] util::SteadyTime still_since() const;
+  /// Ends it. The transfer is the caller's, who holds a lock.
+  [[nodiscard]] std::unique_ptr<chunk::Transfer> lose_place();
+
  private:
   struct State {
     uint64_t before = 0;  ///< bytes that are yet to be dropped
     util::Bytes came;
     std::optional<util::Failure> failed;
     std::unique_ptr<chunk::Transfer> transfer;
-    bool paused = false;
+    std::optional<util::SteadyTime> paused;  ///< since then
   };
   /// On the transfer's thread.
   void take(util::ByteView bytes);
 
+  Fronts& fronts_;
+  const std::string registry_;
   util::Sync<State> state_;
   std::condition_variable changed_;
   std::latch launched_{1};  ///< down when `transfer` is set, so that it can be held

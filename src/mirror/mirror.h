@@ -12,6 +12,7 @@
 #include "http/server.h"
 #include "mirror/arrivals.h"
 #include "mirror/blob_delivery.h"
+#include "mirror/fronts.h"
 #include "mirror/ledger.h"
 #include "mirror/permissions.h"
 #include "mirror/proofs.h"
@@ -112,6 +113,7 @@ class Mirror {
   Permissions permissions_;
   Proofs proofs_;
   Arrivals arrivals_;
+  Fronts fronts_;
   WrongBlobs wrong_blobs_;
   util::Sync<Pulls> pulls_;  ///< leaf
   std::atomic<size_t> streams_{0};

@@ -15,9 +15,10 @@ constexpr uint64_t kMostDropped = 64 << 20;
 
 }  // namespace
 
-Passage::Passage(Upstream& upstream, oci::Reference blob, util::ByteRange range,
+Passage::Passage(Upstream& upstream, Fronts& fronts, oci::Reference blob, util::ByteRange range,
                  std::string authorization, DeliveryOptions options)
     : upstream_(upstream),
+      fronts_(fronts),
       blob_(std::move(blob)),
       range_(range),
       authorization_(std::move(authorization)),
@@ -41,7 +42,7 @@ util::Outcome<util::Done> Passage::begin() {
   ask(options_.first);
   auto piece = next(options_.first);
   if (!piece && piece.failure().fault == util::Fault::invalid && range_.offset <= kMostDropped) {
-    front_.emplace(upstream_, blob_, range_, authorization_);
+    front_.emplace(upstream_, fronts_, blob_, range_, authorization_, options_.first);
     piece = next(options_.first);
   }
   if (!piece) return piece.failure();

@@ -24,8 +24,8 @@ class Passage {
   /// it flows.
   static constexpr uint64_t kPiece = 256 << 10;
 
-  Passage(Upstream& upstream, oci::Reference blob, util::ByteRange range, std::string authorization,
-          DeliveryOptions options);
+  Passage(Upstream& upstream, Fronts& fronts, oci::Reference blob, util::ByteRange range,
+          std::string authorization, DeliveryOptions options);
   /// Waits for the first piece.
   util::Outcome<util::Done> begin();
   BlobDelivery::End send(http::BodyWriter& client);
@@ -41,6 +41,7 @@ class Passage {
   Piece next(std::chrono::milliseconds patience);
 
   Upstream& upstream_;
+  Fronts& fronts_;
   const oci::Reference blob_;
   const util::ByteRange range_;
   const std::string authorization_;

@@ -107,7 +107,7 @@ ServerResponse Mirror::stream(const chunk::LayerRef& ref, const WantedRange& wan
   if (made->layer)
     prepare(*made, wanted);
   else
-    made->passage = std::make_unique<Passage>(upstream_, made->blob, wanted.range,
+    made->passage = std::make_unique<Passage>(upstream_, fronts_, made->blob, wanted.range,
                                               made->authorization, options_.delivery);
   if (const auto begun = made->begin(); !begun) {
     util::log::warning("mirror: blob {}: {}", ref.digest.short_hex(), begun.failure().message);

@@ -166,6 +166,10 @@ class FakeUpstream final : public Upstream {
     const std::lock_guard hold(mutex);
     completed.push_back(blob.digest);
   }
+  size_t count_fronts() {
+    const std::lock_guard hold(mutex);
+    return fronts.size();
+  }
   static Document document(const std::string& text) {
     const auto bytes = util::as_bytes(text);
     return Document::of({bytes.begin(), bytes.end()});
@@ -201,10 +205,12 @@ class Collector final : public http::BodyWriter {
  public:
   bool write(util::ByteView bytes) override {
     body += util::as_text(bytes);
+    if (on_sent) on_sent(body.size());
     return body.size() < most;
   }
   std::string body;
   size_t most = SIZE_MAX;  ///< then the client goes
+  std::function<void(size_t)> on_sent;
 };
 
 class MirrorTest : public testing::Test {
@@ -251,22 +257,31 @@ class MirrorTest : public testing::Test {
     bool whole = false;
     http::Headers headers;
   };
-  Got get_blob(http::Headers headers = {}, size_t most = SIZE_MAX) {
-    return get_blob_of("app", "r.example.com", headers, most);
+  /// `on_sent`: of so many bytes that the client has by now.
+  Got get_blob(http::Headers headers = {}, size_t most = SIZE_MAX,
+               std::function<void(size_t)> on_sent = {}) {
+    return served([&] { return take_blob_of("app", "r.example.com", headers, most, on_sent); });
   }
   Got get_blob_of(const std::string& name, const std::string& registry, http::Headers headers = {},
                   size_t most = SIZE_MAX) {
-    return served([&] {
-      const auto path = "/v2/" + name + "/blobs/" + blob_digest_.to_string();
-      const auto answer = mirror_->answer({"GET", path, {{"ns", registry}}, "", headers});
-      Got made{answer.status, answer.body, true, answer.headers};
-      if (!answer.stream) return made;
-      Collector client;
-      client.most = most;
-      made.whole = answer.stream(client) && client.body.size() == answer.length;
-      made.body = std::move(client.body);
-      return made;
-    });
+    return served([&] { return take_blob_of(name, registry, headers, most); });
+  }
+  /// Of get_blob(), the client's part: somebody else must make the source answer.
+  Got take_blob(http::Headers headers = {}) {
+    return take_blob_of("app", "r.example.com", std::move(headers));
+  }
+  Got take_blob_of(const std::string& name, const std::string& registry, http::Headers headers,
+                   size_t most = SIZE_MAX, std::function<void(size_t)> on_sent = {}) {
+    const auto path = "/v2/" + name + "/blobs/" + blob_digest_.to_string();
+    const auto answer = mirror_->answer({"GET", path, {{"ns", registry}}, "", headers});
+    Got made{answer.status, answer.body, true, answer.headers};
+    if (!answer.stream) return made;
+    Collector client;
+    client.most = most;
+    client.on_sent = std::move(on_sent);
+    made.whole = answer.stream(client) && client.body.size() == answer.length;
+    made.body = std::move(client.body);
+    return made;
   }
   void give_manifest() { EXPECT_EQ(ask("manifests/v1").status, 200); }
 

@@ -14,21 +14,21 @@ class PassageTest : public testing::Test {
  protected:
   PassageTest() { upstream_.holds[kRepository] = blob_; }
   Passage of(util::ByteRange range) {
-    return {upstream_,
-            {"r.example.com", "app", {}, util::Sha256::of(util::as_bytes(blob_))},
-            range,
-            "Basic x",
-            {20s, 20s}};
+    return {
+        upstream_, fronts_,   {"r.example.com", "app", {}, util::Sha256::of(util::as_bytes(blob_))},
+        range,     "Basic x", {20s, 20s}};
   }
-  void gives(Passage& passage, const util::ByteRange& range) {
+  void gives(Passage& passage, const util::ByteRange& range) { gives(passage, range, blob_); }
+  static void gives(Passage& passage, const util::ByteRange& range, const std::string& blob) {
     Collector client;
     ASSERT_TRUE(passage.begin());
     EXPECT_EQ(passage.send(client), End::whole);
-    EXPECT_TRUE(client.body == blob_.substr(range.offset, range.length)) << range.offset;
+    EXPECT_TRUE(client.body == blob.substr(range.offset, range.length)) << range.offset;
     EXPECT_EQ(passage.sent(), range.length);
   }
   const std::string blob_ = pattern(2 * Passage::kPiece + 12'345);
   FakeUpstream upstream_;
+  Fronts fronts_;
   Collector client_;
 };
 
@@ -123,6 +123,40 @@ TEST_F(PassageTest, a_front_waits_for_who_reads_it) {
   EXPECT_EQ(passage.send(slow), End::whole);
   EXPECT_TRUE(slow.body == large);
   EXPECT_LE(slow.most, FrontStream::kAhead + 20'000);
+}
+
+TEST_F(PassageTest, who_takes_nothing_loses_its_place_at_the_registry_where_others_wait) {
+  upstream_.ranges = false;
+  const std::string large = pattern(4 * FrontStream::kAhead);
+  upstream_.holds[kRepository] = large;
+  std::promise<void> go_on;
+  const auto gone_on = go_on.get_future().share();
+  const auto take_slowly = [&] {
+    auto passage = of({0, large.size()});
+    if (!passage.begin()) return std::pair(End::broken, std::string("nothing"));
+    Collector slow;
+    slow.on_sent = [&](size_t) { gone_on.wait(); };
+    const auto end = passage.send(slow);
+    return std::pair(end, slow.body);
+  };
+  std::vector<std::future<std::pair<End, std::string>>> slow;
+  for (size_t i = 0; i < Fronts::kMost; ++i) {
+    slow.push_back(std::async(std::launch::async, take_slowly));
+    while (upstream_.count_fronts() <= i) std::this_thread::sleep_for(1ms);
+  }
+  const auto begun = std::chrono::steady_clock::now();
+  auto quick = of({0, large.size()});
+  gives(quick, {0, large.size()}, large);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 10s);
+  go_on.set_value();
+  size_t cut = 0;
+  for (auto& one : slow) {
+    const auto [end, body] = one.get();
+    cut += end != End::whole;
+    EXPECT_EQ(end, body == large ? End::whole : End::broken);
+    EXPECT_TRUE(body == large.substr(0, body.size()));
+  }
+  EXPECT_EQ(cut, 1u) << "one place was wanted";
 }
 
 TEST_F(PassageTest, a_front_ends_when_the_client_goes) {
