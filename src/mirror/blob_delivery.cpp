@@ -19,7 +19,8 @@ BlobDelivery::BlobDelivery(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer
       calls_(std::move(calls)),
       discards_(blob_->discards()) {
   stream_.emplace(fetcher_, blob_, range_, window_);
-  if (range_.length == blob_->ref().size && !blob_->stored().verified()) hash_.emplace();
+  const bool checked = range_.length < blob_->ref().size && blob_->sealed_by_us();
+  if (holds_back_ && !checked && !blob_->stored().verified()) hash_.emplace();
 }
 
 bool BlobDelivery::lays_aside(const util::Failure& failure) {
@@ -30,9 +31,8 @@ bool BlobDelivery::lays_aside(const util::Failure& failure) {
 util::Outcome<util::SharedBytes> BlobDelivery::next(std::chrono::milliseconds patience) {
   auto piece = stream_->next(patience);
   if (piece || !lays_aside(piece.failure())) return piece;
-  // What was sent so far may have been part of the lie: of a range nothing would tell.
+  // What was sent so far may have been part of the lie, and nothing would tell.
   if (sent_ > 0 && !hash_) return piece;
-  discards_ = blob_->discards();
   stream_.emplace(fetcher_, blob_, util::ByteRange{range_.offset + sent_, range_.length - sent_},
                   window_);
   return stream_->next(patience);
@@ -71,36 +71,46 @@ BlobDelivery::End BlobDelivery::send(http::BodyWriter& client) {
 }
 
 BlobDelivery::End BlobDelivery::proven() {
-  const auto& digest = blob_->ref().digest;
-  hashed_whole_ = hash_ && hash_->finish() == digest;
+  const auto& ref = blob_->ref();
+  const bool all = range_.length == ref.size;
+  const auto read = hash_ ? std::optional(hash_->finish()) : std::nullopt;
+  hashed_whole_ = all && read == ref.digest;
   if (hashed_whole_) return End::whole;
-  const bool was_read_whole = hash_.has_value();
-  // What is here now says nothing of what was sent before.
-  if (!was_read_whole && blob_->discards() != discards_) return End::broken;
-  const bool checked = blob_->sealed() && !blob_->claimed();
-  if (blob_->stored().verified() || checked) return was_read_whole ? End::wrong : End::whole;
+  const unsigned discards = blob_->discards();
+  if (!read && discards != discards_) return End::broken;
+  const bool ours = blob_->stored().verified() || blob_->sealed_by_us();
+  if (ours && !read) return End::whole;
+  if (ours && all) return End::wrong;
   // What is here now may be better than what was read: another reader has dropped the bad bytes.
-  const auto good = hashes_well();
-  hashed_whole_ = good == true;
-  dropped_ = good == false;
-  if (dropped_ && blob_->claimed())
-    calls_.disprove();
-  else if (dropped_)
-    blob_->discard("does not match its digest");
-  if (was_read_whole) return End::wrong;
-  return !good ? End::broken : *good ? End::whole : End::wrong;
+  const auto here = hash_again();
+  if (!here) return End::broken;
+  hashed_whole_ = here->all == ref.digest;
+  dropped_ = !hashed_whole_ && !ours;
+  if (dropped_) drop(discards);
+  const bool same = !read || here->range == *read;
+  return hashed_whole_ && same ? End::whole : End::wrong;
 }
 
-std::optional<bool> BlobDelivery::hashes_well() {
-  const auto& ref = blob_->ref();
-  BlobStream all(fetcher_, blob_, {0, ref.size}, window_);
-  util::Sha256 hash;
-  for (;;) {
-    const auto piece = all.next(options_.silence);
-    if (!piece) lays_aside(piece.failure());  // for who asks next
-    if (!piece) return std::nullopt;
-    if (piece->size() == 0) return hash.finish() == ref.digest;
-    hash.update(piece->view());
+void BlobDelivery::drop(unsigned discards) {
+  if (blob_->claimed())
+    calls_.disprove();
+  else if (blob_->discards() == discards)  // else what is here came since
+    blob_->discard("does not match its digest");
+}
+
+std::optional<BlobDelivery::Here> BlobDelivery::hash_again() {
+  BlobStream blob(fetcher_, blob_, {0, blob_->ref().size}, window_);
+  util::Sha256 all, range;
+  for (uint64_t at = 0;;) {
+    const auto piece = blob.next(options_.silence);
+    // What comes from now on is another, and it is hashed from its beginning: once.
+    if (!piece) return lays_aside(piece.failure()) ? hash_again() : std::nullopt;
+    if (piece->size() == 0) return Here{all.finish(), range.finish()};
+    const auto bytes = piece->view();
+    all.update(bytes);
+    const uint64_t before = range_.offset > at ? range_.offset - at : 0;
+    range.update(bytes.subspan(std::min<uint64_t>(before, bytes.size())));
+    at += bytes.size();
   }
 }
 

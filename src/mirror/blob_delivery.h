@@ -34,10 +34,10 @@ struct DeliveryCalls {
 
 /// One range of a blob on its way to a client. What is sealed by this node's own hash was checked
 /// block by block. Otherwise of who wants all of the blob, or all the rest, the last block is held
-/// back until all bytes were hashed, those that were sent or, of the rest, those that are here:
-/// nobody gets a whole blob that is not what its digest says. Who names an end reads here and
-/// there, and checks what he reads. Another node's word, which all sources contradict, is laid
-/// aside once; the client does not notice, but of a range of which it has some already. One thread.
+/// back until all bytes were hashed and those that were sent are among them: nobody gets a whole
+/// blob that is not what its digest says. Who names an end reads here and there, and checks what he
+/// reads. Another node's word, which all sources contradict, is laid aside once; the client does
+/// not notice, but where it named an end and has some of the range already. One thread.
 class BlobDelivery {
  public:
   enum class End {
@@ -70,8 +70,13 @@ class BlobDelivery {
   bool give(http::BodyWriter& client, util::ByteView bytes);
   /// Whether the last block may go: whole; else why not.
   End proven();
-  /// Hashes the blob from its first byte to its last; empty: not all of it came.
-  std::optional<bool> hashes_well();
+  /// What is here is wrong; it was hashed after so many discards.
+  void drop(unsigned discards);
+  struct Here {
+    util::Digest all, range;
+  };
+  /// Hashes what is here of the blob, from its first byte to its last; empty: not all of it came.
+  std::optional<Here> hash_again();
 
   fetch::Fetcher& fetcher_;
   const std::shared_ptr<fetch::Layer> blob_;
@@ -80,10 +85,10 @@ class BlobDelivery {
   const BlobStream::Window window_;
   const DeliveryOptions options_;
   const DeliveryCalls calls_;
-  unsigned discards_;                 ///< of the blob, when its first byte was asked for
+  const unsigned discards_;           ///< of the blob, when its first byte was asked for
   std::optional<BlobStream> stream_;  ///< from sent_ on, what `first_` holds aside
   util::SharedBytes first_;
-  std::optional<util::Sha256> hash_;  ///< of all that was read, where that begins at 0
+  std::optional<util::Sha256> hash_;  ///< of all that was read; absent: nobody will ask
   uint64_t sent_ = 0;
   bool hashed_whole_ = false, dropped_ = false, disputed_ = false;
 };

@@ -2,6 +2,7 @@
 // Copyright the swarmfs authors
 
 #include <atomic>
+#include <mutex>
 #include <thread>
 
 #include "chunk/hash_tree.h"
@@ -29,14 +30,17 @@ class ClaimedTest : public MirrorTest {
       ++looks_;
       fetched_at_look_ = source_.requests();
       if (!tree_) return nullptr;
+      const std::lock_guard hold(disputing_);
       auto layer = fetcher_->open(blob);
       if (!layer->sealed() && disputes_ == 0) layer->seal(tree_, true);
       return layer;
     };
     upstream_.on_dispute = [this](const chunk::LayerRef& blob) {
+      const std::lock_guard hold(disputing_);
       ++disputes_;
       if (!gives_way_) return false;
-      fetcher_->open(blob)->discard("is in dispute");
+      const auto layer = fetcher_->open(blob);
+      if (layer->claimed()) layer->discard("is in dispute");
       return true;
     };
     upstream_.on_disprove = [this](const chunk::LayerRef& blob) {
@@ -54,6 +58,7 @@ class ClaimedTest : public MirrorTest {
   static constexpr size_t kMiddle = 700'000;
   std::shared_ptr<const chunk::HashTree> tree_;
   bool gives_way_ = true;
+  std::mutex disputing_;
   std::atomic<int> looks_{0}, disputes_{0}, disproved_{0};
   std::atomic<size_t> fetched_at_look_{0};
 };
@@ -93,23 +98,64 @@ TEST_F(ClaimedTest, so_it_is_from_the_first_byte_on) {
   EXPECT_EQ(disputes_, 1);
 }
 
-TEST_F(ClaimedTest, of_a_range_nothing_goes_on_that_a_lie_may_have_begun) {
+TEST_F(ClaimedTest, who_wants_all_the_rest_does_not_notice_either) {
   claim(damaged(blob_, kMiddle));
-  const auto range = http::Headers{{"Range", "bytes=100000-"}};
+  const auto got = get_blob({{"Range", "bytes=100000-"}});
+  EXPECT_TRUE(got.whole);
+  EXPECT_TRUE(got.body == blob_.substr(100'000));
+  EXPECT_EQ(disputes_, 1);
+}
+
+TEST_F(ClaimedTest, of_a_range_with_an_end_nothing_goes_on_that_a_lie_may_have_begun) {
+  claim(damaged(blob_, kMiddle));
+  const auto range = http::Headers{{"Range", "bytes=100000-1399999"}};
   const auto got = get_blob(range);
   EXPECT_FALSE(got.whole);
   EXPECT_TRUE(got.body == blob_.substr(100'000, got.body.size()));
   EXPECT_EQ(disputes_, 1);
-  EXPECT_TRUE(get_blob(range).body == blob_.substr(100'000));
+  EXPECT_TRUE(get_blob(range).body == blob_.substr(100'000, 1'300'000));
   EXPECT_EQ(disputes_, 1);
 }
 
-TEST_F(ClaimedTest, a_lie_before_a_range_is_laid_aside_for_who_asks_next) {
+TEST_F(ClaimedTest, a_lie_before_a_range_is_laid_aside_and_the_range_goes_on) {
   claim(damaged(blob_, 1'000));
-  const auto range = http::Headers{{"Range", "bytes=1200000-"}};
-  EXPECT_FALSE(get_blob(range).whole);
+  const auto got = get_blob({{"Range", "bytes=1200000-"}});
+  EXPECT_TRUE(got.whole);
+  EXPECT_TRUE(got.body == blob_.substr(1'200'000));
   EXPECT_EQ(disputes_, 1);
-  EXPECT_TRUE(get_blob(range).body == blob_.substr(1'200'000));
+}
+
+TEST_F(ClaimedTest, a_range_that_was_part_of_a_lie_never_ends_as_whole) {
+  claim(damaged(blob_, kMiddle));
+  source_.flip(kMiddle);
+  const auto got = get_blob({{"Range", "bytes=600000-"}}, SIZE_MAX, [this](size_t sent) {
+    if (sent < 400'000 || disputes_ > 0) return;
+    source_.flip(kMiddle);  // and back, when the client has it
+    fetcher_->open({blob_digest_, blob_.size(), {}})->discard("is in dispute");
+    ++disputes_;
+  });
+  EXPECT_FALSE(got.whole);
+  EXPECT_LT(got.body.size(), blob_.size() - 600'000);
+  EXPECT_EQ(disproved_, 0) << "what is here by now is right";
+}
+
+TEST_F(ClaimedTest, many_who_meet_a_lie_at_once_all_get_all) {
+  claim(damaged(blob_, kMiddle));
+  std::vector<std::future<Got>> clients;
+  for (const char* range : {"", "bytes=100000-", "", "bytes=650000-"})
+    clients.push_back(std::async(std::launch::async, [this, range] {
+      return *range ? take_blob({{"Range", range}}) : take_blob();
+    }));
+  served([&] {
+    for (auto& client : clients) client.wait();
+    return true;
+  });
+  for (const size_t from : {0, 100'000, 0, 650'000}) {
+    const auto got = clients.front().get();
+    clients.erase(clients.begin());
+    EXPECT_TRUE(got.whole) << from;
+    EXPECT_TRUE(got.body == blob_.substr(from)) << from;
+  }
 }
 
 TEST_F(ClaimedTest, where_the_registry_is_wrong_the_client_never_gets_all_of_it) {
