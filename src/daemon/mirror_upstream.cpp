@@ -235,8 +235,8 @@ std::shared_ptr<const void> MirrorUpstream::claimed(const chunk::LayerRef& blob,
 bool MirrorUpstream::dispute(const chunk::LayerRef& blob) {
   const auto content = parts_.library.open_known(blob);
   if (content && parts_.library.dispute(*content))
-    post(blob.digest, [this, content] {
-      if (content->standing->dispute() != content::Standing::Dispute::open) return;
+    post(settlements_, blob.digest, [this, content] {
+      if (stopping_ || content->standing->dispute() != content::Standing::Dispute::open) return;
       if (const auto settled = parts_.library.settle(*content); !settled)
         util::log::error("mirror: {}", settled.failure().message);
     });
@@ -250,8 +250,8 @@ void MirrorUpstream::disprove(const chunk::LayerRef& blob) {
   if (!verified && verified.failure().fault != Fault::corrupt) dispute(blob);
 }
 
-void MirrorUpstream::post(const util::Digest& layer, std::function<void()> job) {
-  finishers_.post(util::Workers::Urgency::normal, [layer, job = std::move(job)] {
+void MirrorUpstream::post(util::Workers& to, const util::Digest& layer, std::function<void()> job) {
+  to.post(util::Workers::Urgency::normal, [layer, job = std::move(job)] {
     util::take_low_priority();
     try {
       job();
@@ -265,7 +265,7 @@ void MirrorUpstream::complete(const chunk::LayerRef& blob, const std::string& me
   // What is no layer has no index, but may have come on a member's word.
   if (!oci::is_layer(media_type) && !parts_.fetcher.open(blob)->claimed()) return;
   if (!finishing_.lock()->insert(blob.digest).second) return;
-  post(blob.digest, [this, blob] {
+  post(finishers_, blob.digest, [this, blob] {
     const std::shared_ptr<void> ended(
         nullptr, [this, blob](void*) { finishing_.lock()->erase(blob.digest); });
     finish(blob);

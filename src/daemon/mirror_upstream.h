@@ -21,7 +21,8 @@
 namespace swarmfs::daemon {
 
 /// What the mirror needs, from the registries, the catalog, the cluster and the layer library. What
-/// passed as a whole is hashed and indexed on a thread of low priority, as a pull does.
+/// passed as a whole is hashed and indexed on a thread of low priority, as a pull does; claims are
+/// settled on another.
 class MirrorUpstream final : public mirror::Upstream {
  public:
   struct Parts {
@@ -88,8 +89,8 @@ class MirrorUpstream final : public mirror::Upstream {
   std::optional<Choice> take_choice(const std::string& repository, const util::Digest& manifest);
   void note_index(const oci::Reference& reference, const mirror::Document& document,
                   const oci::Index& index, mirror::Word word);
-  /// On the thread of low priority: clients unpack what passed at the same time.
-  void post(const util::Digest& layer, std::function<void()> job);
+  /// At low priority: clients unpack what passed at the same time.
+  static void post(util::Workers& to, const util::Digest& layer, std::function<void()> job);
   void finish(const chunk::LayerRef& blob);
   bool bring_rest(const std::shared_ptr<fetch::Layer>& layer);
 
@@ -97,8 +98,10 @@ class MirrorUpstream final : public mirror::Upstream {
   std::atomic<bool> stopping_{false};
   util::Sync<Choices> choices_;
   util::Sync<std::set<util::Digest>> finishing_;
-  util::Workers asking_{2};     ///< members, which may take a while
-  util::Workers finishers_{1};  ///< last: its jobs use the rest
+  util::Workers asking_{2};  ///< members, which may take a while
+  /// Of their own, for a settlement takes as long as the registry does. Last: their jobs use the
+  /// rest.
+  util::Workers finishers_{1}, settlements_{1};
 };
 
 }  // namespace swarmfs::daemon
