@@ -103,12 +103,14 @@ std::shared_ptr<Content> LayerLibrary::open_claimed(const chunk::LayerRef& ref, 
 }
 
 Outcome<util::Done> LayerLibrary::verify(const Content& content) {
-  const auto document = content.standing->document();
-  const bool proven = document && !document->claimed();
-  if (auto known = verdict(content, !proven)) return *known;
-  return verifying_.run(
-      content.standing.get(), "while verifying layer " + content.ref().digest.short_hex() + ": ",
-      [&] { return check(content, Class::backfill, proven ? Made::tree : Made::index); });
+  const auto verify_now = [&]() -> Settled {
+    const auto document = content.standing->document();
+    const bool proven = document && !document->claimed();
+    if (auto known = verdict(content, !proven)) return *known;
+    return check(content, Class::backfill, proven ? Made::tree : Made::index);
+  };
+  const auto failing = "while verifying layer " + content.ref().digest.short_hex() + ": ";
+  return verifying_.run(content.standing.get(), failing, verify_now);
 }
 
 Outcome<util::Done> LayerLibrary::verify_digest(const Content& content) {

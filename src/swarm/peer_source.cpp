@@ -87,7 +87,7 @@ std::vector<LayerViews::Member> PeerSource::State::suppliers(const chunk::LayerR
   const auto now = std::chrono::steady_clock::now();
   if (layer.form != chunk::Form::windows) {
     auto members = views.members(layer.digest, chunk::blocks_covering(range), now);
-    const auto out = barred.lock();
+    auto out = barred.lock();
     std::erase_if(members, [&](const auto& member) {
       return !member.exchanges() || out->contains({layer.digest, member.endpoint});
     });
