@@ -59,6 +59,8 @@ Conversation::Conversation(RegistryClient& client, GetOrder order)
 
 void Conversation::stop() {
   gate_.close();
+  // It gave until nobody wanted more, which may be all that is known of it.
+  if (gave_ && !redirected()) client_.admission_.succeeded(endpoint().host);
   leave();
   std::unique_ptr<http::Exchange> exchange;
   const std::lock_guard hold(exchange_mutex_);
@@ -342,6 +344,7 @@ void Conversation::authenticate(const http::Response& response) {
 
 void Conversation::leave_endpoint() {
   leave();
+  gave_ = false;
   if (redirected()) client_.forget_redirect(way(), url_);
   url_.clear();
   redirects_ = 0;

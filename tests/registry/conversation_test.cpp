@@ -497,6 +497,20 @@ TEST_F(ConversationTest, what_breaks_off_while_it_stands_still_is_not_the_hosts_
       EXPECT_FALSE(done.get_future().get());
     }
     EXPECT_EQ(bool(manifest(registry.host(), "app", milliseconds(400))), still);
+    if (still) continue;
+    // It is asked for one thing, to see whether it answers; and so it does.
+    std::this_thread::sleep_for(seconds(1));
+    std::promise<util::Outcome<std::string>> done;
+    std::promise<void> came;
+    auto half = order({{registry.host(), "app"}}, chunk::Class::fault,
+                      std::make_shared<std::string>(), done);
+    half.whole = true;
+    half.on_data = [&](util::ByteView) { came.set_value(); };
+    auto transfer = client_->get(std::move(half));
+    came.get_future().wait();
+    transfer.reset();
+    registry.hang_up();
+    EXPECT_TRUE(manifest(registry.host(), "app", milliseconds(400)));
   }
 }
 
