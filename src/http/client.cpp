@@ -3,6 +3,7 @@
 
 #include "http/client.h"
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <future>
@@ -145,10 +146,18 @@ class RealExchange final : public Exchange {
     flight_->gate.close();
     loop_.tell(&Loop::State::dropped, flight_);
   }
-  void pause() override { flight_->paused = true; }
+  void pause() override {
+    flight_->paused_at = std::chrono::steady_clock::now();
+    flight_->paused = true;
+  }
   void resume() override {
-    flight_->last_byte = std::chrono::steady_clock::now();
-    if (flight_->paused.exchange(false)) loop_.tell(&Loop::State::changed, flight_);
+    if (!flight_->paused) return;
+    // Its clock stood still, and is not set back: who is dead is found out between the pauses.
+    const auto now = std::chrono::steady_clock::now();
+    flight_->last_byte =
+        std::min(now, flight_->last_byte.load() + (now - flight_->paused_at.load()));
+    flight_->paused = false;
+    loop_.tell(&Loop::State::changed, flight_);
   }
 
  private:

@@ -16,7 +16,8 @@
 namespace swarmfs::http {
 
 /// One request of a Client from the order to the answer: curl's easy handle and what its callbacks
-/// gather. On the loop thread, but for `paused`, `last_byte`, `gate` and the wish to end.
+/// gather. On the loop thread, but for `paused`, `paused_at`, `last_byte`, `gate` and the wish to
+/// end.
 struct Flight {
   using Time = std::chrono::steady_clock::time_point;
 
@@ -35,8 +36,10 @@ struct Flight {
   uint64_t announced = 0;  ///< by the Content-Range of a 206
   uint64_t received = 0;   ///< of the body
   std::atomic<bool> paused{false};
-  bool is_paused = false;                                          ///< what curl was told
-  std::atomic<Time> last_byte = std::chrono::steady_clock::now();  ///< or when it was resumed
+  bool is_paused = false;  ///< what curl was told
+  /// Later by as long as it was paused since.
+  std::atomic<Time> last_byte = std::chrono::steady_clock::now();
+  std::atomic<Time> paused_at{};
 
   Flight() = default;
   ~Flight();

@@ -33,27 +33,35 @@ class FrontStream {
   util::Outcome<util::Bytes> next(std::chrono::milliseconds patience);
 
   // For Fronts, on any thread:
-  /// Since when nothing was taken of what is held; max(): it flows.
+  /// Since when nothing was taken of what is held; max(): it flows; min(): it needs no place.
   [[nodiscard]] util::SteadyTime still_since() const;
-  /// Ends it. The transfer is the caller's, who holds a lock.
-  [[nodiscard]] std::unique_ptr<chunk::Transfer> lose_place();
+  /// Ends it, where it stands still since then or longer: true. `lost`: the transfer, which dies
+  /// without locks.
+  [[nodiscard]] bool lose_place(util::SteadyTime since, std::unique_ptr<chunk::Transfer>& lost);
 
  private:
   struct State {
     uint64_t before = 0;  ///< bytes that are yet to be dropped
     util::Bytes came;
+    bool ended = false;  ///< the transfer
     std::optional<util::Failure> failed;
     std::unique_ptr<chunk::Transfer> transfer;
     std::optional<util::SteadyTime> paused;  ///< since then
   };
-  /// On the transfer's thread.
-  void take(util::ByteView bytes);
+  /// What the transfer's callbacks know: one that lost its place may outlive the stream a little.
+  struct Core {
+    util::Sync<State> state;
+    std::condition_variable changed;
+    std::latch launched{1};  ///< down when `transfer` is set, so that it can be held
+
+    void take(util::ByteView bytes);
+    void end(const util::Outcome<util::Done>& outcome);
+  };
+  [[nodiscard]] static util::SteadyTime still_since(const State& state);
 
   Fronts& fronts_;
   const std::string registry_;
-  util::Sync<State> state_;
-  std::condition_variable changed_;
-  std::latch launched_{1};  ///< down when `transfer` is set, so that it can be held
+  const std::shared_ptr<Core> core_ = std::make_shared<Core>();
 };
 
 }  // namespace swarmfs::mirror

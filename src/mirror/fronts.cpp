@@ -25,10 +25,7 @@ bool Fronts::enter(const std::string& registry, FrontStream& front, util::Steady
       const auto slowest = std::min_element(taken.begin(), taken.end(), [](auto* one, auto* other) {
         return one->still_since() < other->still_since();
       });
-      if ((*slowest)->still_since() <= now - kStill) {
-        lost = (*slowest)->lose_place();
-        taken.erase(slowest);
-      }
+      if ((*slowest)->lose_place(now - kStill, lost)) taken.erase(slowest);
     }
     if (taken.size() < kMost) {
       taken.push_back(&front);

@@ -21,7 +21,7 @@ class FrontStream;
 /// stood still longest loses his. Any thread.
 class Fronts {
  public:
-  static constexpr size_t kMost = 8;                ///< at once, of one registry
+  static constexpr size_t kMost = 12;               ///< at once, of one registry
   static constexpr std::chrono::seconds kStill{2};  ///< so long before a place is lost
 
   /// False: there was none until `until`. True: leave() must follow.

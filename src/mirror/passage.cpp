@@ -39,11 +39,14 @@ Passage::Piece Passage::next(std::chrono::milliseconds patience) {
 }
 
 util::Outcome<util::Done> Passage::begin() {
+  const auto until = std::chrono::steady_clock::now() + options_.first;
   ask(options_.first);
   auto piece = next(options_.first);
   if (!piece && piece.failure().fault == util::Fault::invalid && range_.offset <= kMostDropped) {
-    front_.emplace(upstream_, fronts_, blob_, range_, authorization_, options_.first);
-    piece = next(options_.first);
+    // A place that comes late is of no use to a client that is gone by then.
+    front_.emplace(upstream_, fronts_, blob_, range_, authorization_, options_.first / 2);
+    piece = next(std::chrono::duration_cast<std::chrono::milliseconds>(
+        until - std::chrono::steady_clock::now()));
   }
   if (!piece) return piece.failure();
   first_ = std::move(*piece);

@@ -20,6 +20,7 @@ using util::Outcome;
 namespace {
 
 constexpr unsigned kMaxRedirects = 5;
+constexpr std::chrono::seconds kGives{2};         ///< who gave something so lately
 constexpr std::chrono::seconds kLongestPause{1};  ///< then who asks, and how much, is seen anew
 constexpr std::chrono::milliseconds kFaultBackoff{2'000};
 
@@ -60,7 +61,8 @@ Conversation::Conversation(RegistryClient& client, GetOrder order)
 void Conversation::stop() {
   gate_.close();
   // It gave until nobody wanted more, which may be all that is known of it.
-  if (gave_ && !redirected()) client_.admission_.succeeded(endpoint().host);
+  const bool gives = gave_ && std::chrono::steady_clock::now() - *gave_ < kGives;
+  if (gives && !redirected()) client_.admission_.succeeded(endpoint().host);
   leave();
   std::unique_ptr<http::Exchange> exchange;
   const std::lock_guard hold(exchange_mutex_);
@@ -185,7 +187,7 @@ void Conversation::request() {
     waits_as_bulk_ = false;
     skip_ = 0;
     whole_came_ = false;
-    gave_ = false;
+    gave_.reset();
     http::Handlers handlers;
     const std::weak_ptr<Conversation> weak = weak_from_this();
     handlers.on_headers = [weak](const http::Response& response) {
@@ -209,6 +211,8 @@ void Conversation::request() {
 
 bool Conversation::on_headers(const http::Response& response) {
   if (!order_.range || response.status / 100 != 2) return true;
+  // Also to who stands still, and takes none of it yet.
+  gate_.run([&] { gave_ = std::chrono::steady_clock::now(); });
   if (response.status == 206) return true;
   skip_ = order_.range->offset + received_;
   const bool is_all = response.header("Content-Length") == std::to_string(wanted());
@@ -218,7 +222,7 @@ bool Conversation::on_headers(const http::Response& response) {
 
 void Conversation::on_data(util::ByteView bytes) {
   gate_.run([&] {
-    gave_ = true;
+    gave_ = std::chrono::steady_clock::now();
     const uint64_t skipped = std::min<uint64_t>(skip_, bytes.size());
     skip_ -= skipped;
     bytes = bytes.subspan(skipped);
@@ -344,7 +348,7 @@ void Conversation::authenticate(const http::Response& response) {
 
 void Conversation::leave_endpoint() {
   leave();
-  gave_ = false;
+  gave_.reset();
   if (redirected()) client_.forget_redirect(way(), url_);
   url_.clear();
   redirects_ = 0;
@@ -406,6 +410,7 @@ void Conversation::later(util::Duration delay) {
 
 void Conversation::finish(Outcome<http::Response> outcome) {
   leave();
+  gave_.reset();
   const auto done = std::move(order_.on_done);
   order_.on_done = nullptr;
   if (done) done(std::move(outcome));

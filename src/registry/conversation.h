@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -87,7 +88,7 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   uint64_t received_ = 0;
   uint64_t received_before_ = 0;           ///< when the round at hand began
   uint64_t skip_ = 0;                      ///< bytes of a 200 that stand before the range
-  bool gave_ = false;                      ///< bytes came with the exchange at hand
+  std::optional<util::SteadyTime> gave_;   ///< when something last came with the exchange at hand
   std::atomic<bool> stood_still_ = false;  ///< by our own will, since it began
   std::mutex exchange_mutex_;              ///< guards exchange_ and paused_; a leaf
   std::unique_ptr<http::Exchange> exchange_;
