@@ -78,10 +78,11 @@ class Source {
   virtual void blame(const LayerRef& layer, const std::string& supplier, const std::string& why) {
     static_cast<void>(layer), static_cast<void>(supplier), static_cast<void>(why);
   }
-  /// They contradict what somebody claims of the layer, and who is wrong is not known yet: for this
-  /// layer `supplier` is not asked until unbar(). As blame().
-  virtual void bar(const LayerRef& layer, const std::string& supplier) {
-    static_cast<void>(layer), static_cast<void>(supplier);
+  /// They contradict what the node `claimant` claims of the layer, and who is wrong is not known
+  /// yet, unless it is the same: for this layer `supplier` is not asked until unbar(). As blame().
+  virtual void bar(const LayerRef& layer, const std::string& supplier,
+                   const std::string& claimant) {
+    static_cast<void>(layer), static_cast<void>(supplier), static_cast<void>(claimant);
   }
   /// Anybody may be asked for the layer again. As blame().
   virtual void unbar(const LayerRef& layer) { static_cast<void>(layer); }

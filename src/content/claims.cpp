@@ -148,7 +148,7 @@ LayerLibrary::Settled LayerLibrary::check(const Content& content, Class cls, Mad
     }
     if (!document || again) {
       auto failure = drop(*content.bytes, kMismatch);
-      if (document) content.bytes->seal(document->tree, document->claimed());
+      if (document) content.bytes->seal(document->tree, document->claimant);
       return failure;
     }
     // The disk lost some of what was right when it came: only that is fetched again.
@@ -217,7 +217,7 @@ LayerLibrary::Settled LayerLibrary::settle_now(const Content& content) {
   auto pass = pass_without_peers(content);
   if (pass && pass->digest == content.ref().digest) return conclude(content, std::move(*pass));
   auto failure = pass ? drop(*content.bytes, kMismatch) : pass.failure();
-  content.bytes->seal(document->tree, true);
+  content.bytes->seal(document->tree, document->claimant);
   content.bytes->stored().suspect(chunk::blocks_covering({0, content.ref().size}));
   standing.set_dispute(pass ? Standing::Dispute::settled : Standing::Dispute::none);
   return failure;

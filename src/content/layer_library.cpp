@@ -51,7 +51,7 @@ std::shared_ptr<Content> LayerLibrary::assemble(const chunk::LayerRef& ref, laye
                                                 Standing::Document document) {
   auto made = std::make_shared<Content>();
   made->bytes = fetcher_.open(ref);
-  if (document) made->bytes->seal(document->tree, document->claimed());
+  if (document) made->bytes->seal(document->tree, document->claimant);
   if (!index.seekable())
     made->space = store_.open(ref.digest, index.space_size, chunk::Form::space);
   const auto windows = windows_tree(index);
@@ -148,7 +148,7 @@ Standing::Document LayerLibrary::keep(fetch::Layer& layer, const layer::LayerInd
   store_.save_document(index_name(layer.ref().digest), index_document);
   store_.save_document(tree_name(layer.ref().digest), document.serialize());
   trees_.lock()->insert(layer.ref().digest);
-  layer.seal(document.tree, document.claimed());
+  layer.seal(document.tree, document.claimant);
   return std::make_shared<const TreeDocument>(std::move(document));
 }
 

@@ -109,13 +109,12 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
 void Brain::refuse(const AttemptPtr& attempt, const Block& block, const util::Digest& leaf,
                    Actions& actions) {
   const FlightPtr flight = attempt->flight;
-  const auto& layer = *flight->layer;
+  Layer& layer = *flight->layer;
   const Supplier supplier{attempt->source, attempt->transfer->supplier()};
   const bool of_registry = kind_of(*attempt) == SourceKind::registry;
   if (layer.claimed() && !of_registry)
     layer.state_->provenance.contradicted(block.index, supplier, leaf);
-  accuse(layer.ref(), supplier, "a block does not match the hash tree",
-         layer.claimed() ? Guilt::doubted : Guilt::certain, actions);
+  accuse(layer, supplier, "a block does not match the hash tree", actions);
   auto& contradiction = flight->contradiction;
   contradiction.add(leaf, kind_of(*attempt));
   Failure failure{Fault::corrupt, "layer " + layer.ref().digest.short_hex() +
@@ -132,7 +131,9 @@ void Brain::refuse(const AttemptPtr& attempt, const Block& block, const util::Di
 void Brain::refuse_surplus(const AttemptPtr& attempt, Actions& actions) {
   const std::string why = "more bytes came than were asked for";
   const Supplier supplier{attempt->source, attempt->transfer->supplier()};
-  accuse(attempt->flight->layer->ref(), supplier, why, Guilt::certain, actions);
+  name(attempt->flight->layer->ref(), supplier, why, actions);
+  actions.push_back([ref = attempt->flight->layer->ref(), source = sources[supplier.source],
+                     supplier, why] { source->blame(ref, supplier.name, why); });
   failed(attempt, {Fault::unavailable, supplier.name + ": " + why}, actions);
 }
 

@@ -32,7 +32,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
                        chunk::FetchContext context, Fetcher::OnRead on_read);
   util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls, Fetcher::OnDone on_done);
   std::vector<chunk::BlockRange> coming(const Layer& layer);
-  void seal(Layer& layer, Tree tree, bool claimed);
+  void seal(Layer& layer, Seal seal);
   void discard(Layer& layer, const std::string& why);
   void stop();
   void count(Layer& layer, chunk::SourceKind source, chunk::Class cls, uint64_t bytes);
@@ -145,17 +145,11 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::set<FlightPtr> doubt(Layer& layer, const std::vector<Provenance::Lie>& lies,
                             Actions& actions);
   void await_writes(const std::set<FlightPtr>& of);
-  enum class Guilt {
-    possible,  ///< one of several: it is named
-    doubted,   ///< it or a claimant lied: it is barred
-    certain,   ///< it is blamed
-  };
-  /// Logs, counts and tells the source what it must know.
-  void accuse(const chunk::LayerRef& ref, const Supplier& supplier, const std::string& why,
-              Guilt guilt, Actions& actions);
-  /// Of the blocks that peers gave before the layer was sealed, or against what was claimed of it.
-  void accuse_of(const std::vector<Provenance::Lie>& lies, const chunk::LayerRef& ref, Guilt guilt,
-                 Actions& actions);
+  /// Logs and counts.
+  void name(const chunk::LayerRef& ref, const Supplier& supplier, const std::string& why,
+            Actions& actions);
+  /// And tells the source: it lied or, where the layer is claimed, it or the claimant did.
+  void accuse(Layer& layer, const Supplier& supplier, const std::string& why, Actions& actions);
 
   // Bulk (bulk.cpp)
   void pump(Actions& actions);

@@ -28,8 +28,8 @@ std::optional<std::set<chunk::Origin>> Layer::came_for() const {
   return brain ? brain->came_for(ref_) : std::nullopt;
 }
 
-void Layer::seal(std::shared_ptr<const chunk::HashTree> tree, bool claimed) {
-  if (const auto brain = brain_.lock()) brain->seal(*this, std::move(tree), claimed);
+void Layer::seal(std::shared_ptr<const chunk::HashTree> tree, const std::string& claimant) {
+  if (const auto brain = brain_.lock()) brain->seal(*this, {std::move(tree), claimant});
 }
 
 bool Layer::is_whole() const {
@@ -37,12 +37,12 @@ bool Layer::is_whole() const {
 }
 
 bool Layer::claimed() const {
-  return state_->seal.lock()->claimed;
+  return state_->seal.lock()->claimed();
 }
 
 bool Layer::sealed_by_us() const {
   auto seal = state_->seal.lock();
-  return seal->tree && !seal->claimed;
+  return seal->tree && !seal->claimed();
 }
 
 std::shared_ptr<const chunk::HashTree> Layer::tree() const {

@@ -86,9 +86,9 @@ class Layer {
   /// (StoredLayer::suspect), unless the stored layer is verified: mark it so first where it was
   /// hashed here. Blocks of an earlier run of the program are taken as they are: who seals with a
   /// tree that was not kept beside them suspects them as well. Null: the tree was wrong, the layer
-  /// is provisional again. `claimed`: by another node's word. Waits for a disk write at most; not
-  /// on a source's, the store's or the timer's thread.
-  void seal(std::shared_ptr<const chunk::HashTree> tree, bool claimed = false);
+  /// is provisional again. `claimant`: the node by whose word it is; empty: this one. Waits for a
+  /// disk write at most; not on a source's, the store's or the timer's thread.
+  void seal(std::shared_ptr<const chunk::HashTree> tree, const std::string& claimant = {});
   [[nodiscard]] bool sealed() const { return tree() != nullptr; }
   /// Sealed by another node's word alone: what is here may be nothing of the layer's.
   [[nodiscard]] bool claimed() const;

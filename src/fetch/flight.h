@@ -145,7 +145,9 @@ struct Bulk {
 /// What a layer's blocks must match, and on whose word.
 struct Seal {
   std::shared_ptr<const chunk::HashTree> tree{};  ///< null: nobody's, the layer is provisional
-  bool claimed = false;                           ///< another node's
+  std::string claimant{};                         ///< another node; empty: this one's
+
+  [[nodiscard]] bool claimed() const { return tree && !claimant.empty(); }
 };
 
 /// What is known of a layer's bytes, shared by all Layers of one digest. Guarded by the brain's

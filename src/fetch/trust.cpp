@@ -32,31 +32,37 @@ bool touches(util::ByteRange range, const std::vector<Provenance::Lie>& lies) {
 
 }  // namespace
 
-void Brain::accuse(const chunk::LayerRef& ref, const Supplier& supplier, const std::string& why,
-                   Guilt guilt, Actions& actions) {
-  chunk::Source* const source = sources[supplier.source];
-  wrong[static_cast<size_t>(source->kind())]->add();
-  actions.push_back([ref, supplier, why, guilt, source] {
+void Brain::name(const chunk::LayerRef& ref, const Supplier& supplier, const std::string& why,
+                 Actions& actions) {
+  wrong[static_cast<size_t>(sources[supplier.source]->kind())]->add();
+  actions.push_back([ref, supplier, why] {
     util::log::warning("layer {} from {}: {}", ref.digest.short_hex(), supplier.name, why);
-    if (guilt == Guilt::certain) source->blame(ref, supplier.name, why);
-    if (guilt == Guilt::doubted) source->bar(ref, supplier.name);
   });
 }
 
-void Brain::accuse_of(const std::vector<Provenance::Lie>& lies, const chunk::LayerRef& ref,
-                      Guilt guilt, Actions& actions) {
-  for (const auto& [supplier, blocks] : by_supplier(lies))
-    accuse(ref, supplier, fmt::format("{} blocks that it gave are wrong", blocks), guilt, actions);
+void Brain::accuse(Layer& layer, const Supplier& supplier, const std::string& why,
+                   Actions& actions) {
+  name(layer.ref(), supplier, why, actions);
+  chunk::Source* const source = sources[supplier.source];
+  const auto seal = *layer.state_->seal.lock();
+  actions.push_back([ref = layer.ref(), supplier, why, source, claimant = seal.claimant] {
+    if (claimant.empty())
+      source->blame(ref, supplier.name, why);
+    else
+      source->bar(ref, supplier.name, claimant);
+  });
 }
 
-void Brain::seal(Layer& layer, Tree tree, bool claimed) {
+void Brain::seal(Layer& layer, Seal seal) {
+  const Tree tree = seal.tree;
   assert(!tree || tree->size() == layer.ref().size);
   auto& state = *layer.state_;
+  const bool claimed = seal.claimed();
   Actions actions;
   std::set<FlightPtr> doubtful;
   {
     const std::lock_guard hold(mutex);
-    const Tree old = std::exchange(*state.seal.lock(), {tree, tree && claimed}).tree;
+    const Tree old = std::exchange(*state.seal.lock(), std::move(seal)).tree;
     layers[{layer.ref().digest, layer.ref().form}].sealed = tree && !claimed;
     if (!tree) return layer.stored().trust(nullptr);
     const bool same = old && old->root() == tree->root();
@@ -64,10 +70,11 @@ void Brain::seal(Layer& layer, Tree tree, bool claimed) {
     state.peers_barred = false;
     const auto lies = state.provenance.lies(*tree);
     if (!same && !layer.stored().verified()) doubtful = doubt(layer, lies, actions);
-    layer.stored().trust(std::move(tree));
+    layer.stored().trust(tree);
     for (auto* source : sources)
       actions.push_back([ref = layer.ref(), source] { source->unbar(ref); });
-    accuse_of(lies, layer.ref(), claimed ? Guilt::doubted : Guilt::certain, actions);
+    for (const auto& [supplier, blocks] : by_supplier(lies))
+      accuse(layer, supplier, fmt::format("{} blocks that it gave are wrong", blocks), actions);
     if (claimed)
       state.provenance.discarded();
     else
@@ -107,14 +114,16 @@ void Brain::discard(Layer& layer, const std::string& why) {
   {
     const std::lock_guard hold(mutex);
     // Who gave what fits a claim is not known: all of them may give it again.
-    const bool by_claim = std::exchange(*state.seal.lock(), {}).claimed;
+    const bool by_claim = std::exchange(*state.seal.lock(), {}).claimed();
     ++state.discards;
     layers[{layer.ref().digest, layer.ref().form}].sealed = false;
     layer.stored().trust(nullptr);
     const auto suppliers = state.provenance.suppliers();
     for (const auto& supplier : suppliers)
-      accuse(layer.ref(), supplier, why,
-             state.provenance.is_alone(supplier) ? Guilt::certain : Guilt::possible, actions);
+      if (state.provenance.is_alone(supplier))
+        accuse(layer, supplier, why, actions);
+      else
+        name(layer.ref(), supplier, why, actions);
     state.peers_barred |= by_claim || !suppliers.empty();
     state.provenance.discarded();
     dropped = flights_of(state);

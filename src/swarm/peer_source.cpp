@@ -172,9 +172,13 @@ void PeerSource::blame(const chunk::LayerRef& layer, const std::string& supplier
   state_->views.gone(*endpoint);
 }
 
-void PeerSource::bar(const chunk::LayerRef& layer, const std::string& supplier) {
+void PeerSource::bar(const chunk::LayerRef& layer, const std::string& supplier,
+                     const std::string& claimant) {
   const auto endpoint = endpoint_of(supplier);
   if (!endpoint) return;
+  const auto peer = state_->table.find(*endpoint);
+  if (peer && peer->node_id == claimant)
+    return blame(layer, supplier, "its bytes contradict its own claim");
   auto barred = state_->barred.lock();
   if (barred->size() >= kMostBarred) barred->clear();
   barred->emplace(layer.digest, *endpoint);

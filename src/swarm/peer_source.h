@@ -48,7 +48,9 @@ class PeerSource final : public chunk::Source {
                                                        OnData on_data, OnDone on_done) override;
   void blame(const chunk::LayerRef& layer, const std::string& supplier,
              const std::string& why) override;
-  void bar(const chunk::LayerRef& layer, const std::string& supplier) override;
+  /// Who contradicts its own claim is blamed.
+  void bar(const chunk::LayerRef& layer, const std::string& supplier,
+           const std::string& claimant) override;
   void unbar(const chunk::LayerRef& layer) override;
 
   /// How much of `range` has one answer to "is it ours to fetch from the registry": to the chunk's

@@ -344,7 +344,7 @@ TEST_F(ContentTest, all_who_dispute_a_claim_at_once_go_on_when_it_is_laid_aside)
   const auto content = open();
   const auto tree = content->bytes->tree();
   for (int i = 0; i < 50; ++i) {
-    content->bytes->seal(tree, true);
+    content->bytes->seal(tree, "b0b");
     content->standing->set_dispute(Standing::Dispute::none);
     std::latch together(3);
     std::vector<std::future<bool>> all;

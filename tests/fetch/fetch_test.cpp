@@ -85,13 +85,13 @@ TEST_F(FetchTest, a_part_that_is_sealed_by_a_claim_alone_shows_nothing_and_is_dr
   const auto digest = layer_->ref().digest;
   layer_ = fetcher_->open({digest, kSize, {{"a", "app"}}});
   bring_first_block();
-  layer_->seal(tree(), true);
+  layer_->seal(tree(), "b0b");
   layer_.reset();
   layer_ = fetcher_->open_alone({digest, kSize, {{"b", "app"}}});
   ASSERT_TRUE(layer_);
   EXPECT_EQ(layer_->stored().bytes_present(), 0u);
   bring_first_block();
-  layer_->seal(tree(), true);
+  layer_->seal(tree(), "b0b");
   layer_->seal(tree());  // hashed here by now
   layer_.reset();
   EXPECT_FALSE(fetcher_->open_alone({digest, kSize, {{"a", "app"}}}));

@@ -145,7 +145,7 @@ TEST_F(TrustTest, what_the_registry_contradicts_is_so_though_a_peer_fails_otherw
 
 TEST_F(TrustTest, one_wrong_answer_of_the_registry_is_made_good_by_its_second) {
   start();
-  layer_->seal(tree(), true);
+  layer_->seal(tree(), "b0b");
   source_.flip(5);
   auto one = read(kRange);
   source_.answer(0, UINT64_MAX);
@@ -157,7 +157,7 @@ TEST_F(TrustTest, one_wrong_answer_of_the_registry_is_made_good_by_its_second) {
 
 TEST_F(TrustTest, a_registry_that_is_wrong_in_another_way_each_time_contradicts_nothing) {
   start_with_peer();
-  layer_->seal(tree(), true);
+  layer_->seal(tree(), "b0b");
   peer_.set_plan(std::nullopt);
   auto one = read(kRange);
   for (const uint64_t at : {5, 6}) {
@@ -171,7 +171,7 @@ TEST_F(TrustTest, a_registry_that_is_wrong_in_another_way_each_time_contradicts_
 
 TEST_F(TrustTest, one_wrong_answer_and_then_none_contradict_nothing) {
   start_with_peer();
-  layer_->seal(tree(), true);
+  layer_->seal(tree(), "b0b");
   source_.flip(5);
   auto one = read(kRange);
   peer_.set_plan(std::nullopt);
@@ -183,7 +183,7 @@ TEST_F(TrustTest, one_wrong_answer_and_then_none_contradict_nothing) {
 
 TEST_F(TrustTest, more_than_was_asked_for_is_counted_and_takes_nothing_back) {
   start();
-  layer_->seal(tree(), true);
+  layer_->seal(tree(), "b0b");
   source_.set_plan(Plan{16'384});
   auto one = read({0, 10}, Class::pull), two = read({20'000, 10}, Class::pull);
   source_.say(0, content_.substr(0, 16'384) + "surplus");
@@ -195,7 +195,7 @@ TEST_F(TrustTest, more_than_was_asked_for_is_counted_and_takes_nothing_back) {
 
 TEST_F(TrustTest, who_contradicts_a_claim_is_barred_and_blamed_when_it_is_proven) {
   start_with_peer();
-  layer_->seal(tree(), true);
+  layer_->seal(tree(), "b0b");
   peer_.set_supplier("liar");
   peer_.flip(5);
   auto one = read(kRange);
@@ -205,7 +205,7 @@ TEST_F(TrustTest, who_contradicts_a_claim_is_barred_and_blamed_when_it_is_proven
   EXPECT_EQ(mismatches("peer"), 1);
   source_.answer_all();
   expect_bytes(one, kRange);
-  layer_->seal(tree(), true);
+  layer_->seal(tree(), "b0b");
   EXPECT_TRUE(peer_.blamed().empty());
   EXPECT_EQ(peer_.barred(), std::set<std::string>{"liar"});
   layer_->seal(tree());
@@ -215,7 +215,7 @@ TEST_F(TrustTest, who_contradicts_a_claim_is_barred_and_blamed_when_it_is_proven
 
 TEST_F(TrustTest, who_contradicted_a_claim_that_proves_false_is_asked_again) {
   start_with_peer();
-  layer_->seal(false_tree(), true);
+  layer_->seal(false_tree(), "b0b");
   auto one = read(kRange);
   peer_.answer_all();
   source_.answer_all();
@@ -240,7 +240,7 @@ TEST_F(TrustTest, what_came_before_a_claim_convicts_nobody_until_it_is_proven) {
     peer_.answer_all();
     ASSERT_EQ(one.answer.wait_for(std::chrono::seconds(5)), std::future_status::ready);
     await_cached({0, 10});
-    layer_->seal(is_true ? tree() : false_tree(), true);
+    layer_->seal(is_true ? tree() : false_tree(), "b0b");
     EXPECT_TRUE(peer_.blamed().empty());
     EXPECT_EQ(peer_.barred(), std::set<std::string>{"fake"});
     layer_->discard("is in dispute");
@@ -254,7 +254,7 @@ TEST_F(TrustTest, what_came_before_a_claim_convicts_nobody_until_it_is_proven) {
 TEST_F(TrustTest, whose_word_a_seal_is_is_said_at_once) {
   start();
   const auto one = tree(), other = false_tree();
-  layer_->seal(one, true);
+  layer_->seal(one, "b0b");
   std::atomic<bool> over{false};
   unsigned wrong = 0;
   std::thread look([&] {
@@ -262,7 +262,7 @@ TEST_F(TrustTest, whose_word_a_seal_is_is_said_at_once) {
   });
   for (int i = 0; i < 2'000; ++i) {
     layer_->seal(nullptr);
-    layer_->seal(i % 2 ? one : other, true);
+    layer_->seal(i % 2 ? one : other, "b0b");
   }
   over = true;
   look.join();
@@ -422,7 +422,7 @@ TEST_F(TrustTest, the_only_supplier_of_bytes_that_were_discarded_is_blamed) {
 
 TEST_F(TrustTest, who_gave_what_fitted_a_discarded_claim_is_not_asked_again) {
   start_with_peer();
-  layer_->seal(tree(), true);
+  layer_->seal(tree(), "b0b");
   auto one = read(kRange);
   peer_.answer_all();
   expect_bytes(one, kRange);

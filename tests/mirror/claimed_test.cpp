@@ -32,7 +32,7 @@ class ClaimedTest : public MirrorTest {
       if (!tree_) return nullptr;
       const std::lock_guard hold(disputing_);
       auto layer = fetcher_->open(blob);
-      if (!layer->sealed() && disputes_ == 0) layer->seal(tree_, true);
+      if (!layer->sealed() && disputes_ == 0) layer->seal(tree_, "b0b");
       return layer;
     };
     upstream_.on_dispute = [this](const chunk::LayerRef& blob) {

@@ -73,7 +73,7 @@ def honest_against_a_lie(bed, victim, truth, forger):
         start_of(victim, layer, 10)
         assert victim.counted("swarmfs_verification_failures_total", source="peer") > 0, "nobody was asked"
         assert state_of(victim, bed[1]) == "ok", state_of(victim, bed[1])
-        assert liar_of(victim)["state"] != "banned", "nothing shows yet who is wrong"
+        assert liar_of(victim)["state"] == "banned", "its bytes contradict its own claim"
         bed.registry_up()
         wait_for("the truth is found", lambda: shows(directory, truth.tree), 60)
         assert start_of(victim, layer, 10) == data[:10]

@@ -44,7 +44,7 @@ class FakeSource final : public chunk::Source {
     const std::lock_guard hold(mutex_);
     blamed_.push_back(supplier);
   }
-  void bar(const chunk::LayerRef&, const std::string& supplier) override {
+  void bar(const chunk::LayerRef&, const std::string& supplier, const std::string&) override {
     const std::lock_guard hold(mutex_);
     barred_.insert(supplier);
   }

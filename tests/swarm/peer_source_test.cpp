@@ -113,16 +113,23 @@ TEST_F(PeerSourceTest, does_not_ask_for_a_layer_who_is_barred_from_it) {
   Peer& one = peer("one", right);
   know(one, "one");
   const chunk::LayerRef other{util::Sha256::of({}), layer_.size, layer_.origins};
-  source_.bar(other, name_of(one, "one"));
+  source_.bar(other, name_of(one, "one"), "another");
   EXPECT_TRUE(source_.plan(layer_, kRange, {})) << "it is another layer";
-  source_.bar(layer_, name_of(one, "one"));
-  source_.bar(layer_, "peers");
+  source_.bar(layer_, name_of(one, "one"), "another");
+  source_.bar(layer_, "peers", "another");
   EXPECT_FALSE(source_.plan(layer_, kRange, {}));
   EXPECT_EQ(fetch(kRange)->fault(), Fault::unavailable);
   EXPECT_FALSE(table_.banned("one"));
   source_.unbar(layer_);
   EXPECT_FALSE(fetch(kRange)->fault());
   EXPECT_EQ(one.asked().size(), 1u);
+}
+
+TEST_F(PeerSourceTest, blames_who_contradicts_its_own_claim) {
+  Peer& one = peer("one", right);
+  know(one, "one");
+  source_.bar(layer_, name_of(one, "one"), "one");
+  EXPECT_TRUE(table_.banned("one"));
 }
 
 TEST_F(PeerSourceTest, goes_on_elsewhere_where_a_peer_hangs_up) {
