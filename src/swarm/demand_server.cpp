@@ -166,6 +166,7 @@ struct DemandServer::State {
       if (is_public) layer.bulk_port = options.bulk_port(digest);
       news.layers.emplace(digest, std::move(layer));
     }
+    news.full = !asked.empty() && serving->is_full(now);
     respond(answer(200, "application/json", bytes_of(news.to_json())));
   }
 

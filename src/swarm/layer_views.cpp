@@ -105,6 +105,7 @@ void LayerViews::heard(const Endpoint& peer, const std::string& repository,
     said.news = fits ? layer->second : LayerNews{};
     said.held = said.news.blocks.count();
     said.wants = fits && layer->second.wants;
+    said.full = news.full;
     said.heard = now;
   }
 }
@@ -142,6 +143,13 @@ void LayerViews::lacks(const Endpoint& peer, const util::Digest& layer, chunk::B
   known->second.held = known->second.news.blocks.count();
 }
 
+void LayerViews::full(const Endpoint& peer) {
+  auto views = views_.lock();
+  for (auto& [digest, view] : *views)
+    if (const auto known = view.peers.find(peer); known != view.peers.end())
+      known->second.full = true;
+}
+
 void LayerViews::gone(const Endpoint& peer) {
   auto views = views_.lock();
   for (auto& [digest, view] : *views) {
@@ -163,7 +171,8 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
     if (peer.last() + kBelieved < now) continue;
     if (!peer.wants && !peer.news.sealed && peer.held == 0) continue;
     found.push_back({endpoint, peer.news.blocks.has(blocks), peer.wants, peer.news.sealed,
-                     peer.held, peer.news.size > 0 ? peer.repository : usual, peer.news.bulk_port});
+                     peer.held, peer.news.size > 0 ? peer.repository : usual, peer.news.bulk_port,
+                     peer.full});
   }
   return found;
 }
@@ -177,7 +186,9 @@ ChunkCopies LayerViews::copies(const util::Digest& layer, chunk::BlockRange bloc
   for (const auto& [endpoint, peer] : view->second.peers) {
     if (peer.last() + kBelieved < now) continue;
     made.wanting += peer.wants ? 1 : 0;
-    if (peer.news.has_here(blocks)) ++(peer.wants ? made.of_wanting : made.of_others);
+    if (!peer.news.has_here(blocks)) continue;
+    ++(peer.wants ? made.of_wanting : made.of_others);
+    made.full += peer.full ? 1 : 0;
   }
   return made;
 }

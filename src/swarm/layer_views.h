@@ -46,6 +46,7 @@ class LayerViews {
     uint64_t blocks = 0;       ///< that it has
     std::string repository{};  ///< that it knows the layer in
     uint16_t bulk_port = 0;    ///< see LayerNews
+    bool full = false;         ///< see News
     /// It takes part in the exchange of bytes.
     [[nodiscard]] bool exchanges() const { return wants || blocks > 0; }
   };
@@ -73,6 +74,8 @@ class LayerViews {
   void holds(const Endpoint& peer, const util::Digest& layer, chunk::BlockRange blocks);
   /// It said it has these blocks and has not.
   void lacks(const Endpoint& peer, const util::Digest& layer, chunk::BlockRange blocks);
+  /// It has no room for bulk, as far as we know until its next news.
+  void full(const Endpoint& peer);
   /// It does not answer, or is banned.
   void gone(const Endpoint& peer);
 
@@ -102,6 +105,7 @@ class LayerViews {
     std::string node_id;     ///< empty: not known
     uint64_t weight = 0;     ///< see shareholder_weight
     bool wants = false;
+    bool full = false;       ///< see News
     util::SteadyTime heard;  ///< its news
     util::SteadyTime asked;  ///< it asked us
     [[nodiscard]] util::SteadyTime last() const { return std::max(heard, asked); }

@@ -95,7 +95,9 @@ std::string News::to_json() const {
     if (!layer.coming.empty()) said["coming"] = pairs(layer.coming);
     if (layer.bulk_port != 0) said["bulk_port"] = layer.bulk_port;
   }
-  return json{{"zone", zone}, {"layers", std::move(list)}}.dump();
+  json made{{"zone", zone}, {"layers", std::move(list)}};
+  if (full) made["full"] = true;
+  return made.dump();
 }
 
 util::Outcome<News> News::parse(std::string_view text) {
@@ -103,6 +105,7 @@ util::Outcome<News> News::parse(std::string_view text) {
     const json document = json::parse(text);
     News made;
     made.zone = document.at("zone").get<std::string>();
+    made.full = document.value("full", json(false)).get<bool>();
     const json& list = document.at("layers");
     if (made.zone.size() > kLongestZone || !list.is_object() || list.size() > kMostLayers)
       return Failure{Fault::invalid, "news out of bounds"};

@@ -35,10 +35,11 @@ struct LayerNews {
 struct News {
   std::string zone;
   std::map<util::Digest, LayerNews> layers;
+  bool full = false;  ///< it gives as much bulk as it can, now
 
-  /// {"zone":"a","layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>",
+  /// {"zone":"a","full":true,"layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>",
   /// "coming":[[first,count],…],"shareholders":{"<node id>":"10.0.0.3:7946"},"bulk_port":7950}}};
-  /// without "coming" there are none, without "bulk_port" it is 0
+  /// without "coming" there are none, without "bulk_port" it is 0, without "full" it is not
   [[nodiscard]] std::string to_json() const;
   /// Failure (invalid): not such a text; a zone of more than 63 characters, a layer of more than
   /// 1 TiB, more than 256 layers, or more than 64 shareholders or 256 ranges on their way of one.

@@ -62,6 +62,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
     if (member->second->holds) question.holders.push_back(made.peers.size());
     made.wanting += member->second->wants;
     holds.push_back(member->second->holds);
+    candidate.full = member->second->full;
     made.repositories.push_back(name_to_ask_in(layer, member->second->repository));
     made.peers.push_back(std::move(candidate));
   }

@@ -352,10 +352,12 @@ void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outco
     return;
   }
   if (outcome->status == 206) return one->attempt->done();
-  if (one->busy && order_.context.cls != chunk::Class::fault)
+  if (one->busy && order_.context.cls != chunk::Class::fault) {
     one->attempt->busy();
-  else
+    source_->views.full(one->endpoint);
+  } else {
     one->attempt->declined();
+  }
   if (outcome->status == 404) source_->lacks(one->endpoint, order_.layer, one->range);
   util::log::debug("peer {} declines layer {} at {} with {}", one->endpoint.to_string(),
                    order_.layer.digest.short_hex(), one->range.offset, outcome->status);

@@ -20,7 +20,7 @@ constexpr size_t kHolders = 3;
 /// unsent_limit().
 constexpr double kSecondsUnsent = 0.5;
 constexpr uint64_t kLeastUnsent = 2 << 20;
-/// patience_with_peers(): more are a crowd.
+/// More are a crowd.
 constexpr int64_t kFew = 8;
 constexpr Duration kMostPatience = std::chrono::seconds(30);
 
@@ -67,16 +67,17 @@ Duration slowness(std::span<const Candidate> peers, Duration registry) {
   return std::max<Duration>(milliseconds(500), 8 * median_owner(peers));
 }
 
-/// As choose(), of those in `among` alone, and no more than `most`; those that are busy last, where
-/// that matters.
+/// As choose(), of those in `among` alone, and no more than `most`; those that are busy last, and
+/// of a zone those that are full, where that matters.
 std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_view zone,
                             const std::vector<size_t>& among, size_t most, bool busy_matters) {
-  using Ranked = std::tuple<std::pair<bool, bool>, Duration, size_t>;
+  using Kind = std::tuple<bool, bool, bool>;
+  using Ranked = std::tuple<Kind, Duration, size_t>;
   std::vector<Ranked> order;
   order.reserve(among.size());
   for (const size_t i : among) {
     const Candidate& it = candidates[i];
-    order.emplace_back(std::pair(busy_matters && it.busy, it.zone != zone),
+    order.emplace_back(Kind(busy_matters && it.busy, it.zone != zone, busy_matters && it.full),
                        it.expected * (1 + it.in_flight), i);
   }
   const auto worse = [&](const Ranked& a, const Ranked& b) {
@@ -203,6 +204,8 @@ std::vector<Step> steps(const Question& question) {
 }
 
 bool is_to_be_had(const ChunkCopies& copies) {
+  const bool is_crowd = copies.wanting > static_cast<size_t>(kFew);
+  if (is_crowd && copies.full >= copies.of_wanting + copies.of_others) return false;
   return copies.of_wanting > 0 || copies.of_others > copies.wanting;
 }
 

@@ -30,6 +30,7 @@ struct Candidate {
   util::Duration relay{};     ///< on top where it must go to the registry first; zero: not measured
   unsigned in_flight = 0;     ///< our requests under way to it
   bool busy = false;          ///< less than kBusyFor ago it sent us away with bulk
+  bool full = false;          ///< it gives as much bulk as it can, said its last news
 };
 
 /// What a member weighs for chunk `chunk` of a layer. Who weighs most owns it (rendezvous hashing):
@@ -86,7 +87,8 @@ struct Question {
   bool cross_zone = true;  ///< false: the budget for other zones is used up
 };
 /// Holders first, by choose(), at most three; for bulk those that are not busy, in whatever zone,
-/// before those that are. Then the owner (a shareholder of the layer), for a fault only where
+/// before those that are, and of a zone those that are not full before those that are. Then the
+/// owner (a shareholder of the layer), for a fault only where
 /// nobody is known to hold the chunk, for bulk the next owner as well, so that a late owner costs
 /// the registry one more copy and not one from everybody; who comes to ourselves in that order
 /// stops there. Owners that are far slower than the rest (is_slow) are passed over.
@@ -98,9 +100,12 @@ struct ChunkCopies {
   size_t of_wanting = 0;  ///< members that are bringing the layer in
   size_t of_others = 0;   ///< those who are not: mostly they have all of it
   size_t wanting = 0;     ///< that are bringing it in, with this chunk or without
+  size_t full = 0;        ///< of those who have it: they give as much as they can already
 };
 /// Whether bulk asks for a chunk of somebody else's share ahead of others. Not where few have it
 /// all and many want it: what those few can give at once is the share of each, which he passes on.
+/// Nor, of more than 8, where all who have it are full: a crowd before a new chunk brings it no
+/// sooner, and what there is plenty of waits meanwhile, at links that are idle.
 bool is_to_be_had(const ChunkCopies& copies);
 
 /// Whether the chunk is of our own share. Where somebody has it we bring it in all the same ahead

@@ -10,6 +10,7 @@ namespace swarmfs::swarm {
 namespace {
 
 constexpr size_t kMostIdlePeers = 4096;
+constexpr uint64_t kLargestChunk = 1 << 20;
 
 util::TokenBucket bucket(uint64_t rate, util::SteadyTime now) {
   return {static_cast<double>(rate), now};
@@ -80,6 +81,11 @@ bool Serving::sends(const Request& request, uint64_t number, bool relayed, util:
   }
   load.unlock();
   return may;
+}
+
+bool Serving::is_full(util::SteadyTime now) {
+  auto load = load_.lock();
+  return !has_room(*load, {{}, chunk::Class::pull, kLargestChunk, true}, now);
 }
 
 void Serving::spend(const Request& request, util::SteadyTime now) {

@@ -39,6 +39,8 @@ class Serving {
     util::Duration wait{};
   };
   [[nodiscard]] Entry enter(const Request& request, util::SteadyTime now);
+  /// Whether there is no room for one more chunk of bulk that is here.
+  [[nodiscard]] bool is_full(util::SteadyTime now);
   /// Of what has entered, before it is read, so that not many at once pass a cap; give_back() where
   /// it could not be.
   void spend(const Request& request, util::SteadyTime now);

@@ -62,7 +62,7 @@ AskPtr Node::next_of_others() {
   for (unsigned look = 0; look <= fetch::kMostAhead && at < has.size(); ++look, ++at) {
     const auto blocks = fetch::blocks_at(at * kBlocks, has.size() * kBlocks, turn);
     const auto chunk = static_cast<uint32_t>(blocks.first / kBlocks);
-    if (!lacks(chunk) || !views.are_here(chunk)) continue;
+    if (!lacks(chunk) || !is_to_be_had(views.copies(chunk))) continue;
     ask->chunk = chunk;
     plan(*ask);
     return ask;

@@ -94,7 +94,8 @@ void Node::tell() {
     other.views.wanted_by(self, now);
     std::vector<bool> bits = other.has;
     for (const auto& [chunk, waiters] : other.coming) bits[chunk] = true;
-    views.heard(other.self, other.has, std::move(bits), other.views.owners(), now);
+    views.heard(other.self, {other.has, std::move(bits), other.missing > 0, !other.may_send_more()},
+                other.views.owners(), now);
   }
   const bool begins = world.wires.now() - started < kNewsBegin;
   world.wires.after(begins ? kFirstNewsPeriod : kNewsPeriod, [this] { tell(); });

@@ -52,7 +52,7 @@ CrowdViews::View& CrowdViews::view_of(const Self& peer, util::SteadyTime now) {
   candidate.zone = peer.zone;
   candidate.expected = kUnmeasured;
   candidates_.push_back(std::move(candidate));
-  views_.push_back({peer.index, peer.weight, now, {}, std::vector<bool>(chunks_), {}});
+  views_.push_back({peer.index, peer.weight, now, {}, {{}, std::vector<bool>(chunks_)}});
   return views_.back();
 }
 
@@ -69,14 +69,12 @@ void CrowdViews::drop(size_t place) {
 }
 
 void CrowdViews::wanted_by(const Self& peer, util::SteadyTime now) {
-  view_of(peer, now);
+  view_of(peer, now).told.wants = true;
 }
 
-void CrowdViews::heard(const Self& peer, std::vector<bool> here, std::vector<bool> has,
-                       const Named& shareholders, util::SteadyTime now) {
-  View& view = view_of(peer, now);
-  view.has = std::move(has);
-  view.here = std::move(here);
+void CrowdViews::heard(const Self& peer, Told told, const Named& shareholders,
+                       util::SteadyTime now) {
+  view_of(peer, now).told = std::move(told);
   renew_owners();
   for (const auto& [named, weight] : shareholders) {
     if (weight <= lightest_ || named == self_.index || places_.contains(named)) continue;
@@ -87,7 +85,7 @@ void CrowdViews::heard(const Self& peer, std::vector<bool> here, std::vector<boo
 
 void CrowdViews::named_holder(uint32_t peer, uint32_t chunk) {
   if (const auto place = places_.find(peer); place != places_.end())
-    views_[place->second].has[chunk] = true;
+    views_[place->second].told.has[chunk] = true;
 }
 
 void CrowdViews::forget(uint32_t peer) {
@@ -125,29 +123,36 @@ void CrowdViews::renew_owners() {
   lightest_ = owners_.size() < kMostShareholders ? 0 : owners_.back().second;
 }
 
-bool CrowdViews::are_here(uint32_t chunk) const {
-  return std::any_of(views_.begin(), views_.end(),
-                     [&](const View& view) { return !view.here.empty() && view.here[chunk]; });
+ChunkCopies CrowdViews::copies(uint32_t chunk) const {
+  ChunkCopies made;
+  for (const View& view : views_) {
+    const auto& [here, has, wants, full] = view.told;
+    made.wanting += wants ? 1 : 0;
+    if (here.empty() || !here[chunk]) continue;
+    ++(wants ? made.of_wanting : made.of_others);
+    made.full += full ? 1 : 0;
+  }
+  return made;
 }
 
 std::vector<size_t> CrowdViews::holders(uint32_t chunk) const {
   std::vector<size_t> made;
   for (size_t i = 0; i < views_.size(); ++i)
-    if (views_[i].has[chunk]) made.push_back(i);
+    if (views_[i].told.has[chunk]) made.push_back(i);
   return made;
 }
 
 std::vector<uint32_t> CrowdViews::holders_but(uint32_t chunk, uint32_t but) {
   std::vector<uint32_t> all, made;
   for (const View& view : views_)
-    if (view.has[chunk] && view.peer != but) all.push_back(view.peer);
+    if (view.told.has[chunk] && view.peer != but) all.push_back(view.peer);
   for (const size_t i : whom_to_name(all.size(), named_others_++)) made.push_back(all[i]);
   return made;
 }
 
 bool CrowdViews::holds(uint32_t peer, uint32_t chunk) const {
   const auto place = places_.find(peer);
-  return place != places_.end() && views_[place->second].has[chunk];
+  return place != places_.end() && views_[place->second].told.has[chunk];
 }
 
 Candidate* CrowdViews::find(uint32_t peer) {
@@ -182,13 +187,16 @@ void CrowdViews::gave_up(uint32_t peer, bool has_it, util::Duration waited) {
 }
 
 const std::vector<Candidate>& CrowdViews::candidates(util::SteadyTime now) {
-  for (size_t i = 0; i < views_.size(); ++i) candidates_[i].busy = is_busy(views_[i].busy_at, now);
+  for (size_t i = 0; i < views_.size(); ++i) {
+    candidates_[i].busy = is_busy(views_[i].busy_at, now);
+    candidates_[i].full = views_[i].told.full;
+  }
   return candidates_;
 }
 
 void CrowdViews::was_busy(uint32_t peer, util::SteadyTime now) {
   if (const auto place = places_.find(peer); place != places_.end())
-    views_[place->second].busy_at = now;
+    views_[place->second].busy_at = now, views_[place->second].told.full = true;
 }
 
 void CrowdViews::took(uint32_t peer, util::Duration took) {

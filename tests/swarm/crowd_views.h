@@ -32,8 +32,13 @@ class CrowdViews {
   void know(uint32_t peer);
   void wanted_by(const Self& peer, util::SteadyTime now);
   using Named = std::vector<std::pair<uint32_t, uint64_t>>;  ///< a node and its weight
-  void heard(const Self& peer, std::vector<bool> here, std::vector<bool> has,
-             const Named& shareholders, util::SteadyTime now);
+  struct Told {
+    std::vector<bool> here;
+    std::vector<bool> has;  ///< or has it on its way from the registry
+    bool wants = false;
+    bool full = false;
+  };
+  void heard(const Self& peer, Told told, const Named& shareholders, util::SteadyTime now);
   void named_holder(uint32_t peer, uint32_t chunk);
   /// It does not answer.
   void forget(uint32_t peer);
@@ -45,8 +50,8 @@ class CrowdViews {
   [[nodiscard]] const Named& owners();
   [[nodiscard]] const std::vector<Candidate>& candidates(util::SteadyTime now);
   [[nodiscard]] uint32_t node(size_t candidate) const { return views_[candidate].peer; }
-  /// Whether a peer said that it has it, not only on its way.
-  [[nodiscard]] bool are_here(uint32_t chunk) const;
+  /// Of what peers said that they have, not only on its way.
+  [[nodiscard]] ChunkCopies copies(uint32_t chunk) const;
   /// Indices into candidates().
   [[nodiscard]] std::vector<size_t> holders(uint32_t chunk) const;
   /// Some of them, each time the next ones.
@@ -70,8 +75,7 @@ class CrowdViews {
     uint64_t weight = 0;
     util::SteadyTime heard;
     util::SteadyTime busy_at;  ///< zero: it has given since
-    std::vector<bool> has;     ///< or has it on its way from the registry
-    std::vector<bool> here{};  ///< and not only on its way
+    Told told;
   };
   View& view_of(const Self& peer, util::SteadyTime now);
   void drop(size_t place);

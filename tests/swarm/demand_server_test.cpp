@@ -415,6 +415,27 @@ TEST_F(DemandServerTest, keeps_room_for_faults_and_gives_it_back) {
   EXPECT_EQ(ask_bytes(kRange, "backfill").status, 206);
 }
 
+TEST_F(DemandServerTest, tells_that_it_is_full_while_it_is) {
+  ServeLimits limits;
+  limits.bulk_unsent = kRange.length;
+  serve(limits);
+  const auto is_full = [&] {
+    const auto answer =
+        ask("/v1/layers", {{"repository", kRepository}, {"layers", layer_.digest.hex()}});
+    const auto news = News::parse(answer.body);
+    return news && news->full;
+  };
+  EXPECT_FALSE(is_full());
+  const auto gate = hold_first_read();
+  std::promise<int> first;
+  const auto slow = start_bytes(kRange, "pull", [&](int status) { first.set_value(status); });
+  gate->begun.get_future().wait();
+  EXPECT_TRUE(is_full());
+  gate->on_read(Failure{Fault::not_found, "evicted"});
+  EXPECT_EQ(first.get_future().get(), 404);
+  EXPECT_FALSE(is_full());
+}
+
 TEST_F(DemandServerTest, gives_bulk_no_faster_than_its_cap_and_faults_at_once) {
   ServeLimits limits;
   limits.bulk_rate = 1;  // a byte: what the first request overdraws is paid back in half a day

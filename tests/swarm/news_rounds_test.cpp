@@ -138,6 +138,26 @@ TEST(News, that_names_shareholders_out_of_bounds_is_refused) {
     EXPECT_FALSE(News::parse(text(",\"shareholders\":" + bad))) << bad.substr(0, 40);
 }
 
+TEST(News, tells_whether_a_node_is_full) {
+  EXPECT_EQ(News{}.to_json(), "{\"layers\":{},\"zone\":\"\"}") << "as an older node says it";
+  News said;
+  said.full = true;
+  const std::string text = said.to_json();
+  for (const bool full : {false, true}) {
+    said.full = full;
+    const auto read = News::parse(said.to_json());
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->full, full);
+  }
+  const auto with = [&](const std::string& what) {
+    std::string changed = text;
+    return changed.replace(changed.find("true"), 4, what);
+  };
+  ASSERT_TRUE(News::parse(with("false")));
+  for (const char* bad : {"1", "null", "\"true\"", "[true]", "{}", "tru"})
+    EXPECT_FALSE(News::parse(with(bad))) << bad;
+}
+
 TEST(News, tells_what_is_only_on_its_way) {
   const auto digest = util::Sha256::of(util::as_bytes("layer"));
   LayerNews layer{100 * chunk::kBlockSize, true, false, BlockSet(100)};

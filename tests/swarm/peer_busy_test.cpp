@@ -45,6 +45,44 @@ TEST_F(PeerSourceTest, waits_for_the_cap_of_who_has_it_however_often_that_is_sai
   EXPECT_TRUE(owner.asked().empty()) << "it would cost the registry another copy";
 }
 
+TEST_F(PeerSourceTest, bulk_asks_who_says_it_is_full_after_others_of_its_zone) {
+  for (const char* name : {"a", "b"}) {
+    for (const char* other : {"a", "b"}) know(peer(other, right), other);
+    Peer& full = name == std::string("a") ? *std::prev(peers_.end(), 2) : peers_.back();
+    const News said{"here", {{layer_.digest, news(true)}}, true};
+    views_.heard(at(full), kRepository, {layer_.digest}, said, std::chrono::steady_clock::now());
+    EXPECT_FALSE(fetch(kRange)->fault());
+    EXPECT_TRUE(full.asked().empty());
+    for (const auto& one : {&*std::prev(peers_.end(), 2), &peers_.back()}) views_.gone(at(*one));
+  }
+}
+
+TEST_F(PeerSourceTest, a_crowd_has_what_somebody_gives_who_is_not_full) {
+  Peer& holder = peer("a", [](auto&) { return Peer::answer(503, "not by this node, now\n"); });
+  know(holder, "a");
+  const auto now = std::chrono::steady_clock::now();
+  const auto tells = [&](bool full) {
+    News said{"here", {{layer_.digest, news(true)}}, full};
+    said.layers.at(layer_.digest).wants = true;
+    views_.heard(at(holder), kRepository, {layer_.digest}, said, now);
+  };
+  for (uint16_t port = 1; port <= 8; ++port)
+    views_.wanted_by({"10.0.0.9", port}, layer_.digest, now);
+  tells(false);
+  EXPECT_TRUE(source_.has(layer_, kRange));
+  tells(true);
+  EXPECT_FALSE(source_.has(layer_, kRange));
+  tells(false);
+  EXPECT_TRUE(source_.has(layer_, kRange));
+  EXPECT_TRUE(fetch_for(std::chrono::milliseconds(50))->fault());
+  EXPECT_FALSE(source_.has(layer_, kRange)) << "it sent us away";
+  tells(false);
+  EXPECT_TRUE(source_.has(layer_, kRange));
+  views_.gone({"10.0.0.9", 1});
+  tells(true);
+  EXPECT_TRUE(source_.has(layer_, kRange)) << "eight and fewer are no crowd";
+}
+
 TEST_F(PeerSourceTest, asks_another_holder_before_it_waits_for_a_cap) {
   std::atomic<int> refused{0};
   std::atomic<bool> one_refused{false};

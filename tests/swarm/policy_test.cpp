@@ -172,6 +172,20 @@ TEST(Steps, holders_come_before_owners_even_before_ourselves) {
   EXPECT_EQ(names(it), (std::vector<std::string>{"c", "registry"}));
 }
 
+TEST(Steps, of_bulk_go_to_who_is_not_full_first_but_stay_in_the_zone) {
+  std::vector<Candidate> peers{peer("a"), peer("b"), peer("c")};
+  peers[2].zone = "elsewhere";
+  Question it = question(peers);
+  it.cls = Class::pull;
+  it.chunk = chunk_owned_by({"self", "a", "b", "c"});
+  it.holders = {0, 1, 2};
+  EXPECT_EQ(names(it), (std::vector<std::string>{"a", "b", "c", "registry"}));
+  peers[0].full = true;
+  EXPECT_EQ(names(it), (std::vector<std::string>{"b", "a", "c", "registry"}));
+  it.cls = Class::fault;
+  EXPECT_EQ(names(it), (std::vector<std::string>{"a", "b", "c", "registry"}));
+}
+
 TEST(IsToBeHad, unless_few_have_all_that_many_want) {
   const std::tuple<ChunkCopies, bool> table[] = {
       {{0, 0, 0}, false}, {{0, 1, 0}, true}, {{0, 1, 1}, false}, {{0, 2, 1}, true},
@@ -180,6 +194,16 @@ TEST(IsToBeHad, unless_few_have_all_that_many_want) {
   for (const auto& [copies, expected] : table)
     EXPECT_EQ(is_to_be_had(copies), expected)
         << copies.of_wanting << " " << copies.of_others << " " << copies.wanting;
+}
+
+TEST(IsToBeHad, by_a_crowd_unless_all_who_have_it_are_full) {
+  const std::tuple<ChunkCopies, bool> table[] = {
+      {{1, 0, 9, 1}, false}, {{2, 0, 9, 1}, true}, {{0, 10, 9, 10}, false},
+      {{1, 9, 9, 9}, true},  {{1, 0, 8, 1}, true}, {{0, 9, 8, 9}, true},
+  };
+  for (const auto& [copies, expected] : table)
+    EXPECT_EQ(is_to_be_had(copies), expected) << copies.of_wanting << " " << copies.of_others << " "
+                                              << copies.wanting << " " << copies.full;
 }
 
 TEST(IsOurs, goes_by_the_shares_whoever_has_the_chunk) {

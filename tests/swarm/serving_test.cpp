@@ -122,6 +122,21 @@ TEST_F(ServingTest, counts_bulk_that_is_here_until_it_is_sent) {
   EXPECT_TRUE(gives(*serving, request));
 }
 
+TEST_F(ServingTest, is_full_while_no_chunk_of_bulk_has_room) {
+  ServeLimits limits;
+  limits.bulk_unsent = 2 << 20;
+  Serving serving(limits);
+  const Serving::Request bulk{"a", Class::pull, (1 << 20) + 1, true};
+  const Serving::Request fault{"a", Class::fault, 4 << 20, true};
+  const auto urgent = *serving.enter(fault, now_).number;
+  EXPECT_FALSE(serving.is_full(now_)) << "bulk goes beside it";
+  const auto number = *serving.enter(bulk, now_).number;
+  EXPECT_TRUE(serving.is_full(now_));
+  serving.leave(bulk, number);
+  EXPECT_FALSE(serving.is_full(now_));
+  serving.leave(fault, urgent);
+}
+
 TEST_F(ServingTest, sends_what_was_waited_for_only_if_there_is_room_by_then) {
   ServeLimits limits;
   limits.bulk_unsent = 1000;
