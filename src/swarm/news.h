@@ -42,7 +42,7 @@ struct News {
   /// without "coming" there are none, without "bulk_port" it is 0, without "full" it is not
   [[nodiscard]] std::string to_json() const;
   /// Failure (invalid): not such a text; a zone of more than 63 characters, a layer of more than
-  /// 1 TiB, more than 256 layers, or more than 64 shareholders or 256 ranges on their way of one.
+  /// 1 TiB, more than 256 layers, or more than 32 shareholders or 256 ranges on their way of one.
   /// Pure.
   static util::Outcome<News> parse(std::string_view text);
 };

@@ -18,8 +18,9 @@
 namespace swarmfs::swarm {
 
 /// So many members own the shares of a layer; the rest get their chunks from these and from each
-/// other, and bring nothing from the registry while one of them keeps up.
-inline constexpr size_t kMostShareholders = 64;
+/// other, and bring nothing from the registry while one of them keeps up. More would have the first
+/// chunks later: they share the registry's link, and all end together.
+inline constexpr size_t kMostShareholders = 32;
 /// Peers that are asked for news in one round.
 inline constexpr size_t kMostAsked = 32;
 

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "swarm/shareholders.h"
+
 namespace swarmfs::swarm {
 namespace {
 
@@ -63,7 +65,8 @@ TEST_P(Herd, leaves_a_slow_registry_in_peace) {
   expect_worth_it(options_, "slow registry");
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, Herd, testing::Values(2, 4, 8, 64));
+/// As many as own shares; more are a crowd, where news and patience count (crowd_test).
+INSTANTIATE_TEST_SUITE_P(Sizes, Herd, testing::Values(2, 4, 8, kMostShareholders));
 
 }  // namespace
 }  // namespace swarmfs::swarm
