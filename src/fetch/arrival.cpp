@@ -131,9 +131,7 @@ void Brain::refuse(const AttemptPtr& attempt, const Block& block, const util::Di
 void Brain::refuse_surplus(const AttemptPtr& attempt, Actions& actions) {
   const std::string why = "more bytes came than were asked for";
   const Supplier supplier{attempt->source, attempt->transfer->supplier()};
-  name(attempt->flight->layer->ref(), supplier, why, actions);
-  actions.push_back([ref = attempt->flight->layer->ref(), source = sources[supplier.source],
-                     supplier, why] { source->blame(ref, supplier.name, why); });
+  convict(attempt->flight->layer->ref(), supplier, why, actions);
   failed(attempt, {Fault::unavailable, supplier.name + ": " + why}, actions);
 }
 

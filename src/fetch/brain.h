@@ -148,7 +148,10 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// Logs and counts.
   void name(const chunk::LayerRef& ref, const Supplier& supplier, const std::string& why,
             Actions& actions);
-  /// And tells the source: it lied or, where the layer is claimed, it or the claimant did.
+  /// And tells the source: it lied.
+  void convict(const chunk::LayerRef& ref, const Supplier& supplier, const std::string& why,
+               Actions& actions);
+  /// Likewise: it lied or, where the layer is claimed, it or the claimant did.
   void accuse(Layer& layer, const Supplier& supplier, const std::string& why, Actions& actions);
 
   // Bulk (bulk.cpp)

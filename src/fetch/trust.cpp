@@ -40,16 +40,21 @@ void Brain::name(const chunk::LayerRef& ref, const Supplier& supplier, const std
   });
 }
 
+void Brain::convict(const chunk::LayerRef& ref, const Supplier& supplier, const std::string& why,
+                    Actions& actions) {
+  name(ref, supplier, why, actions);
+  actions.push_back([ref, supplier, why, source = sources[supplier.source]] {
+    source->blame(ref, supplier.name, why);
+  });
+}
+
 void Brain::accuse(Layer& layer, const Supplier& supplier, const std::string& why,
                    Actions& actions) {
+  const auto claimant = layer.state_->seal.lock()->claimant;
+  if (claimant.empty()) return convict(layer.ref(), supplier, why, actions);
   name(layer.ref(), supplier, why, actions);
-  chunk::Source* const source = sources[supplier.source];
-  const auto seal = *layer.state_->seal.lock();
-  actions.push_back([ref = layer.ref(), supplier, why, source, claimant = seal.claimant] {
-    if (claimant.empty())
-      source->blame(ref, supplier.name, why);
-    else
-      source->bar(ref, supplier.name, claimant);
+  actions.push_back([ref = layer.ref(), supplier, claimant, source = sources[supplier.source]] {
+    source->bar(ref, supplier.name, claimant);
   });
 }
 

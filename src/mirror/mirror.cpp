@@ -150,31 +150,30 @@ void Mirror::borrow(const oci::Reference& reference, const std::string& authoriz
 }
 
 util::Outcome<Document> Mirror::ask_registry(const oci::Reference& reference,
-                                             Permission& permission,
-                                             const std::string& authorization, Word& word) {
+                                             Permission& permission, const std::string& borrowed,
+                                             Word& word) {
   const auto until = std::chrono::steady_clock::now() + options_.patience;
-  const auto header = borrowed(reference, authorization);
-  word = header.empty() ? Word::registry : Word::caller;
-  auto fetched = upstream_.manifest(reference, header, until);
-  if (fetched || header.empty() || fetched.failure().fault != Fault::denied) return fetched;
+  word = borrowed.empty() ? Word::registry : Word::caller;
+  auto fetched = upstream_.manifest(reference, borrowed, until);
+  if (fetched || borrowed.empty() || fetched.failure().fault != Fault::denied) return fetched;
   // His token has run out since the registry was asked about it.
-  permissions_.doubt(reference, authorization);
-  permission = permissions_.check(reference, authorization, until);
+  permissions_.doubt(reference, borrowed);
+  permission = permissions_.check(reference, borrowed, until);
   if (permission.kind != Kind::allowed) return fetched;
   word = Word::registry;
   return upstream_.manifest(reference, "", until);
 }
 
 std::optional<Document> Mirror::find_manifest(const oci::Reference& reference,
-                                              Permission& permission,
-                                              const std::string& authorization, Word& word) {
+                                              Permission& permission, const std::string& borrowed,
+                                              Word& word) {
   word = Word::ledger;
   if (reference.digest && permission.kind == Kind::allowed)
     if (auto known = ledger_.find(reference)) return known;
   word = Word::registry;
   if (permission.document) return std::move(permission.document);
   if (permission.kind == Kind::allowed && !permissions_.silent(reference.registry)) {
-    auto fetched = ask_registry(reference, permission, authorization, word);
+    auto fetched = ask_registry(reference, permission, borrowed, word);
     if (fetched) return std::move(*fetched);
     util::log::info("mirror: {}: {}", reference.to_string(), fetched.failure().message);
     if (!util::may_pass(fetched.failure().fault)) return std::nullopt;
@@ -197,11 +196,13 @@ ServerResponse Mirror::manifest(const Route& route, const ServerRequest& request
   if (permission.kind == Kind::denied) return refused(permission, reference);
   if (permission.kind == Kind::absent) return unknown_manifest(reference);
   Word word{};
-  const auto document = find_manifest(reference, permission, authorization, word);
+  const auto lent =
+      permission.kind == Kind::allowed ? borrowed(reference, authorization) : std::string();
+  const auto document = find_manifest(reference, permission, lent, word);
   if (!document && permission.kind == Kind::denied) return refused(permission, reference);
   if (!document || names_wrong_blob(repository_of(reference), *document))
     return unknown_manifest(reference);
-  if (permission.kind == Kind::allowed) borrow(reference, authorization);
+  if (!lent.empty() && permission.kind == Kind::allowed) upstream_.lend(reference, lent);
   if (word == Word::member) permissions_.grant(reference, authorization);
   ledger_.note(reference, *document);
   // Clients ask HEAD for the tag and GET for the digest, which the ledger knows by then.

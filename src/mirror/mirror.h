@@ -70,12 +70,12 @@ class Mirror {
   /// It serves for blobs from now on, where it is needed.
   void borrow(const oci::Reference& reference, const std::string& authorization);
   /// Asks registry, ledger and members, as far as the permission goes, which may turn out to be
-  /// none any more.
+  /// none any more. `borrowed`: see there.
   std::optional<Document> find_manifest(const oci::Reference& reference, Permission& permission,
-                                        const std::string& authorization, Word& word);
+                                        const std::string& borrowed, Word& word);
   /// From the registry. `word`: whose that is.
   util::Outcome<Document> ask_registry(const oci::Reference& reference, Permission& permission,
-                                       const std::string& authorization, Word& word);
+                                       const std::string& borrowed, Word& word);
   http::ServerResponse blob(const Route& route, const http::ServerRequest& request);
   /// Of a blob that no manifest named: the registry's word, given to the caller.
   http::ServerResponse stranger(const Route& route, const http::ServerRequest& request,
