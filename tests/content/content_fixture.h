@@ -180,6 +180,13 @@ class ContentTest : public testing::Test {
   [[nodiscard]] SealedLayer claim_of(const std::string& claimant) const {
     return {tree_of(layer_), index_of(layer_).serialize(), claimant, "claim of " + claimant};
   }
+  /// Opens the layer while "liar" claims that its root is that of these bytes.
+  std::shared_ptr<Content> open_by_root_of(const std::string& bytes) {
+    auto lie = claim_of("liar");
+    lie.tree = tree_of(bytes);
+    claims_.offers = {lie};
+    return open();
+  }
   /// The layer's, but that its files have another mode.
   [[nodiscard]] util::Bytes wrong_index() const {
     auto index = index_of(layer_);

@@ -123,10 +123,7 @@ TEST_F(ContentTest, bytes_of_another_digest_are_found_out_though_they_fit_the_cl
   auto other = layer_;
   other[other.size() / 2] ^= 1;
   start(other);
-  auto lie = claim_of("liar");
-  lie.tree = tree_of(other);
-  claims_.offers = {lie};
-  const auto content = open();
+  const auto content = open_by_root_of(other);
   bring_all(*content);
   EXPECT_EQ(library_->verify_digest(*content).failure().fault, Fault::corrupt);
   EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
@@ -217,10 +214,7 @@ TEST_F(ContentTest, a_span_beyond_the_limit_is_no_random_access) {
 
 TEST_F(ContentTest, a_wrong_root_is_found_out_and_the_layer_gets_its_true_one) {
   start(layer_);
-  auto lie = claim_of("liar");
-  lie.tree = tree_of(damaged(layer_));
-  claims_.offers = {lie};
-  const auto content = open();
+  const auto content = open_by_root_of(damaged(layer_));
   const auto outcome = complete(*content);
   ASSERT_TRUE(outcome) << outcome.failure().message;
   EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
@@ -232,10 +226,7 @@ TEST_F(ContentTest, a_wrong_root_is_found_out_and_the_layer_gets_its_true_one) {
 
 TEST_F(ContentTest, bytes_that_fit_a_lying_root_do_not_pass_the_digest) {
   start(damaged(layer_));
-  auto lie = claim_of("liar");
-  lie.tree = tree_of(damaged(layer_));
-  claims_.offers = {lie};
-  const auto content = open();
+  const auto content = open_by_root_of(damaged(layer_));
   EXPECT_EQ(complete(*content).failure().fault, Fault::corrupt);
   EXPECT_EQ(claims_.blamed, std::vector<std::string>{"liar"});
   EXPECT_EQ(content->bytes->stored().bytes_present(), 0u);
@@ -292,10 +283,7 @@ TEST_F(ContentTest, a_registry_that_contradicts_an_honest_claim_is_not_believed)
 
 TEST_F(ContentTest, a_read_under_a_lying_root_gets_the_true_bytes_and_the_lie_is_settled) {
   start(layer_);
-  auto lie = claim_of("liar");
-  lie.tree = tree_of(damaged(layer_, 300'000));
-  claims_.offers = {lie};
-  const auto content = open();
+  const auto content = open_by_root_of(damaged(layer_, 300'000));
   expect_true_bytes(content);
   served([&] {
     reader_.reset();  // waits for what it started
@@ -324,10 +312,7 @@ TEST_F(ContentTest, a_span_that_the_disk_lost_without_a_crash_is_fetched_again) 
 
 TEST_F(ContentTest, a_dispute_lays_the_claim_aside_until_the_whole_layer_has_decided) {
   start(layer_);
-  auto lie = claim_of("liar");
-  lie.tree = tree_of(damaged(layer_));
-  claims_.offers = {lie};
-  const auto content = open();
+  const auto content = open_by_root_of(damaged(layer_));
   EXPECT_TRUE(library_->dispute(*content));
   EXPECT_FALSE(content->bytes->sealed());
   EXPECT_FALSE(library_->published(ref_.digest));
@@ -359,10 +344,7 @@ TEST_F(ContentTest, all_who_dispute_a_claim_at_once_go_on_when_it_is_laid_aside)
 
 TEST_F(ContentTest, all_who_find_a_lie_at_once_share_one_look_at_it) {
   start(damaged(layer_));
-  auto lie = claim_of("liar");
-  lie.tree = tree_of(damaged(layer_));
-  claims_.offers = {lie};
-  const auto content = open();
+  const auto content = open_by_root_of(damaged(layer_));
   bring_all(*content);
   std::latch together(4);
   std::vector<std::future<Outcome<util::Done>>> all;

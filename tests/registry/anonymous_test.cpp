@@ -59,6 +59,18 @@ class AnonymousTest : public testing::Test {
     return client_->manifest(
         image(repository), std::chrono::steady_clock::now() + std::chrono::seconds(10), anonymous);
   }
+  [[nodiscard]] static GetOrder blob_of(const std::string& host, const std::string& repository) {
+    GetOrder order;
+    order.origins = {{host, repository}};
+    order.path = "blobs/x";
+    return order;
+  }
+  util::Outcome<http::Response> answer_to(GetOrder order) {
+    std::promise<util::Outcome<http::Response>> answer;
+    order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
+    const auto transfer = client_->get(std::move(order));
+    return answer.get_future().get();
+  }
   /// What was sent as Authorization with requests for manifests, in order.
   [[nodiscard]] std::vector<std::string> headers_sent() const {
     std::vector<std::string> made;
@@ -127,15 +139,10 @@ TEST_F(AnonymousTest, in_anothers_name_only_his_header_goes_and_to_the_registry_
   host.mirrors = {server_.host() + "/mirror"};
   start(host);
   const auto get = [&](const std::string& repository, const std::string& authorization) {
-    std::promise<util::Outcome<http::Response>> answer;
-    GetOrder order;
-    order.origins = {{server_.host(), repository}};
-    order.path = "blobs/x";
+    auto order = blob_of(server_.host(), repository);
     order.anonymous = true;
     order.authorization = authorization;
-    order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
-    const auto transfer = client_->get(std::move(order));
-    return answer.get_future().get();
+    return answer_to(std::move(order));
   };
   ASSERT_TRUE(get("closed", "Bearer alices"));
   ASSERT_TRUE(get("password", kAlice));
@@ -161,15 +168,10 @@ TEST_F(AnonymousTest, what_a_caller_shows_goes_with_a_redirect_within_the_same_h
   });
   start();
   const auto get = [&] {
-    std::promise<util::Outcome<http::Response>> answer;
-    GetOrder order;
-    order.origins = {{registry.host(), "app"}};
-    order.path = "blobs/x";
+    auto order = blob_of(registry.host(), "app");
     order.anonymous = true;
     order.authorization = kAlice;
-    order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
-    const auto transfer = client_->get(std::move(order));
-    return answer.get_future().get();
+    return answer_to(std::move(order));
   };
   ASSERT_TRUE(get());
   ASSERT_EQ(registry.asked().size(), 2u);
@@ -185,15 +187,10 @@ TEST_F(AnonymousTest, what_is_lent_serves_who_borrows_and_nobody_else) {
   host.mirrors = {server_.host() + "/mirror"};
   start(host);
   const auto get = [&](bool borrows, bool anonymous = false) {
-    std::promise<util::Outcome<http::Response>> answer;
-    GetOrder order;
-    order.origins = {{server_.host(), "closed"}};
-    order.path = "blobs/x";
+    auto order = blob_of(server_.host(), "closed");
     order.borrows = borrows;
     order.anonymous = anonymous;
-    order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
-    const auto transfer = client_->get(std::move(order));
-    return answer.get_future().get();
+    return answer_to(std::move(order));
   };
   const auto sent_to_registry = [&](const std::string& header) {
     size_t count = 0;
@@ -227,14 +224,9 @@ TEST_F(AnonymousTest, our_own_credential_is_used_before_a_lent_one) {
   start();
   ASSERT_TRUE(manifest("closed", false));
   client_->lend({server_.host(), "closed"}, "Bearer lent");
-  std::promise<util::Outcome<http::Response>> answer;
-  GetOrder order;
-  order.origins = {{server_.host(), "closed"}};
-  order.path = "blobs/x";
+  auto order = blob_of(server_.host(), "closed");
   order.borrows = true;
-  order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
-  const auto transfer = client_->get(std::move(order));
-  ASSERT_TRUE(answer.get_future().get());
+  ASSERT_TRUE(answer_to(std::move(order)));
   EXPECT_EQ(headers_sent().back(), "Bearer alices");
 }
 
@@ -245,15 +237,10 @@ TEST_F(AnonymousTest, what_is_lent_for_a_registry_does_not_go_to_a_mirror_of_ano
   options.hosts["other.invalid"] = host;
   client_.emplace(http_, options, timers_, metrics_);
   client_->lend({server_.host(), "closed"}, "Bearer alices");
-  std::promise<util::Outcome<http::Response>> answer;
-  GetOrder order;
-  order.origins = {{"other.invalid", "closed"}};
-  order.path = "blobs/x";
+  auto order = blob_of("other.invalid", "closed");
   order.borrows = true;
   order.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
-  order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
-  const auto transfer = client_->get(std::move(order));
-  EXPECT_FALSE(answer.get_future().get());
+  EXPECT_FALSE(answer_to(std::move(order)));
   EXPECT_FALSE(server_.asked().empty());
   for (const auto& asked : server_.asked())
     EXPECT_NE(asked.header("Authorization"), "Bearer alices");
@@ -269,15 +256,10 @@ TEST_F(AnonymousTest, a_lenders_429_is_not_ours) {
   });
   start();
   client_->lend({registry.host(), "app"}, "Bearer lent");
-  std::promise<util::Outcome<http::Response>> answer;
-  GetOrder order;
-  order.origins = {{registry.host(), "app"}};
-  order.path = "blobs/x";
+  auto order = blob_of(registry.host(), "app");
   order.borrows = true;
   order.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-  order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
-  const auto transfer = client_->get(std::move(order));
-  EXPECT_FALSE(answer.get_future().get());
+  EXPECT_FALSE(answer_to(std::move(order)));
   EXPECT_TRUE(client_->manifest(*oci::Reference::parse(registry.host() + "/app:v1"),
                                 std::chrono::steady_clock::now() + std::chrono::seconds(5)));
 }
@@ -294,16 +276,11 @@ TEST_F(AnonymousTest, where_a_lent_credential_was_sent_nobody_else_goes) {
   });
   start();
   const auto get = [&](bool borrows) {
-    std::promise<util::Outcome<http::Response>> answer;
-    GetOrder order;
-    order.origins = {{registry.host(), "closed"}};
-    order.path = "blobs/x";
+    auto order = blob_of(registry.host(), "closed");
     order.range = util::ByteRange{0, 5};
     order.borrows = borrows;
     order.on_data = [](util::ByteView) {};
-    order.on_done = [&](auto outcome) { answer.set_value(std::move(outcome)); };
-    const auto transfer = client_->get(std::move(order));
-    return answer.get_future().get();
+    return answer_to(std::move(order));
   };
   client_->lend({registry.host(), "closed"}, kAlice);
   ASSERT_TRUE(get(true));

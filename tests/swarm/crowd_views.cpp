@@ -195,8 +195,11 @@ const std::vector<Candidate>& CrowdViews::candidates(util::SteadyTime now) {
 }
 
 void CrowdViews::was_busy(uint32_t peer, util::SteadyTime now) {
-  if (const auto place = places_.find(peer); place != places_.end())
-    views_[place->second].busy_at = now, views_[place->second].told.full = true;
+  const auto place = places_.find(peer);
+  if (place == places_.end()) return;
+  View& view = views_[place->second];
+  view.busy_at = now;
+  view.told.full = true;
 }
 
 void CrowdViews::took(uint32_t peer, util::Duration took) {
