@@ -56,6 +56,9 @@ struct FetchContext {
   /// What comes is checked against the layer's hash tree before anybody sees it. For plan(); set by
   /// whoever checks.
   bool sealed = false;
+  /// What is ours by the shares (Plan::ours) is here already: what others have yet to bring in may
+  /// be ours as well. For plan(); set by whoever fetches.
+  bool spare = false;
   /// Whether about as much comes to this node as its link brings: what is late now need not be its
   /// supplier's fault. Any thread, cheap. Empty: not known. Set by whoever fetches.
   std::function<bool()> congested{};

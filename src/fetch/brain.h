@@ -157,20 +157,29 @@ struct Brain : std::enable_shared_from_this<Brain> {
   // Bulk (bulk.cpp)
   void pump(Actions& actions);
   void pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions);
-  /// What to fetch next: from the cursor, which it moves on, to what is there or on its way.
+  struct Next {
+    chunk::BlockRange run;
+    uint64_t* cursor;    ///< of the bulk, that led there
+    bool spare = false;  ///< FetchContext::spare
+  };
+  /// What to fetch next. Empty: nothing, now.
+  Next next_of(const std::shared_ptr<Bulk>& bulk, uint64_t limit);
+  /// From the cursor, which it moves on, to what is there or on its way.
   chunk::BlockRange next_run(const Bulk& bulk, uint64_t& cursor) const;
   /// The same, of what the registry is to be asked for while others bring the rest.
   chunk::BlockRange next_of_share(Bulk& bulk) const;
+  /// The same, of others' shares, once ours is here: one at a time, of what nobody has.
+  chunk::BlockRange next_to_stand_in(Bulk& bulk) const;
   /// Whom a flight of these blocks would ask.
-  [[nodiscard]] std::optional<Choice> choose(const Bulk& bulk, chunk::BlockRange run) const;
+  [[nodiscard]] std::optional<Choice> choose(const Bulk& bulk, chunk::BlockRange run,
+                                             bool spare = false) const;
   /// The same as next_run(), of what others bring. Empty: nothing is left, or news are waited for.
   chunk::BlockRange next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t limit);
   [[nodiscard]] chunk::BlockRange next_that_peers_have(const Bulk& bulk) const;
   [[nodiscard]] bool peers_have(const chunk::LayerRef& layer, chunk::BlockRange run) const;
   /// Pumps again when there may be news.
   void await_news(const std::shared_ptr<Bulk>& bulk);
-  void start_bulk_flight(const std::shared_ptr<Bulk>& bulk, chunk::BlockRange run, uint64_t& cursor,
-                         Actions& actions);
+  void start_bulk_flight(const std::shared_ptr<Bulk>& bulk, Next next, Actions& actions);
   /// All that is missing is asked for, in order, by class pull: it comes anyway.
   void bring_whole(const std::shared_ptr<Layer>& layer, Actions& actions);
   void end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions);

@@ -87,23 +87,26 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   while (!bulk->ended && !bulk->failure && bulk->in_flight < limit) {
     if (yields && held_back) return;
     if (bulk->layer->front_to_back()) bulk->go_in_order();
-    uint64_t* cursor = &bulk->share_cursor;
-    BlockRange run;
-    if (bulk->ours < limit / 2) run = next_of_share(*bulk);
-    if (run.empty()) {
-      cursor = &bulk->cursor;
-      run = next_of_others(bulk, limit);
-    }
-    if (run.empty()) break;
-    if (!store.may_hold(run.count * kBlockSize, bulk->cls)) {
+    const Next next = next_of(bulk, limit);
+    if (next.run.empty()) break;
+    if (!store.may_hold(next.run.count * kBlockSize, bulk->cls)) {
       bulk->failure =
           Failure{Fault::no_space, "the cache quota is full; the rest is fetched when it is read"};
       break;
     }
-    start_bulk_flight(bulk, run, *cursor, actions);
+    start_bulk_flight(bulk, next, actions);
   }
   const bool all = bulk->cursor == count && bulk->layer->state_->by_block.empty();
   if (bulk->in_flight == 0 && (bulk->failure || all)) end_bulk(bulk, actions);
+}
+
+Brain::Next Brain::next_of(const std::shared_ptr<Bulk>& bulk, uint64_t limit) {
+  if (bulk->ours < limit / 2)
+    if (const BlockRange run = next_of_share(*bulk); !run.empty())
+      return {run, &bulk->share_cursor};
+  if (const BlockRange run = next_to_stand_in(*bulk); !run.empty())
+    return {run, &bulk->spare_cursor, true};
+  return {next_of_others(bulk, limit), &bulk->cursor};
 }
 
 BlockRange Brain::next_run(const Bulk& bulk, uint64_t& cursor) const {
@@ -137,11 +140,31 @@ BlockRange Brain::next_of_share(Bulk& bulk) const {
   return {};
 }
 
-std::optional<Brain::Choice> Brain::choose(const Bulk& bulk, BlockRange run) const {
+BlockRange Brain::next_to_stand_in(Bulk& bulk) const {
+  const uint64_t size = bulk.layer->ref().size;
+  const auto now = std::chrono::steady_clock::now();
+  if (bulk.share_cursor < chunk::block_count(size) || !bulk.had_share || bulk.ours > 0) return {};
+  if (now < bulk.looks_from) return {};
+  if (bulk.spare_cursor == chunk::block_count(size)) bulk.spare_cursor = 0;
+  for (unsigned look = 0; look < kMostLooks; ++look) {
+    const BlockRange run = next_run(bulk, bulk.spare_cursor);
+    if (run.empty()) break;
+    const auto choice = choose(bulk, run, true);
+    if (!choice) break;
+    if (choice->ours) return run;
+    const uint64_t begin = chunk::bytes_of(run, size).offset;
+    bulk.spare_cursor += chunk::blocks_covering({begin, choice->length}).count;
+  }
+  bulk.looks_from = now + kNewsWatch;
+  return {};
+}
+
+std::optional<Brain::Choice> Brain::choose(const Bulk& bulk, BlockRange run, bool spare) const {
   Flight probe;
   probe.layer = bulk.layer;
   probe.range = chunk::bytes_of(run, bulk.layer->ref().size);
   probe.context.cls = bulk.cls;
+  probe.context.spare = spare;
   probe.spent.resize(sources.size());
   return choose(probe);
 }
@@ -168,11 +191,13 @@ BlockRange Brain::next_that_peers_have(const Bulk& bulk) const {
   const uint64_t count = chunk::block_count(ref.size);
   const uint64_t chunk_blocks = chunk::chunk_size(ref.size) / kBlockSize;
   uint64_t at = bulk.cursor;
-  for (unsigned look = 0; look < kMostAhead && at < count; ++look) {
+  unsigned lacking = 0;
+  for (unsigned passed = 0; lacking < kMostAhead && passed < kMostPassed && at < count; ++passed) {
     const BlockRange next = blocks_at(at, count, bulk.turn);
     const uint64_t length = std::min(next.count, chunk_blocks - next.first % chunk_blocks);
     const bool lacks = !stored.has({next.first, 1}) && !table.contains(next.first);
     if (lacks && peers_have(ref, {next.first, length})) return next_run(bulk, at);
+    lacking += lacks;
     at += length;
   }
   return {};
@@ -203,16 +228,20 @@ void Brain::await_news(const std::shared_ptr<Bulk>& bulk) {
   });
 }
 
-void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, BlockRange run, uint64_t& cursor,
-                              Actions& actions) {
+void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, Next next, Actions& actions) {
+  const auto [run, at, spare] = next;
+  uint64_t& cursor = *at;
   const uint64_t count = chunk::block_count(bulk->layer->ref().size);
   const auto deadline = std::chrono::steady_clock::now() + options.bulk_timeout;
-  const auto flight = make_flight(bulk->layer, run, {bulk->cls, deadline, "", false}, actions);
+  chunk::FetchContext context{bulk->cls, deadline, "", false};
+  context.spare = spare;
+  const auto flight = make_flight(bulk->layer, run, std::move(context), actions);
   const uint64_t blocks = chunk::blocks_covering(flight->range).count;
   flight->bulk = bulk;
   flight->weight = std::max(flight->range.length, options.request_size / kMostCuts);
   bulk->in_flight += flight->weight;
   if (flight->ours) bulk->ours += flight->weight;
+  bulk->had_share |= flight->ours && !spare;
   flight->waits_for_share =
       !flight->ours && !peers_have(bulk->layer->with_origins(), {run.first, blocks});
   if (flight->waits_for_share) bulk->waiting += flight->weight;

@@ -18,9 +18,10 @@ namespace swarmfs::fetch {
 /// follow in the layer, too. `turn`: where in a window the node begins, [0, 1).
 chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn);
 
-/// Of what others bring bulk asks first for what one of them has. So many requests it looks ahead
-/// for such.
-inline constexpr unsigned kMostAhead = 128;
+/// Of what others bring bulk asks first for what one of them has. It looks ahead for such past so
+/// many chunks that it lacks and nobody gives, of so many in all: a chunk that is late must not
+/// keep it from all that comes much later.
+inline constexpr unsigned kMostAhead = 128, kMostPassed = 16'384;
 /// Where there is none, whether it asks for the next in order all the same, for somebody to get it
 /// from the registry. `waiting`: bytes that it asked for so, of the `limit` that it may have under
 /// way. Not with all of it: who brings his share brings it unasked, and who waits for that takes no

@@ -125,6 +125,9 @@ struct Bulk {
   double turn = 0;                             ///< as blocks_at()
   uint64_t cursor = 0;                         ///< position in that order
   uint64_t share_cursor = 0;                   ///< as `cursor`, of our own share
+  uint64_t spare_cursor = 0;                   ///< likewise, of what others should have brought in
+  bool had_share = false;                      ///< something was ours
+  util::SteadyTime looks_from{};               ///< for what others should have brought in, again
   uint64_t in_flight = 0;                      ///< weight of its flights, bytes
   uint64_t ours = 0;                           ///< of these: of our own share
   uint64_t waiting = 0;                        ///< of these: that nobody had when it was asked for

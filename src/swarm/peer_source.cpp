@@ -47,7 +47,7 @@ PeerSource::State::State(PeerSourceOptions chosen, DemandClient& its_client, Pee
 }
 
 PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, ByteRange range,
-                                                  chunk::Class cls) const {
+                                                  chunk::Class cls, bool spare) const {
   Route made;
   const auto now = std::chrono::steady_clock::now();
   const auto members = suppliers(layer, range);
@@ -73,6 +73,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   question.zone = options.zone;
   question.peers = made.peers;
   question.registry = table.registry();
+  question.spare = spare;
   question.cross_zone = cross_zone.lock()->open(now);
   // Where nobody has it, steps() says so by naming nobody.
   made.ours = !question.holders.empty() && cls != chunk::Class::fault && is_ours(question);
@@ -135,7 +136,7 @@ std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRa
   else if (state_->views.interest(layer, now))
     state_->later({}, [state = state_.get(), layer] { state->options.on_fresh(layer); });
   const ByteRange part = in_chunk(layer, range);
-  const auto route = state_->route(layer, part, context.cls);
+  const auto route = state_->route(layer, part, context.cls, context.spare);
   if (route.steps.empty()) return std::nullopt;
   chunk::Plan plan{.length = part.length, .hedge = {}, .ours = route.ours};
   for (const auto& step : route.steps) {

@@ -34,8 +34,8 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
 
   State(PeerSourceOptions options, DemandClient& client, PeerTable& table, LayerViews& views,
         util::Timers& timers, util::Metrics& metrics);
-  [[nodiscard]] Route route(const chunk::LayerRef& layer, util::ByteRange range,
-                            chunk::Class cls) const;
+  [[nodiscard]] Route route(const chunk::LayerRef& layer, util::ByteRange range, chunk::Class cls,
+                            bool spare = false) const;
   /// Who has all of these bytes, and who may own their share. Windows: who published their index,
   /// and did not say that its own are others.
   [[nodiscard]] std::vector<LayerViews::Member> suppliers(const chunk::LayerRef& layer,

@@ -127,6 +127,17 @@ std::vector<size_t> able_owners(const Question& question, size_t count) {
   return result;
 }
 
+/// Those who are asked after the holders, if any, and before the registry.
+std::vector<size_t> owners_to_ask(const Question& question, bool is_held) {
+  const bool fault = is_fault(question.cls);
+  // A reader does not wait for a chain of peers; bulk does, to spare the registry.
+  auto owners = able_owners(question, !fault ? 2 : is_held ? 0 : 1);
+  const auto self = std::find(owners.begin(), owners.end(), question.peers.size());
+  const bool stands_in = question.spare && !fault && !is_held && self != owners.end();
+  owners.erase(stands_in ? owners.begin() : self, owners.end());
+  return owners;
+}
+
 }  // namespace
 
 Rendezvous::Rendezvous(const util::Digest& layer, uint64_t chunk)
@@ -187,11 +198,8 @@ std::vector<Step> steps(const Question& question) {
   const bool fault = is_fault(question.cls);
   for (const size_t holder : best_of(question.peers, question.zone, holders, kHolders, !fault))
     ask(holder, true);
-  // A reader does not wait for a chain of peers; bulk does, to spare the registry.
-  const size_t most_owners = !fault ? 2 : result.empty() ? 1 : 0;
   bool second = false;
-  for (const size_t owner : able_owners(question, most_owners)) {
-    if (owner == question.peers.size()) break;
+  for (const size_t owner : owners_to_ask(question, !result.empty())) {
     const bool asked = std::any_of(result.begin(), result.end(),
                                    [&](const Step& step) { return step.peer == owner; });
     if (!asked) ask(owner, false);

@@ -84,6 +84,7 @@ struct Question {
   /// What such a request takes from the registry by ourselves, smoothed; zero: not measured
   /// (PeerTable::registry).
   util::Duration registry{};
+  bool spare = false;      ///< FetchContext::spare
   bool cross_zone = true;  ///< false: the budget for other zones is used up
 };
 /// Holders first, by choose(), at most three; for bulk those that are not busy, in whatever zone,
@@ -91,7 +92,9 @@ struct Question {
 /// owner (a shareholder of the layer), for a fault only where
 /// nobody is known to hold the chunk, for bulk the next owner as well, so that a late owner costs
 /// the registry one more copy and not one from everybody; who comes to ourselves in that order
-/// stops there. Owners that are far slower than the rest (is_slow) are passed over.
+/// stops there. Who has all of its own share (`spare`) stands in where it is the next owner of a
+/// chunk that nobody is known to hold: the first one is late, for whatever reason.
+/// Owners that are far slower than the rest (is_slow) are passed over.
 /// The registry is the last step, always.
 std::vector<Step> steps(const Question& question);
 

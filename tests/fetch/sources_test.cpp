@@ -379,6 +379,60 @@ TEST_F(SourcesTest, bulk_asks_peers_first_for_what_they_have_and_waits_for_littl
   EXPECT_EQ(source_.requests(), 0u);
 }
 
+TEST_F(SourcesTest, bulk_looks_past_what_is_here_for_what_peers_have) {
+  constexpr uint64_t kChunks = 192, kHere = 150, kHad = 170;
+  const std::string content = support::noise(kChunks * kChunk, 5);
+  support::FakeSource peer{content, chunk::SourceKind::peer}, source{content};
+  start_over({&peer, &source}, {.request_size = kChunk, .pull_transfers = 4}, 1 << 30);
+  layer_ = fetcher_->open({util::Sha256::of(util::as_bytes(content)), content.size(), {}});
+  peer.set_plan({});
+  auto here = read({kChunk, kHere * kChunk}, Class::pull);
+  source.answer_all();
+  ASSERT_TRUE(here.answer.get());
+  await_cached({kChunk, kHere * kChunk});
+  peer.set_plan(Plan{kChunk});
+  peer.set_has([&](util::ByteRange range) { return range.offset / kChunk == kHad; });
+  const auto pull = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
+  ASSERT_EQ(peer.requests(), 2u);
+  EXPECT_EQ(peer.asked(0).offset, kHad * kChunk);
+  EXPECT_EQ(peer.asked(1).offset, 0u);
+  fetcher_->stop();
+}
+
+TEST_F(SourcesTest, bulk_that_has_its_share_stands_in_for_others_one_at_a_time) {
+  constexpr uint64_t kMiB = 1 << 20;
+  start_with_peer({.request_size = kMiB, .pull_transfers = 4});
+  peer_.set_has([](util::ByteRange) { return false; });
+  peer_.set_planner([&](util::ByteRange range) -> std::optional<Plan> {
+    if (range.offset / kMiB == 2) return std::nullopt;  // ours
+    return Plan{std::min(kMiB, range.length)};
+  });
+  peer_.set_left([&](util::ByteRange range) { return range.offset / kMiB >= 5; });
+  const auto pull = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
+  ASSERT_EQ(source_.requests(), 1u) << "our share is not here yet";
+  EXPECT_EQ(source_.asked(0).offset, 2 * kMiB);
+  source_.answer(0, UINT64_MAX);
+  await([&] { return source_.requests() == 2; });
+  EXPECT_EQ(source_.asked(1).offset, 5 * kMiB);
+  std::this_thread::sleep_for(milliseconds(250));
+  EXPECT_EQ(source_.requests(), 2u) << "one at a time";
+  source_.answer(1, UINT64_MAX);
+  await([&] { return source_.requests() == 3; });
+  EXPECT_EQ(source_.asked(2).offset, 6 * kMiB);
+}
+
+TEST_F(SourcesTest, bulk_that_had_no_share_stands_in_for_nobody) {
+  constexpr uint64_t kMiB = 1 << 20;
+  start_with_peer({.request_size = kMiB, .pull_transfers = 4});
+  peer_.set_has([](util::ByteRange) { return false; });
+  peer_.set_plan(Plan{kMiB});
+  peer_.set_left([](util::ByteRange) { return true; });
+  const auto pull = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
+  std::this_thread::sleep_for(milliseconds(250));
+  EXPECT_EQ(peer_.requests(), 1u);
+  EXPECT_EQ(source_.requests(), 0u);
+}
+
 TEST_F(SourcesTest, a_read_of_a_source_that_goes_front_to_back_ends_at_its_deadline) {
   start({.fault_timeout = milliseconds(50)});
   source_.set_plan(Plan{UINT64_MAX, util::Duration::max(), true});

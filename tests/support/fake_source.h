@@ -31,6 +31,7 @@ class FakeSource final : public chunk::Source {
                                   const chunk::FetchContext& context) override {
     const std::lock_guard hold(mutex_);
     planned_for_.push_back(context);
+    if (context.spare && left_ && left_(range)) return std::nullopt;
     if (planner_) return planner_(range);
     const bool windows = layer.form == chunk::Form::windows;
     if (!plan_ || (windows && layer.size != windows_.size())) return std::nullopt;
@@ -73,6 +74,11 @@ class FakeSource final : public chunk::Source {
   void set_has(std::function<bool(util::ByteRange)> has) {
     const std::lock_guard hold(mutex_);
     has_ = std::move(has);
+  }
+  /// What it cannot supply to who has all of its own share.
+  void set_left(std::function<bool(util::ByteRange)> left) {
+    const std::lock_guard hold(mutex_);
+    left_ = std::move(left);
   }
   /// Windows to give of a layer whose index has as many. At first: none.
   void set_windows(std::string windows) {
@@ -220,6 +226,7 @@ class FakeSource final : public chunk::Source {
   std::optional<chunk::Plan> plan_ = chunk::Plan{UINT64_MAX};
   std::function<std::optional<chunk::Plan>(util::ByteRange)> planner_;
   std::function<bool(util::ByteRange)> has_;
+  std::function<bool(util::ByteRange)> left_;
   std::string supplier_ = "fake";
   std::map<size_t, Asked> live_;
   std::vector<util::ByteRange> asked_;

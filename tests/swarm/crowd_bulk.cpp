@@ -54,15 +54,33 @@ AskPtr Node::next_of_share() {
   return nullptr;
 }
 
+AskPtr Node::next_to_stand_in() {
+  if (share_cursor < has.size() || !had_share || ours > 0 || world.wires.now() < looks_from)
+    return nullptr;
+  if (spare_cursor == has.size()) spare_cursor = 0;
+  for (unsigned look = 0; look < kMostLooks; ++look) {
+    const auto chunk = next_run(spare_cursor);
+    if (!chunk) break;
+    ++spare_cursor;
+    const auto ask = std::make_shared<Ask>(Ask{.chunk = *chunk, .spare = true});
+    plan(*ask);
+    if (!ask->steps.front().second.peer) return ask;
+  }
+  looks_from = world.wires.now() + kNewsWatch;
+  return nullptr;
+}
+
 AskPtr Node::next_of_others() {
   const auto first = next_run(cursor);
   if (!first) return nullptr;
   const auto ask = std::make_shared<Ask>(Ask{.chunk = *first});
   uint64_t at = cursor;
-  for (unsigned look = 0; look <= fetch::kMostAhead && at < has.size(); ++look, ++at) {
+  for (unsigned looks = 0; looks < fetch::kMostAhead && at < has.size(); ++at) {
     const auto blocks = fetch::blocks_at(at * kBlocks, has.size() * kBlocks, turn);
     const auto chunk = static_cast<uint32_t>(blocks.first / kBlocks);
-    if (!lacks(chunk) || !is_to_be_had(views.copies(chunk))) continue;
+    if (!lacks(chunk)) continue;
+    ++looks;
+    if (!is_to_be_had(views.copies(chunk))) continue;
     ask->chunk = chunk;
     plan(*ask);
     return ask;
@@ -78,6 +96,7 @@ void Node::pump() {
   admit();
   while (asks.size() * kCrowdChunk < pull_limit()) {
     AskPtr ask = ours * kCrowdChunk < pull_limit() / 2 ? next_of_share() : nullptr;
+    if (!ask) ask = next_to_stand_in();
     if (!ask) ask = next_of_others();
     if (!ask) break;
     enqueue(ask);
@@ -95,6 +114,7 @@ void Node::watch_news() {
 void Node::enqueue(const AskPtr& ask) {
   ask->ours = !ask->steps.front().second.peer;
   ours += ask->ours;
+  had_share |= ask->ours && !ask->spare;
   waiting += ask->waits;
   ask->progress = world.wires.now();
   asks.emplace(ask->chunk, ask);

@@ -116,6 +116,7 @@ void Node::plan(Ask& ask) {
   question.peers = views.candidates(world.wires.now());
   question.holders = views.holders(ask.chunk);
   question.registry = registry_time.mean();
+  question.spare = ask.spare;
   ask.steps.clear();
   util::Duration hedges{};
   for (const Step& step : steps(question)) {

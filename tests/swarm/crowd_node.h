@@ -67,6 +67,7 @@ using TryPtr = std::shared_ptr<Try>;
 /// One chunk that a node wants: a flight of its bulk, and all who were asked for it.
 struct Ask {
   uint32_t chunk = 0;
+  bool spare = false;  ///< FetchContext::spare
   bool ours = false;
   bool waits = false;     ///< nobody had it when it was asked for
   bool admitted = false;  ///< counts in the inflow
@@ -96,6 +97,7 @@ struct Node {
   [[nodiscard]] bool lacks(uint32_t chunk) const;
   std::optional<uint32_t> next_run(uint64_t& cursor) const;
   AskPtr next_of_share();
+  AskPtr next_to_stand_in();
   AskPtr next_of_others();
   void watch_news();
   void enqueue(const AskPtr& ask);
@@ -147,7 +149,9 @@ struct Node {
   uint32_t missing;
 
   const double turn;  ///< see blocks_at()
-  uint64_t cursor = 0, share_cursor = 0;
+  uint64_t cursor = 0, share_cursor = 0, spare_cursor = 0;
+  bool had_share = false;
+  util::SteadyTime looks_from{};    ///< for what others should have brought in, again
   std::map<uint32_t, AskPtr> asks;  ///< by chunk
   size_t ours = 0;                  ///< of these
   size_t waiting = 0;               ///< likewise

@@ -155,6 +155,24 @@ TEST(Steps, our_own_share_comes_from_the_registry_and_the_others_from_their_owne
   EXPECT_EQ(names(it), (std::vector<std::string>{"a", "registry"})) << "a reader does not wait";
 }
 
+TEST(Steps, of_who_has_its_own_share_lead_to_the_registry_where_it_is_next_and_nobody_has_it) {
+  const std::vector<Candidate> peers{peer("a"), peer("b")};
+  const std::tuple<std::vector<std::string>, std::vector<size_t>, Class, std::vector<std::string>>
+      table[] = {
+          {{"a", "self", "b"}, {}, Class::pull, {"registry"}},
+          {{"a", "b", "self"}, {}, Class::pull, {"a", "b", "registry"}},
+          {{"a", "self", "b"}, {1}, Class::pull, {"b", "a", "registry"}},
+          {{"a", "self", "b"}, {}, Class::fault, {"a", "registry"}},
+      };
+  for (const auto& [order, holders, cls, expected] : table) {
+    Question it = question(peers, cls);
+    it.spare = true;
+    it.chunk = chunk_owned_by(order);
+    it.holders = holders;
+    EXPECT_EQ(names(it), expected) << order[1] << " " << holders.size();
+  }
+}
+
 TEST(Steps, holders_come_before_owners_even_before_ourselves) {
   const std::vector<Candidate> peers{peer("a"), peer("b"), peer("c", milliseconds(1)), peer("d"),
                                      peer("e", milliseconds(90))};
