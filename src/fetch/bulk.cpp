@@ -144,7 +144,8 @@ BlockRange Brain::next_to_stand_in(Bulk& bulk) const {
   const uint64_t size = bulk.layer->ref().size;
   const auto now = std::chrono::steady_clock::now();
   if (bulk.share_cursor < chunk::block_count(size) || !bulk.had_share || bulk.ours > 0) return {};
-  if (now < bulk.looks_from) return {};
+  if (!bulk.looks_from) bulk.looks_from = now + kStandInAfter;
+  if (now < *bulk.looks_from) return {};
   if (bulk.spare_cursor == chunk::block_count(size)) bulk.spare_cursor = 0;
   for (unsigned look = 0; look < kMostLooks; ++look) {
     const BlockRange run = next_run(bulk, bulk.spare_cursor);

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 #include "chunk/block.h"
@@ -17,6 +18,10 @@ namespace swarmfs::fetch {
 /// The blocks at `position` (< `count`, the layer's blocks) of that order and those after it that
 /// follow in the layer, too. `turn`: where in a window the node begins, [0, 1).
 chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn);
+
+/// So long after all of its own share is here it brings in others' as well, of what nobody is known
+/// to have. Of a crowd a node hears within a second; those who are not late end at the same time.
+inline constexpr std::chrono::milliseconds kStandInAfter{1'000};
 
 /// Of what others bring bulk asks first for what one of them has. It looks ahead for such past so
 /// many chunks that it lacks and nobody gives, of so many in all: a chunk that is late must not

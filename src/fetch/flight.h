@@ -122,14 +122,14 @@ using FlightPtr = std::shared_ptr<Flight>;
 struct Bulk {
   std::shared_ptr<Layer> layer;
   chunk::Class cls = chunk::Class::backfill;
-  double turn = 0;                             ///< as blocks_at()
-  uint64_t cursor = 0;                         ///< position in that order
-  uint64_t share_cursor = 0;                   ///< as `cursor`, of our own share
-  uint64_t spare_cursor = 0;                   ///< likewise, of what others should have brought in
-  bool had_share = false;                      ///< something was ours
-  util::SteadyTime looks_from{};               ///< for what others should have brought in, again
-  uint64_t in_flight = 0;                      ///< weight of its flights, bytes
-  uint64_t ours = 0;                           ///< of these: of our own share
+  double turn = 0;            ///< as blocks_at()
+  uint64_t cursor = 0;        ///< position in that order
+  uint64_t share_cursor = 0;  ///< as `cursor`, of our own share
+  uint64_t spare_cursor = 0;  ///< likewise, of what others should have brought in
+  bool had_share = false;     ///< something was ours
+  std::optional<util::SteadyTime> looks_from{};  ///< for such; set once our own share is here
+  uint64_t in_flight = 0;                        ///< weight of its flights, bytes
+  uint64_t ours = 0;                             ///< of these: of our own share
   uint64_t waiting = 0;                        ///< of these: that nobody had when it was asked for
   bool awaits_news = false;                    ///< of peers, to go on
   std::optional<util::SteadyTime> progress{};  ///< when a block came last

@@ -269,6 +269,10 @@ uint64_t unsent_limit(const ServeLimits& limits, double rate) {
   return std::min(limits.bulk_unsent, kLeastUnsent + takes);
 }
 
+uint64_t unsent_to_another(uint64_t limit, uint64_t unsent) {
+  return std::min(unsent, limit / 4);
+}
+
 bool may_send(uint64_t limit, uint64_t unsent, chunk::Class cls, uint64_t length) {
   return is_fault(cls) || unsent == 0 || unsent + length <= limit;
 }

@@ -186,6 +186,9 @@ bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, 
 /// found out when it takes more. What a crowd asks of one node would else flow all at once, each
 /// piece so slowly that for long nobody has any to pass on; through a narrow link for minutes.
 uint64_t unsent_limit(const ServeLimits& limits, double rate);
+/// What counts of the bytes that are on their way to somebody else than who asks: a quarter of the
+/// limit at most. Who takes them slowly (a narrow link) must not keep all others waiting.
+uint64_t unsent_to_another(uint64_t limit, uint64_t unsent);
 /// Whether bulk that is here is sent now, beside `unsent` bytes of it, of at most `limit`. A fault
 /// always is, and so is what nothing goes before.
 bool may_send(uint64_t limit, uint64_t unsent, chunk::Class cls, uint64_t length);

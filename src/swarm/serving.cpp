@@ -24,7 +24,7 @@ bool is_bulk(const Serving::Request& request) {
 
 Serving::Serving(const ServeLimits& limits)
     : load_(Load{
-          limits, bucket(limits.bulk_rate, std::chrono::steady_clock::now()), {}, {}, 0, {}}) {}
+          limits, bucket(limits.bulk_rate, std::chrono::steady_clock::now()), {}, {}, {}, {}}) {}
 
 Serving::OfPeer& Serving::Load::of(const std::string& peer, util::SteadyTime now) {
   // A cap is remembered of who is idle, too.
@@ -43,8 +43,12 @@ void Serving::set_limits(const ServeLimits& limits) {
 }
 
 bool Serving::has_room(const Load& load, const Request& request, util::SteadyTime now) const {
-  return !is_bulk(request) || may_send(unsent_limit(load.limits, given_.best(now)), load.unsent,
-                                       request.cls, request.bytes);
+  if (!is_bulk(request)) return true;
+  const uint64_t limit = unsent_limit(load.limits, given_.best(now));
+  uint64_t unsent = 0;
+  for (const auto& [peer, bytes] : load.unsent)
+    unsent += peer == request.peer ? bytes : unsent_to_another(limit, bytes);
+  return may_send(limit, unsent, request.cls, request.bytes);
 }
 
 Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
@@ -63,7 +67,7 @@ Serving::Entry Serving::enter(const Request& request, util::SteadyTime now) {
   total.bytes += request.bytes;
   ++peer.requests;
   const uint64_t unsent = request.here && is_bulk(request) ? request.bytes : 0;
-  load->unsent += unsent;
+  if (unsent > 0) load->unsent[request.peer] += unsent;
   load->entered.emplace(load->next, One{{}, unsent});
   return {load->next++, {}};
 }
@@ -76,7 +80,7 @@ bool Serving::sends(const Request& request, uint64_t number, bool relayed, util:
     ended = std::move(found->second.read);
     if (is_bulk(request) && found->second.unsent == 0) {
       may = relayed || has_room(*load, request, now);
-      if (may) load->unsent += found->second.unsent = request.bytes;
+      if (may) load->unsent[request.peer] += found->second.unsent = request.bytes;
     }
   }
   load.unlock();
@@ -121,7 +125,8 @@ void Serving::leave(const Request& request, uint64_t number) {
   if (const auto found = load->entered.find(number); found != load->entered.end()) {
     ended = std::move(found->second.read);
     sent = found->second.unsent;
-    load->unsent -= sent;
+    const auto of_peer = load->unsent.find(request.peer);
+    if (sent > 0 && (of_peer->second -= sent) == 0) load->unsent.erase(of_peer);
     load->entered.erase(found);
   }
   load.unlock();

@@ -39,7 +39,7 @@ class Serving {
     util::Duration wait{};
   };
   [[nodiscard]] Entry enter(const Request& request, util::SteadyTime now);
-  /// Whether there is no room for one more chunk of bulk that is here.
+  /// Whether there is no room for one more chunk of bulk that is here, for who gets none yet.
   [[nodiscard]] bool is_full(util::SteadyTime now);
   /// Of what has entered, before it is read, so that not many at once pass a cap; give_back() where
   /// it could not be.
@@ -70,7 +70,7 @@ class Serving {
     util::TokenBucket bulk;
     ServeLoad total;
     std::map<std::string, OfPeer> peers;
-    uint64_t unsent = 0;  ///< of bulk that is here, bytes
+    std::map<std::string, uint64_t> unsent;  ///< of bulk that is here, bytes by peer
     std::map<uint64_t, One> entered;
     uint64_t next = 0;
     bool stopping = false;

@@ -55,8 +55,10 @@ AskPtr Node::next_of_share() {
 }
 
 AskPtr Node::next_to_stand_in() {
-  if (share_cursor < has.size() || !had_share || ours > 0 || world.wires.now() < looks_from)
-    return nullptr;
+  const auto now = world.wires.now();
+  if (share_cursor < has.size() || !had_share || ours > 0) return nullptr;
+  if (!looks_from) looks_from = now + fetch::kStandInAfter;
+  if (now < *looks_from) return nullptr;
   if (spare_cursor == has.size()) spare_cursor = 0;
   for (unsigned look = 0; look < kMostLooks; ++look) {
     const auto chunk = next_run(spare_cursor);
@@ -66,7 +68,7 @@ AskPtr Node::next_to_stand_in() {
     plan(*ask);
     if (!ask->steps.front().second.peer) return ask;
   }
-  looks_from = world.wires.now() + kNewsWatch;
+  looks_from = now + kNewsWatch;
   return nullptr;
 }
 
@@ -196,7 +198,6 @@ void Node::have(uint32_t chunk) {
   has[chunk] = true;
   ++world.sources[chunk];
   last_came = world.wires.now();
-  gauge.arrived(kCrowdChunk, last_came);
   if (--missing > 0) return;
   took = std::chrono::duration<double>(world.wires.now() - started).count();
   --world.running;
@@ -239,6 +240,7 @@ void Node::transferred(uint32_t chunk) {
   world.registry_bytes += kCrowdChunk;
   ++world.second().from_registry;
   --world.sources[chunk];
+  gauge.arrived(kCrowdChunk, world.wires.now());
   const auto waiters = std::move(coming[chunk]);
   coming.erase(chunk);
   have(chunk);

@@ -182,7 +182,7 @@ void Node::request(const AskPtr& ask, const TryPtr& one) {
     });
   one->slot = peer.serve(index, ask->chunk, !one->has_it, [this, ask, one, &peer] {
     if (ask->done || !one->open || one->flow || gone) return;
-    if (!peer.may_send_more())
+    if (!peer.may_send_more(index))
       return sent_away(ask, one, peer.views.holders_but(ask->chunk, index));
     receive(ask, one);
   });
@@ -209,17 +209,19 @@ void Node::sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uin
 void Node::receive(const AskPtr& ask, const TryPtr& one) {
   Node& peer = *world.nodes[one->peer];
   ++peer.sending;
+  ++peer.sending_to[index];
   one->moved = ask->progress = last_came = world.wires.now();
   views.first_byte(one->peer, one->has_it, one->moved - one->began);
-  const auto came = one->moved;
-  one->flow = world.wires.start(peer.up, down, kCrowdChunk, [this, ask, one, came, &peer] {
+  const auto first = one->moved;
+  one->flow = world.wires.start(peer.up, down, kCrowdChunk, [this, ask, one, first, &peer] {
     one->flow.reset();
     one->slot.reset();
-    --peer.sending;
+    came(*one, kCrowdChunk);
+    peer.sent_one_to(index);
     peer.given.arrived(kCrowdChunk, world.wires.now());
     world.given[peer.self.zone != self.zone] += kCrowdChunk;
     ++world.second().from_peers;
-    views.took(one->peer, world.wires.now() - came);
+    views.took(one->peer, world.wires.now() - first);
     got(ask);
   });
   check_lag(ask, one);
@@ -231,13 +233,18 @@ void Node::check_lag(const AskPtr& ask, const TryPtr& one) {
     const double sent = world.wires.sent(*one->flow);
     const auto now = world.wires.now();
     if (sent > one->told + 1000) one->moved = ask->progress = last_came = now;
-    one->told = sent;
+    came(*one, sent);
     const Progress progress{kCrowdChunk, static_cast<uint64_t>(sent), now - one->began,
                             one->expected, now - one->moved};
     if (lags(kBulk, progress) && may_overtake(kBulk, congested()) && ask->has_next_peer())
       return next_step(ask, CrowdWhy::lagging);
     check_lag(ask, one);
   });
+}
+
+void Node::came(Try& one, double bytes) {
+  gauge.arrived(static_cast<uint64_t>(std::max(0.0, bytes - one.told)), world.wires.now());
+  one.told = bytes;
 }
 
 void Node::end(const TryPtr& one) {
@@ -247,21 +254,29 @@ void Node::end(const TryPtr& one) {
   if (one->flow) {
     world.second().wasted += world.wires.sent(*one->flow) / kCrowdChunk;
     world.wires.stop(*one->flow);
-    --world.nodes[one->peer]->sending;
+    world.nodes[one->peer]->sent_one_to(index);
   }
   one->flow.reset();
   one->slot.reset();
   views.ends(one->peer);
 }
 
-bool Node::may_send_more() const {
+void Node::sent_one_to(uint32_t peer) {
+  --sending;
+  if (--sending_to[peer] == 0) sending_to.erase(peer);
+}
+
+bool Node::may_send_more(std::optional<uint32_t> peer) const {
   const uint64_t limit = unsent_limit(kServe, given.best(world.wires.now()));
-  return may_send(limit, sending * kCrowdChunk, kBulk, kCrowdChunk);
+  uint64_t unsent = 0;
+  for (const auto& [other, flows] : sending_to)
+    unsent += other == peer ? flows * kCrowdChunk : unsent_to_another(limit, flows * kCrowdChunk);
+  return may_send(limit, unsent, kBulk, kCrowdChunk);
 }
 
 std::shared_ptr<void> Node::serve(uint32_t asker, uint32_t chunk, bool fetch,
                                   std::function<void()> ready) {
-  if (has[chunk] && !may_send_more()) return nullptr;
+  if (has[chunk] && !may_send_more(asker)) return nullptr;
   const ServeLoad load{serving, serving, serving_to[asker], serving * kCrowdChunk};
   const bool here = has[chunk] || coming.contains(chunk);
   const Serve how = how_to_serve(admits(kServe, load, kBulk, kCrowdChunk), here,

@@ -59,7 +59,7 @@ struct Try {
   std::optional<Wires::Flow> flow{};
   util::SteadyTime began{}, moved{};
   util::Duration expected{};
-  double told = 0;
+  double told = 0;               ///< bytes that came, as of the last look
   std::shared_ptr<void> slot{};  ///< at the server, while it is busy with us
 };
 using TryPtr = std::shared_ptr<Try>;
@@ -126,11 +126,15 @@ struct Node {
   void sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uint32_t>& others);
   void receive(const AskPtr& ask, const TryPtr& one);
   void check_lag(const AskPtr& ask, const TryPtr& one);
+  /// So many bytes of it have come.
+  void came(Try& one, double bytes);
+  void sent_one_to(uint32_t peer);
   void end(const TryPtr& one);
   /// As the demand server does. Empty: it sends the asker away; else for as long as it is busy.
   std::shared_ptr<void> serve(uint32_t asker, uint32_t chunk, bool fetch,
                               std::function<void()> ready);
-  [[nodiscard]] bool may_send_more() const;
+  /// To it; empty: to anybody.
+  [[nodiscard]] bool may_send_more(std::optional<uint32_t> peer = {}) const;
   [[nodiscard]] util::Duration way_to(uint32_t peer) const;
   [[nodiscard]] bool congested() const { return gauge.full(world.wires.now()); }
 
@@ -151,12 +155,12 @@ struct Node {
   const double turn;  ///< see blocks_at()
   uint64_t cursor = 0, share_cursor = 0, spare_cursor = 0;
   bool had_share = false;
-  util::SteadyTime looks_from{};    ///< for what others should have brought in, again
-  std::map<uint32_t, AskPtr> asks;  ///< by chunk
-  size_t ours = 0;                  ///< of these
-  size_t waiting = 0;               ///< likewise
-  util::SteadyTime last_came{};     ///< anything of these
-  std::list<AskPtr> queue;          ///< for room in the inflow
+  std::optional<util::SteadyTime> looks_from{};  ///< for what others should have brought in
+  std::map<uint32_t, AskPtr> asks;               ///< by chunk
+  size_t ours = 0;                               ///< of these
+  size_t waiting = 0;                            ///< likewise
+  util::SteadyTime last_came{};                  ///< anything of these
+  std::list<AskPtr> queue;                       ///< for room in the inflow
   fetch::Inflow inflow;
   util::LinkGauge gauge, given;
 
@@ -168,6 +172,7 @@ struct Node {
   bool at_registry = false;
   unsigned serving = 0;
   unsigned sending = 0;  ///< flows
+  std::map<uint32_t, unsigned> sending_to;
   std::map<uint32_t, unsigned> serving_to;
 };
 

@@ -69,6 +69,20 @@ TEST_F(ServingTest, takes_over_new_limits_for_peers_that_it_knows) {
   EXPECT_TRUE(gives(serving, request));
 }
 
+TEST_F(ServingTest, keeps_nobody_waiting_for_who_takes_bulk_slowly) {
+  Serving serving({});  // and two MiB on their way at most, as nothing is known of the link
+  const Serving::Request slow{"slow", Class::pull, 1 << 20, true};
+  const Serving::Request other{"other", Class::pull, 1 << 20, true};
+  const auto first = serving.enter(slow, now_), second = serving.enter(slow, now_);
+  ASSERT_TRUE(first.number && second.number);
+  EXPECT_FALSE(serving.enter(slow, now_).number);
+  ASSERT_TRUE(serving.enter(other, now_).number) << "half a MiB of the slow one's counts";
+  EXPECT_FALSE(serving.enter(other, now_).number);
+  serving.leave(slow, *first.number);
+  serving.leave(slow, *second.number);
+  EXPECT_TRUE(serving.enter(other, now_).number);
+}
+
 TEST_F(ServingTest, never_forgets_who_is_busy) {
   ServeLimits limits;
   limits.per_peer = 1;
@@ -126,11 +140,14 @@ TEST_F(ServingTest, is_full_while_no_chunk_of_bulk_has_room) {
   ServeLimits limits;
   limits.bulk_unsent = 2 << 20;
   Serving serving(limits);
-  const Serving::Request bulk{"a", Class::pull, (1 << 20) + 1, true};
+  const Serving::Request bulk{"a", Class::pull, 1 << 20, true};
+  const Serving::Request other{"b", Class::pull, 1 << 20, true};
+  const Serving::Request third{"c", Class::pull, 1 << 20, true};
   const Serving::Request fault{"a", Class::fault, 4 << 20, true};
   const auto urgent = *serving.enter(fault, now_).number;
   EXPECT_FALSE(serving.is_full(now_)) << "bulk goes beside it";
   const auto number = *serving.enter(bulk, now_).number;
+  ASSERT_TRUE(serving.enter(other, now_).number && serving.enter(third, now_).number);
   EXPECT_TRUE(serving.is_full(now_));
   serving.leave(bulk, number);
   EXPECT_FALSE(serving.is_full(now_));

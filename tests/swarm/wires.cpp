@@ -15,6 +15,7 @@ using Seconds = std::chrono::duration<double>;
 
 /// A rate that differs by less stays as it is: most events touch many flows a little.
 constexpr double kNoChange = 0.03;
+constexpr double kForever = 1e6;  ///< seconds
 
 constexpr auto kLater = [](const auto& a, const auto& b) {
   return std::tie(a.when, a.order) > std::tie(b.when, b.order);
@@ -142,8 +143,8 @@ void Wires::set_course(Flow flow, double rate) {
   course.left = std::max(0.0, course.left - course.rate * Seconds(now_ - course.since).count());
   course.since = now_;
   course.rate = rate;
-  course.until = now_ + std::chrono::duration_cast<util::Duration>(Seconds(course.left / rate) +
-                                                                   std::chrono::nanoseconds(1));
+  const auto takes = Seconds(std::min(kForever, course.left / rate)) + std::chrono::nanoseconds(1);
+  course.until = now_ + std::chrono::duration_cast<util::Duration>(takes);
   up(course.place);
   down(course.place);
 }
