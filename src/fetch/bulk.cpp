@@ -16,8 +16,8 @@ using util::Fault;
 
 namespace {
 
-/// Requests that are looked at in search of our share before bulk goes on in order: where many
-/// share there is little of ours, and the lock is held.
+/// Requests that are looked at in search of our share, or of what is late of others', before bulk
+/// goes on in order: where many share there is little of ours, and the lock is held.
 constexpr unsigned kMostLooks = 32;
 /// However short the plans or the gaps are: no more flights than so many in the place of one.
 constexpr uint64_t kMostCuts = 16;
@@ -144,9 +144,11 @@ BlockRange Brain::next_to_stand_in(Bulk& bulk) const {
   const uint64_t size = bulk.layer->ref().size;
   const auto now = std::chrono::steady_clock::now();
   if (bulk.share_cursor < chunk::block_count(size) || !bulk.had_share || bulk.ours > 0) return {};
+  if (bulk.layer->front_to_back()) return {};
   if (!bulk.looks_from) bulk.looks_from = now + kStandInAfter;
   if (now < *bulk.looks_from) return {};
   if (bulk.spare_cursor == chunk::block_count(size)) bulk.spare_cursor = 0;
+  bulk.spare_cursor = std::max(bulk.spare_cursor, bulk.cursor);  // before it nothing is to be asked
   for (unsigned look = 0; look < kMostLooks; ++look) {
     const BlockRange run = next_run(bulk, bulk.spare_cursor);
     if (run.empty()) break;

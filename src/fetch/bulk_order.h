@@ -20,7 +20,7 @@ namespace swarmfs::fetch {
 chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn);
 
 /// So long after all of its own share is here it brings in others' as well, of what nobody is known
-/// to have. Of a crowd a node hears within a second; those who are not late end at the same time.
+/// to have. All owners are heard of within about a second; those who are not late end together.
 inline constexpr std::chrono::milliseconds kStandInAfter{1'000};
 
 /// Of what others bring bulk asks first for what one of them has. It looks ahead for such past so

@@ -140,8 +140,12 @@ struct Bulk {
 
   /// From the front, again: what was asked for is passed over.
   void go_in_order() {
-    if (turn > 0) cursor = share_cursor = 0;
+    if (turn > 0) rewind();
     turn = 0;
+  }
+  void rewind() {
+    cursor = share_cursor = spare_cursor = 0;
+    looks_from.reset();
   }
 };
 

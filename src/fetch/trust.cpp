@@ -150,7 +150,7 @@ void Brain::discard(Layer& layer, const std::string& why) {
       else
         begin_again(of, waiter, actions);
     for (const auto& bulk : bulks)
-      if (bulk->layer->state_ == layer.state_) bulk->cursor = bulk->share_cursor = 0;
+      if (bulk->layer->state_ == layer.state_) bulk->rewind();
     pump(actions);
   }
   run(actions);

@@ -181,10 +181,12 @@ struct ServeLoad {
 /// Whether one more request of `length` bytes is within the limits.
 bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length);
 
-/// How many bytes of bulk that are here may be on their way at once: 2 MiB more than the link takes
-/// in half a second, where `rate` bytes per second were given lately (0: not known), so that it is
-/// found out when it takes more. What a crowd asks of one node would else flow all at once, each
-/// piece so slowly that for long nobody has any to pass on; through a narrow link for minutes.
+/// How many bytes of bulk that are here may be on their way at once, as unsent_to_another() counts
+/// them (up to two and a half times as many, where three take them slowly): 2 MiB more than the
+/// link takes in half a second, where `rate` bytes per second were given lately (0: not known), so
+/// that it is found out when it takes more. What a crowd asks of one node would else flow all at
+/// once, each piece so slowly that for long nobody has any to pass on; through a narrow link for
+/// minutes.
 uint64_t unsent_limit(const ServeLimits& limits, double rate);
 /// What counts of the bytes that are on their way to somebody else than who asks: a quarter of the
 /// limit at most. Who takes them slowly (a narrow link) must not keep all others waiting.

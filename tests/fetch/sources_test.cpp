@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "fetch/bulk_order.h"
 #include "fetch/inflow.h"
 #include "fetch_fixture.h"
 
@@ -412,6 +413,8 @@ TEST_F(SourcesTest, bulk_that_has_its_share_stands_in_for_others_one_at_a_time) 
   ASSERT_EQ(source_.requests(), 1u) << "our share is not here yet";
   EXPECT_EQ(source_.asked(0).offset, 2 * kMiB);
   source_.answer(0, UINT64_MAX);
+  std::this_thread::sleep_for(milliseconds(300));
+  EXPECT_EQ(source_.requests(), 1u) << "nor has it been for a second";
   await([&] { return source_.requests() == 2; });
   EXPECT_EQ(source_.asked(1).offset, 5 * kMiB);
   std::this_thread::sleep_for(milliseconds(250));
@@ -421,6 +424,30 @@ TEST_F(SourcesTest, bulk_that_has_its_share_stands_in_for_others_one_at_a_time) 
   EXPECT_EQ(source_.asked(2).offset, 6 * kMiB);
 }
 
+TEST_F(SourcesTest, an_owner_is_asked_after_all_where_the_registry_gives_nothing_to_who_stands_in) {
+  constexpr uint64_t kMiB = 1 << 20;
+  start_with_peer({.request_size = kMiB, .pull_transfers = 4});
+  peer_.set_has([](util::ByteRange) { return false; });
+  peer_.set_planner([&](util::ByteRange range) -> std::optional<Plan> {
+    if (range.offset / kMiB == 2) return std::nullopt;  // ours
+    return Plan{std::min(kMiB, range.length)};
+  });
+  peer_.set_left([&](util::ByteRange range) { return range.offset / kMiB == 5; });
+  std::atomic<bool> pulled = false;
+  const auto pull = fetcher_->bring_in(
+      layer_, Class::pull, [&](const Outcome<util::Done>& outcome) { pulled = bool(outcome); });
+  source_.answer(0, UINT64_MAX);
+  await([&] { return source_.requests() == 2; });
+  source_.fail(1, {Fault::unavailable, "it is down"});
+  await([&] { return peer_.asked(peer_.requests() - 1).offset == 5 * kMiB; });
+  peer_.set_has([](util::ByteRange) { return true; });
+  await([&] {
+    if (peer_.open() > 0) peer_.answer_all();
+    return pulled.load();
+  });
+  EXPECT_EQ(source_.requests(), 2u);
+}
+
 TEST_F(SourcesTest, bulk_that_had_no_share_stands_in_for_nobody) {
   constexpr uint64_t kMiB = 1 << 20;
   start_with_peer({.request_size = kMiB, .pull_transfers = 4});
@@ -428,7 +455,7 @@ TEST_F(SourcesTest, bulk_that_had_no_share_stands_in_for_nobody) {
   peer_.set_plan(Plan{kMiB});
   peer_.set_left([](util::ByteRange) { return true; });
   const auto pull = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
-  std::this_thread::sleep_for(milliseconds(250));
+  std::this_thread::sleep_for(kStandInAfter + milliseconds(250));
   EXPECT_EQ(peer_.requests(), 1u);
   EXPECT_EQ(source_.requests(), 0u);
 }
