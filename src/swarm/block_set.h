@@ -30,9 +30,14 @@ class BlockSet {
   /// many blocks, or bits beyond the last.
   [[nodiscard]] std::string to_base64() const;
   static std::optional<BlockSet> parse(std::string_view base64, uint64_t block_count);
+  /// Lengths of its runs: of blocks that are not there, of blocks that are, and so on by turns. The
+  /// first alone may be 0. Empty result of of_runs(): not such lengths, or not of so many blocks.
+  [[nodiscard]] std::vector<uint64_t> runs() const;
+  static std::optional<BlockSet> of_runs(const std::vector<uint64_t>& runs, uint64_t block_count);
   bool operator==(const BlockSet&) const = default;
 
  private:
+  [[nodiscard]] uint64_t end_of_run(uint64_t block, bool present) const;
   [[nodiscard]] bool test(uint64_t block) const { return bytes_[block / 8] >> (block % 8) & 1; }
 
   uint64_t count_ = 0;

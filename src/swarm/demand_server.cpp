@@ -159,7 +159,7 @@ struct DemandServer::State {
       LayerNews layer{held->size, wants, held->sealed, BlockSet(chunk::block_count(held->size))};
       for (const auto& blocks : held->presence) layer.blocks.add(blocks);
       layer.coming = held->coming;
-      if (digest == asked[turn % asked.size()]) {
+      if (query(request, "named") != "0" && digest == asked[turn % asked.size()]) {
         layer.shareholders = views.shareholders_of(digest, now);
         layer.shareholders.erase(request.peer);
       }
@@ -167,7 +167,7 @@ struct DemandServer::State {
       news.layers.emplace(digest, std::move(layer));
     }
     news.full = !asked.empty() && serving->is_full(now);
-    respond(answer(200, "application/json", bytes_of(news.to_json())));
+    respond(answer(200, "application/json", bytes_of(news.to_json(query(request, "runs") == "1"))));
   }
 
   void give_manifest(const PeerRequest& request, const Respond& respond) {

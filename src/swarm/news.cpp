@@ -23,6 +23,28 @@ constexpr size_t kLongestZone = 63;
 constexpr size_t kLongestId = 128;  ///< of a node
 constexpr size_t kMostComing = 256;
 
+/// A few bytes would else make many of ours.
+constexpr uint64_t kMostByRuns = 1 << 20;  ///< blocks
+/// In a text, with its comma.
+constexpr uint64_t kLongestRun = 7;
+constexpr uint64_t kBlocksOfLetter = 6;  ///< in base64
+
+/// Empty: they do not fit the layer.
+std::optional<BlockSet> read_blocks(const json& node, uint64_t count) {
+  if (!node.contains("runs"))
+    return BlockSet::parse(node.at("blocks").get_ref<const std::string&>(), count);
+  if (count > kMostByRuns) return std::nullopt;
+  return BlockSet::of_runs(node.at("runs").get<std::vector<uint64_t>>(), count);
+}
+
+void write_blocks(const BlockSet& blocks, bool by_runs, json& said) {
+  auto runs = by_runs && blocks.size() <= kMostByRuns ? blocks.runs() : std::vector<uint64_t>();
+  if (!runs.empty() && runs.size() * kLongestRun < blocks.size() / kBlocksOfLetter)
+    said["runs"] = std::move(runs);
+  else
+    said["blocks"] = blocks.to_base64();
+}
+
 /// Empty: out of bounds.
 std::optional<std::vector<chunk::BlockRange>> read_coming(const json& node, uint64_t count) {
   std::vector<chunk::BlockRange> made;
@@ -49,8 +71,7 @@ util::Outcome<LayerNews> read_layer(const json& node) {
   made.wants = node.at("wants").get<bool>();
   made.sealed = node.at("sealed").get<bool>();
   if (made.size > kLargestLayer) return Failure{Fault::invalid, "a layer of absurd size"};
-  auto blocks = BlockSet::parse(node.at("blocks").get_ref<const std::string&>(),
-                                chunk::block_count(made.size));
+  auto blocks = read_blocks(node, chunk::block_count(made.size));
   if (!blocks) return Failure{Fault::invalid, "blocks that do not fit the layer"};
   made.blocks = std::move(*blocks);
   auto coming = read_coming(node, chunk::block_count(made.size));
@@ -84,14 +105,14 @@ bool LayerNews::has_here(chunk::BlockRange asked) const {
          });
 }
 
-std::string News::to_json() const {
+std::string News::to_json(bool by_runs) const {
   json list = json::object();
   for (const auto& [digest, layer] : layers) {
     auto& said = list[digest.hex()] = {{"size", layer.size},
                                        {"wants", layer.wants},
                                        {"sealed", layer.sealed},
-                                       {"blocks", layer.blocks.to_base64()},
                                        {"shareholders", texts(layer.shareholders)}};
+    write_blocks(layer.blocks, by_runs, said);
     if (!layer.coming.empty()) said["coming"] = pairs(layer.coming);
     if (layer.bulk_port != 0) said["bulk_port"] = layer.bulk_port;
   }

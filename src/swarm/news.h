@@ -39,11 +39,12 @@ struct News {
 
   /// {"zone":"a","full":true,"layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>",
   /// "coming":[[first,count],…],"shareholders":{"<node id>":"10.0.0.3:7946"},"bulk_port":7950}}};
-  /// without "coming" there are none, without "bulk_port" it is 0, without "full" it is not
-  [[nodiscard]] std::string to_json() const;
+  /// without "coming" there are none, without "bulk_port" it is 0, without "full" it is not.
+  /// `by_runs`: "runs":[N,…] (BlockSet::runs) may take the place of "blocks", where it is shorter.
+  [[nodiscard]] std::string to_json(bool by_runs = false) const;
   /// Failure (invalid): not such a text; a zone of more than 63 characters, a layer of more than
-  /// 1 TiB, more than 256 layers, or more than 32 shareholders or 256 ranges on their way of one.
-  /// Pure.
+  /// 1 TiB (by runs: 16 GiB), more than 256 layers, or more than 32 shareholders or 256 ranges on
+  /// their way of one. Pure.
   static util::Outcome<News> parse(std::string_view text);
 };
 

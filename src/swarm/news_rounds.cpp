@@ -155,24 +155,30 @@ std::vector<Endpoint> NewsRounds::whom(const std::vector<Group>& topics, uint64_
 
 void NewsRounds::round() {
   const auto topics = groups();
-  for (const auto& peer : whom(topics, next_turn(!topics.empty()))) {
-    if (!begins_with(peer, !topics.empty())) continue;
-    for (const auto& topic : topics) ask(peer, topic);
-    if (topics.empty()) ask(peer, {});
+  const uint64_t turn = next_turn(!topics.empty());
+  const bool begins = std::chrono::steady_clock::now() < state_.lock()->begun_until;
+  const auto peers = whom(topics, turn);
+  for (size_t i = 0; i < peers.size(); ++i) {
+    if (!begins_with(peers[i], !topics.empty())) continue;
+    const bool named = has_to_name(i, peers.size(), turn, begins);
+    for (const auto& topic : topics) ask(peers[i], topic, named);
+    if (topics.empty()) ask(peers[i], {}, named);
   }
   ++state_.lock()->rounds;
   changed_.notify_all();
 }
 
-void NewsRounds::ask(const Endpoint& peer, const Group& group) {
+void NewsRounds::ask(const Endpoint& peer, const Group& group, bool named) {
   auto attempt = table_.attempt(peer, kLength, true);
   if (!attempt) return;
   auto asking = std::make_shared<Asking>();
   asking->peer = peer;
   asking->group = group;
   asking->attempt = std::move(attempt);
-  auto request = client_.request(
-      peer, "/v1/layers", {{"repository", group.repository}, {"layers", join(group.layers)}});
+  DemandClient::Query query{
+      {"repository", group.repository}, {"layers", join(group.layers)}, {"runs", "1"}};
+  if (!named) query["named"] = "0";
+  auto request = client_.request(peer, "/v1/layers", std::move(query));
   request.total_timeout = kPatience;
   http::Handlers handlers;
   handlers.on_done = [this,

@@ -80,7 +80,8 @@ class NewsRounds {
   /// False: it talks nonsense.
   bool hear_of_registries(const http::Response& response, util::SteadyTime now);
   [[nodiscard]] bool begins_with(const Endpoint& peer, bool has_topic);
-  void ask(const Endpoint& peer, const Group& group);
+  /// `named`: see has_to_name().
+  void ask(const Endpoint& peer, const Group& group, bool named);
   void on_done(const AskingPtr& asking, const util::Outcome<http::Response>& outcome);
   void take_in(const Asking& asking, const http::Response& response);
 

@@ -73,6 +73,10 @@ std::vector<size_t> whom_to_ask(std::span<const NewsPeer> peers, uint64_t turn, 
   return result;
 }
 
+bool has_to_name(size_t place, size_t asked, uint64_t turn, bool begins) {
+  return begins || asked < kMostAsked || (place + turn) % 4 == 0;
+}
+
 std::vector<size_t> whom_to_name(size_t holders, uint64_t turn) {
   return by_turns(holders, turn, std::min(holders, kMostNamed));
 }

@@ -52,6 +52,10 @@ struct NewsPeer {
 std::vector<size_t> whom_to_ask(std::span<const NewsPeer> peers, uint64_t turn,
                                 size_t most = kMostAsked);
 
+/// Whether the one at `place` of the `asked` of round `turn` has to name shareholders as well. They
+/// change slowly and are long: of many that are asked one in four, unless a layer `begins`.
+bool has_to_name(size_t place, size_t asked, uint64_t turn, bool begins);
+
 /// Which of so many that hold a chunk are named to who asks for it: each turn the next ones.
 inline constexpr size_t kMostNamed = 4;
 std::vector<size_t> whom_to_name(size_t holders, uint64_t turn);

@@ -61,7 +61,9 @@ Target news() {
   some.blocks.add({1, 3});
   some.shareholders = {{"a node", {"10.0.0.3", 7946}}, {"another", {"fd00::1", 7946}}};
   made.layers = {{digest_of("a"), some}, {digest_of("b"), {0, false, true, swarm::BlockSet(0)}}};
-  return {"news", {made.to_json(), swarm::News{}.to_json()}, [](const std::string& text) {
+  return {"news",
+          {made.to_json(), made.to_json(true), swarm::News{}.to_json()},
+          [](const std::string& text) {
             const auto read = swarm::News::parse(text);
             if (!read) return false;
             const auto again = swarm::News::parse(read->to_json());

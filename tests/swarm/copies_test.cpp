@@ -72,5 +72,45 @@ TEST(BlockSet, knows_whether_it_has_a_range_wherever_that_begins_and_ends) {
   }
 }
 
+TEST(BlockSet, adds_ranges_wherever_they_begin_and_end) {
+  for (uint64_t first = 0; first <= 40; ++first)
+    for (uint64_t count = 0; first + count <= 40; ++count) {
+      BlockSet set(40);
+      set.add({first, count});
+      ASSERT_EQ(set.count(), count) << first;
+      ASSERT_TRUE(set.has({first, count})) << first << " " << count;
+    }
+}
+
+TEST(BlockSet, is_told_by_its_runs) {
+  using Runs = std::vector<uint64_t>;
+  const std::tuple<uint64_t, std::vector<chunk::BlockRange>, Runs> table[] = {
+      {0, {}, {}},
+      {1, {}, {1}},
+      {1, {{0, 1}}, {0, 1}},
+      {100, {}, {100}},
+      {100, {{0, 100}}, {0, 100}},
+      {100, {{10, 30}}, {10, 30, 60}},
+      {100, {{0, 3}, {5, 1}, {64, 36}}, {0, 3, 2, 1, 58, 36}},
+      {17, {{7, 2}, {16, 1}}, {7, 2, 7, 1}},
+  };
+  for (const auto& [count, blocks, runs] : table) {
+    BlockSet set(count);
+    for (const auto& one : blocks) set.add(one);
+    EXPECT_EQ(set.runs(), runs) << count << " " << runs.size();
+    EXPECT_EQ(BlockSet::of_runs(runs, count), set) << count << " " << runs.size();
+  }
+}
+
+TEST(BlockSet, of_no_such_runs_is_refused) {
+  const std::pair<std::vector<uint64_t>, uint64_t> table[] = {
+      {{}, 1},     {{1}, 0},        {{99}, 100},     {{101}, 100},
+      {{0}, 1},    {{0, 0, 5}, 5},  {{1, 0, 4}, 5},  {{1, 4, 0}, 5},
+      {{2, 4}, 5}, {{2, ~0ull}, 1}, {{~0ull, 2}, 1}, {{1, ~0ull, 1}, 1},
+  };
+  for (const auto& [runs, count] : table)
+    EXPECT_FALSE(BlockSet::of_runs(runs, count)) << count << " " << runs.size();
+}
+
 }  // namespace
 }  // namespace swarmfs::swarm

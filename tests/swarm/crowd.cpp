@@ -155,6 +155,7 @@ CrowdResult Crowd::result() {
     const double rate = static_cast<double>(node->answers) / seconds;
     made.news_per_second += rate / static_cast<double>(options.nodes);
     made.busiest_per_second = std::max(made.busiest_per_second, rate);
+    made.news_rate = std::max(made.news_rate, node->told / seconds);
     if (node->gone) continue;
     if (node->took > 0)
       (node->straggler ? made.stragglers_took : made.took).push_back(node->took);

@@ -65,6 +65,7 @@ struct CrowdResult {
   double other_zone = 0;                  ///< part of what peers gave
   double news_per_second = 0;             ///< that a node answers, on average
   double busiest_per_second = 0;          ///< and at most
+  double news_rate = 0;                   ///< of the busiest, bytes per second; not on its wires
   /// At the end, mean and least of what part of the true shareholders a node takes for such.
   double agreement = 0, least_agreement = 0;
   /// News alone: seconds until nine of ten nodes took at least 62 of the 64 true shareholders for

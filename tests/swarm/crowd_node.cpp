@@ -83,22 +83,32 @@ void Node::vanish() {
 /// A round of news: both sides hear of each other.
 void Node::tell() {
   if (gone) return;
-  for (const uint32_t peer : views.whom_to_ask(news_turn++)) {
+  const bool begins = world.wires.now() - started < kNewsBegin;
+  const auto peers = views.whom_to_ask(news_turn++);
+  for (size_t i = 0; i < peers.size(); ++i) {
+    const uint32_t peer = peers[i];
     Node& other = *world.nodes[peer];
     if (!other.joined || other.gone) {
       views.forget(peer);
       continue;
     }
+    const bool named = has_to_name(i, peers.size(), news_turn, begins);
     ++other.answers;
+    other.told += other.news_bytes(named);
     const auto now = world.wires.now();
     other.views.wanted_by(self, now);
     std::vector<bool> bits = other.has;
     for (const auto& [chunk, waiters] : other.coming) bits[chunk] = true;
     views.heard(other.self, {other.has, std::move(bits), other.missing > 0, !other.may_send_more()},
-                other.views.owners(), now);
+                named ? other.views.owners() : CrowdViews::Named(), now);
   }
-  const bool begins = world.wires.now() - started < kNewsBegin;
   world.wires.after(begins ? kFirstNewsPeriod : kNewsPeriod, [this] { tell(); });
+}
+
+/// Of a crowd in the middle of a layer: each run of chunks once.
+double Node::news_bytes(bool named) const {
+  const auto runs = 2 * std::min<size_t>(missing, has.size() - missing) + 1;
+  return 500 + 4.5 * static_cast<double>(runs) + (named ? 56.0 * kMostShareholders : 0);
 }
 
 util::Duration Node::way_to(uint32_t peer) const {

@@ -117,6 +117,7 @@ struct Node {
   // Peers (crowd_node.cpp).
   void begin();
   void tell();
+  [[nodiscard]] double news_bytes(bool named) const;
   void plan(Ask& ask);
   void next_step(const AskPtr& ask, CrowdWhy why);
   void ask_peer(const AskPtr& ask, uint32_t peer, util::Duration hedge);
@@ -149,6 +150,7 @@ struct Node {
   double took = 0;
   uint64_t news_turn;
   uint64_t answers = 0;  ///< news that it told
+  double told = 0;       ///< likewise, bytes
   std::vector<bool> has;
   uint32_t missing;
 

@@ -36,7 +36,7 @@ constexpr const char* kHelp =
              ask again), how much somebody has and a node on average, and why the registry was asked (again: for what somebody has or brings)
 copies: of the layer, from the registry. p50, p99, last: from joining to having all of it, over the
 optimum (the layer over the narrower link). slow: the last straggler, over its own optimum. zone2: part of
-what peers gave that came from another zone. news/s: that the busiest node answers. agree: mean part of
+what peers gave that came from another zone. news/s: that the busiest node answers, and about how many Mbit/s they are (no link carries them here). agree: mean part of
 the true shareholders that a node takes for such.
 )";
 
@@ -133,10 +133,11 @@ void simulate(const CrowdOptions& options) {
   const double slow =
       made.stragglers_took.empty() ? 0 : made.stragglers_took.back() / made.slow_optimum;
   std::printf(
-      "%6zu  %6.3f  %7.2f s  %5.2f  %5.2f  %5.2f  %5.2f  %6zu  %5.2f  %6.0f  %5.3f  %6.1f\n",
+      "%6zu  %6.3f  %7.2f s  %5.2f  %5.2f  %5.2f  %5.2f  %6zu  %5.2f  %6.0f  %6.1f  %5.3f  %6.1f\n",
       options.nodes, made.copies, best, made.at(0.5) / best, made.at(0.99) / best,
       made.at(1) / best, slow, made.unfinished, made.other_zone, made.busiest_per_second,
-      made.agreement, static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC);
+      made.news_rate * 8e-6, made.agreement,
+      static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC);
   if (options.trace) print_trace(made);
   std::fflush(stdout);
 }
@@ -152,7 +153,8 @@ int main(int count, char** arguments) {
       return name == 'h' ? 0 : 2;
     }
   std::printf(
-      " nodes  copies    optimum    p50    p99   last   slow  unfin.  zone2  news/s  agree   CPU "
+      " nodes  copies    optimum    p50    p99   last   slow  unfin.  zone2  news/s  Mbit/s  agree "
+      "  CPU "
       "s\n");
   for (const size_t nodes : sizes) {
     options.nodes = nodes;

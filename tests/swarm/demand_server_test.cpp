@@ -246,6 +246,23 @@ TEST_F(DemandServerTest, tells_what_it_has) {
   EXPECT_TRUE(members[0].wants) << "who asks wants";
 }
 
+TEST_F(DemandServerTest, tells_by_runs_and_names_nobody_where_it_is_asked_to) {
+  holdings_.held_ = HeldLayer{kSize, false, false, {{2, 3}}};
+  their_views_.interest(layer_, clock_.now());
+  their_views_.wanted_by({"10.0.0.9", 7946}, layer_.digest, clock_.now(), "other");
+  const auto told = [&](DemandClient::Query query) {
+    query.insert({{"repository", kRepository}, {"layers", layer_.digest.hex()}});
+    const auto news = News::parse(ask("/v1/layers", query).body);
+    return news ? news->layers.at(layer_.digest) : LayerNews{};
+  };
+  const auto all = told({}), by_runs = told({{"runs", "1"}}), brief = told({{"named", "0"}});
+  EXPECT_EQ(all.blocks.count(), 3u);
+  EXPECT_EQ(by_runs, all);
+  EXPECT_EQ(all.shareholders.size(), 1u);
+  EXPECT_TRUE(brief.shareholders.empty());
+  EXPECT_EQ(brief.blocks, all.blocks);
+}
+
 TEST_F(DemandServerTest, does_not_take_who_only_looks_for_a_member) {
   std::atomic<int> exchanges = 0;
   serve({}, [&](const util::Digest&) { return static_cast<uint16_t>(++exchanges); });

@@ -50,6 +50,7 @@ TEST_F(NewsRoundsTest, hears_who_has_a_layer_that_is_wanted) {
   EXPECT_EQ(table_.find(at(holder))->zone, "there");
   const auto target = holder.asked().front().target;
   EXPECT_TRUE(target.starts_with("/v1/layers?layers=" + layer_.digest.hex() + "&port=4711"));
+  EXPECT_NE(target.find("&runs=1&"), std::string::npos) << target;
 }
 
 TEST_F(NewsRoundsTest, asks_more_often_while_a_layer_begins) {
@@ -185,6 +186,39 @@ TEST(News, tells_what_is_only_on_its_way) {
                                                          "[[101,0]]", "[[1,18446744073709551615]]",
                                                          "[[-1,2]]", "[[\"a\",2]]", many + "]"})
     EXPECT_FALSE(News::parse(with(bad))) << bad.substr(0, 40);
+}
+
+TEST(News, goes_by_runs_where_that_is_shorter) {
+  const auto digest = util::Sha256::of(util::as_bytes("layer"));
+  LayerNews chunks{2048 * chunk::kBlockSize, true, false, BlockSet(2048)};
+  for (uint64_t at = 0; at < 2048; at += 256) chunks.blocks.add({at + 64, 64});
+  LayerNews crumbs = chunks;
+  for (uint64_t at = 0; at < 2048; at += 2) crumbs.blocks.add({at, 1});
+  for (const auto& [layer, by_runs] : {std::pair(chunks, true), std::pair(crumbs, false)}) {
+    const News news{"", {{digest, layer}}};
+    const std::string text = news.to_json(true);
+    EXPECT_EQ(text.find("\"runs\"") != std::string::npos, by_runs);
+    EXPECT_EQ(text.find("\"blocks\"") == std::string::npos, by_runs);
+    EXPECT_LE(text.size(), news.to_json().size());
+    const auto read = News::parse(text);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->layers.at(digest), layer);
+  }
+}
+
+TEST(News, of_runs_out_of_bounds_is_refused) {
+  const auto digest = util::Sha256::of(util::as_bytes("layer"));
+  const auto text = [&](const std::string& runs, uint64_t blocks = 100) {
+    return "{\"zone\":\"\",\"layers\":{\"" + digest.hex() +
+           "\":{\"size\":" + std::to_string(blocks * chunk::kBlockSize) +
+           ",\"wants\":true,\"sealed\":false,\"runs\":" + runs + "}}}";
+  };
+  ASSERT_TRUE(News::parse(text("[10,90]")));
+  ASSERT_TRUE(News::parse(text("[0,1048576]", 1 << 20)));
+  EXPECT_FALSE(News::parse(text("[0,1048577]", (1 << 20) + 1))) << "few bytes make many";
+  for (const char* bad : {"7", "\"\"", "{}", "null", "[]", "[99]", "[101]", "[0,0,100]", "[-1,101]",
+                          "[[10,90]]", "[\"10\",90]", "[18446744073709551615,101]"})
+    EXPECT_FALSE(News::parse(text(bad))) << bad;
 }
 
 TEST_F(NewsRoundsTest, greets_who_is_there_without_a_topic) {

@@ -126,6 +126,17 @@ TEST(WhomToAsk, hurries_to_those_that_are_named_the_heaviest_first) {
   for (size_t i = 0; i < 30; ++i) EXPECT_EQ(whom.contains(500 + i), i >= 14) << i;
 }
 
+TEST(HasToName, each_of_a_crowd_in_turn_but_all_while_a_layer_begins) {
+  std::vector<size_t> named(kMostAsked);
+  for (uint64_t turn = 100; turn < 104; ++turn)
+    for (size_t place = 0; place < kMostAsked; ++place) {
+      named[place] += has_to_name(place, kMostAsked, turn, false);
+      EXPECT_TRUE(has_to_name(place, kMostAsked, turn, true));
+      EXPECT_TRUE(has_to_name(place, kMostAsked - 1, turn, false)) << "few";
+    }
+  EXPECT_EQ(named, std::vector<size_t>(kMostAsked, 1));
+}
+
 TEST(Outweighs, who_would_be_among_the_heaviest) {
   std::vector<uint64_t> weights(kMostShareholders, 10);
   EXPECT_TRUE(outweighs(weights, 11));
