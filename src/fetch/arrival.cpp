@@ -138,6 +138,7 @@ void Brain::refuse_surplus(const AttemptPtr& attempt, Actions& actions) {
 void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions) {
   const FlightPtr flight = attempt->flight;
   drop(attempt, actions);
+  flight->context.spare = false;  // its owner is asked after all
   // Out of time, perhaps, and others have more.
   const bool again = util::may_pass(failure.fault) &&
                      (flight->wanted_after(attempt->deadline) || renew_deadline(*flight, failure));

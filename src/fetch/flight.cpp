@@ -104,9 +104,7 @@ std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
                    [](const Part& part) { return part.waiter->context.for_peer; }));
   auto context = flight.context;
   context.sealed = flight.layer->sealed();
-  // Where that came to nothing, or not fast enough, its owner is asked after all.
-  context.spare &=
-      flight.attempts.empty() && std::count(flight.spent.begin(), flight.spent.end(), true) == 0;
+  context.spare &= flight.attempts.empty();  // else it takes too long
   const bool no_peers = for_peer || flight.layer->state_->peers_barred;
   for (size_t i = 0; i < sources.size(); ++i) {
     const bool busy = std::any_of(flight.attempts.begin(), flight.attempts.end(),

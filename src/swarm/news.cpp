@@ -23,26 +23,31 @@ constexpr size_t kLongestZone = 63;
 constexpr size_t kLongestId = 128;  ///< of a node
 constexpr size_t kMostComing = 256;
 
-/// A few bytes would else make many of ours.
-constexpr uint64_t kMostByRuns = 1 << 20;  ///< blocks
-/// In a text, with its comma.
-constexpr uint64_t kLongestRun = 7;
+/// Of all layers of a text: a few bytes of it would else make many of ours.
+constexpr uint64_t kMostByRuns = 1 << 22;  ///< blocks
+constexpr uint64_t kLettersOfRun = 8;
 constexpr uint64_t kBlocksOfLetter = 6;  ///< in base64
 
-/// Empty: they do not fit the layer.
-std::optional<BlockSet> read_blocks(const json& node, uint64_t count) {
+/// Empty: they do not fit the layer. `by_runs`: how many may be told so, from here on.
+std::optional<BlockSet> read_blocks(const json& node, uint64_t count, uint64_t& by_runs) {
   if (!node.contains("runs"))
     return BlockSet::parse(node.at("blocks").get_ref<const std::string&>(), count);
-  if (count > kMostByRuns) return std::nullopt;
-  return BlockSet::of_runs(node.at("runs").get<std::vector<uint64_t>>(), count);
+  const json& runs = node.at("runs");
+  const auto is_number = [](const json& run) { return run.is_number_unsigned(); };
+  if (count > by_runs || !runs.is_array() || !std::all_of(runs.begin(), runs.end(), is_number))
+    return std::nullopt;
+  by_runs -= count;
+  return BlockSet::of_runs(runs.get<std::vector<uint64_t>>(), count);
 }
 
-void write_blocks(const BlockSet& blocks, bool by_runs, json& said) {
-  auto runs = by_runs && blocks.size() <= kMostByRuns ? blocks.runs() : std::vector<uint64_t>();
-  if (!runs.empty() && runs.size() * kLongestRun < blocks.size() / kBlocksOfLetter)
-    said["runs"] = std::move(runs);
-  else
+void write_blocks(const BlockSet& blocks, uint64_t& by_runs, json& said) {
+  auto runs = blocks.size() <= by_runs ? blocks.runs() : std::vector<uint64_t>();
+  if (runs.empty() || runs.size() * kLettersOfRun >= blocks.size() / kBlocksOfLetter) {
     said["blocks"] = blocks.to_base64();
+    return;
+  }
+  by_runs -= blocks.size();
+  said["runs"] = std::move(runs);
 }
 
 /// Empty: out of bounds.
@@ -65,13 +70,13 @@ json pairs(const std::vector<chunk::BlockRange>& list) {
   return made;
 }
 
-util::Outcome<LayerNews> read_layer(const json& node) {
+util::Outcome<LayerNews> read_layer(const json& node, uint64_t& by_runs) {
   LayerNews made;
   made.size = node.at("size").get<uint64_t>();
   made.wants = node.at("wants").get<bool>();
   made.sealed = node.at("sealed").get<bool>();
   if (made.size > kLargestLayer) return Failure{Fault::invalid, "a layer of absurd size"};
-  auto blocks = read_blocks(node, chunk::block_count(made.size));
+  auto blocks = read_blocks(node, chunk::block_count(made.size), by_runs);
   if (!blocks) return Failure{Fault::invalid, "blocks that do not fit the layer"};
   made.blocks = std::move(*blocks);
   auto coming = read_coming(node, chunk::block_count(made.size));
@@ -107,12 +112,13 @@ bool LayerNews::has_here(chunk::BlockRange asked) const {
 
 std::string News::to_json(bool by_runs) const {
   json list = json::object();
+  uint64_t left = by_runs ? kMostByRuns : 0;
   for (const auto& [digest, layer] : layers) {
     auto& said = list[digest.hex()] = {{"size", layer.size},
                                        {"wants", layer.wants},
                                        {"sealed", layer.sealed},
                                        {"shareholders", texts(layer.shareholders)}};
-    write_blocks(layer.blocks, by_runs, said);
+    write_blocks(layer.blocks, left, said);
     if (!layer.coming.empty()) said["coming"] = pairs(layer.coming);
     if (layer.bulk_port != 0) said["bulk_port"] = layer.bulk_port;
   }
@@ -130,10 +136,11 @@ util::Outcome<News> News::parse(std::string_view text) {
     const json& list = document.at("layers");
     if (made.zone.size() > kLongestZone || !list.is_object() || list.size() > kMostLayers)
       return Failure{Fault::invalid, "news out of bounds"};
+    uint64_t by_runs = kMostByRuns;
     for (const auto& [hex, node] : list.items()) {
       const auto digest = util::Digest::parse_hex(hex);
       if (!digest) return Failure{Fault::invalid, "a layer without a digest"};
-      auto layer = read_layer(node);
+      auto layer = read_layer(node, by_runs);
       if (!layer) return layer.failure();
       made.layers.emplace(*digest, std::move(*layer));
     }

@@ -43,8 +43,8 @@ struct News {
   /// `by_runs`: "runs":[N,…] (BlockSet::runs) may take the place of "blocks", where it is shorter.
   [[nodiscard]] std::string to_json(bool by_runs = false) const;
   /// Failure (invalid): not such a text; a zone of more than 63 characters, a layer of more than
-  /// 1 TiB (by runs: 16 GiB), more than 256 layers, or more than 32 shareholders or 256 ranges on
-  /// their way of one. Pure.
+  /// 1 TiB (all by runs: 64 GiB), more than 256 layers, or more than 32 shareholders or 256 ranges
+  /// on their way of one. Pure.
   static util::Outcome<News> parse(std::string_view text);
 };
 

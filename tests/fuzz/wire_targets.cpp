@@ -66,7 +66,7 @@ Target news() {
           [](const std::string& text) {
             const auto read = swarm::News::parse(text);
             if (!read) return false;
-            const auto again = swarm::News::parse(read->to_json());
+            const auto again = swarm::News::parse(read->to_json(true));
             expect(again && again->layers == read->layers && again->zone == read->zone,
                    "news that do not survive");
             return true;

@@ -84,7 +84,8 @@ void Node::vanish() {
 void Node::tell() {
   if (gone) return;
   const bool begins = world.wires.now() - started < kNewsBegin;
-  const auto peers = views.whom_to_ask(news_turn++);
+  const uint64_t round = news_turn++;
+  const auto peers = views.whom_to_ask(round);
   for (size_t i = 0; i < peers.size(); ++i) {
     const uint32_t peer = peers[i];
     Node& other = *world.nodes[peer];
@@ -92,7 +93,7 @@ void Node::tell() {
       views.forget(peer);
       continue;
     }
-    const bool named = has_to_name(i, peers.size(), news_turn, begins);
+    const bool named = has_to_name(i, peers.size(), round, begins);
     ++other.answers;
     other.told += other.news_bytes(named);
     const auto now = world.wires.now();

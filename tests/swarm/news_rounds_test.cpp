@@ -206,6 +206,18 @@ TEST(News, goes_by_runs_where_that_is_shorter) {
   }
 }
 
+TEST(News, tells_by_runs_no_more_than_it_would_read) {
+  News news;
+  for (const char* name : {"a", "b", "c"}) {
+    LayerNews& layer = news.layers[util::Sha256::of(util::as_bytes(std::string_view(name)))];
+    layer.size = (1ull << 21) * chunk::kBlockSize;
+    layer.blocks = BlockSet(1 << 21);
+  }
+  const auto read = News::parse(news.to_json(true));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->layers, news.layers);
+}
+
 TEST(News, of_runs_out_of_bounds_is_refused) {
   const auto digest = util::Sha256::of(util::as_bytes("layer"));
   const auto text = [&](const std::string& runs, uint64_t blocks = 100) {
@@ -214,10 +226,11 @@ TEST(News, of_runs_out_of_bounds_is_refused) {
            ",\"wants\":true,\"sealed\":false,\"runs\":" + runs + "}}}";
   };
   ASSERT_TRUE(News::parse(text("[10,90]")));
-  ASSERT_TRUE(News::parse(text("[0,1048576]", 1 << 20)));
-  EXPECT_FALSE(News::parse(text("[0,1048577]", (1 << 20) + 1))) << "few bytes make many";
-  for (const char* bad : {"7", "\"\"", "{}", "null", "[]", "[99]", "[101]", "[0,0,100]", "[-1,101]",
-                          "[[10,90]]", "[\"10\",90]", "[18446744073709551615,101]"})
+  ASSERT_TRUE(News::parse(text("[0,4194304]", 1 << 22)));
+  EXPECT_FALSE(News::parse(text("[0,4194305]", (1 << 22) + 1))) << "few bytes make many";
+  for (const char* bad :
+       {"7", "\"\"", "{}", "null", "[]", "[10.5,89.5]", "[true,99]", "[1e300,1]", "[99]", "[101]",
+        "[0,0,100]", "[-1,101]", "[[10,90]]", "[\"10\",90]", "[18446744073709551615,101]"})
     EXPECT_FALSE(News::parse(text(bad))) << bad;
 }
 

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
@@ -135,6 +136,25 @@ TEST(HasToName, each_of_a_crowd_in_turn_but_all_while_a_layer_begins) {
       EXPECT_TRUE(has_to_name(place, kMostAsked - 1, turn, false)) << "few";
     }
   EXPECT_EQ(named, std::vector<size_t>(kMostAsked, 1));
+}
+
+TEST(HasToName, each_owner_in_about_one_of_four_rounds_that_ask_it) {
+  const auto crowd = crowd_of(1000);
+  const auto owners = shareholders(weights_of(1000));
+  for (const uint64_t layers : {1, 2, 3, 4}) {
+    std::map<size_t, unsigned> asked, named;
+    for (uint64_t turn = 77; turn < 77 + 256 * layers; ++turn) {
+      const auto whom = whom_to_ask(crowd, turn / layers);
+      for (size_t place = 0; place < whom.size(); ++place) {
+        ++asked[whom[place]];
+        named[whom[place]] += has_to_name(place, whom.size(), turn, false);
+      }
+    }
+    for (const size_t owner : owners) {
+      EXPECT_GE(named[owner] * 8, asked[owner]) << layers << " layers";
+      EXPECT_LE(named[owner] * 2, asked[owner]) << layers << " layers";
+    }
+  }
 }
 
 TEST(Outweighs, who_would_be_among_the_heaviest) {
