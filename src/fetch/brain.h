@@ -167,12 +167,13 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// From the cursor, which it moves on, to what is there or on its way.
   chunk::BlockRange next_run(const Bulk& bulk, uint64_t& cursor) const;
   /// The same, of what the registry is to be asked for while others bring the rest.
-  chunk::BlockRange next_of_share(Bulk& bulk) const;
+  /// `spare`: FetchContext::spare.
+  chunk::BlockRange next_ours(const Bulk& bulk, uint64_t& cursor, bool spare) const;
   /// The same, of others' shares, once ours is here: one at a time, of what nobody has.
   chunk::BlockRange next_to_stand_in(Bulk& bulk) const;
   /// Whom a flight of these blocks would ask.
   [[nodiscard]] std::optional<Choice> choose(const Bulk& bulk, chunk::BlockRange run,
-                                             bool spare = false) const;
+                                             bool spare) const;
   /// The same as next_run(), of what others bring. Empty: nothing is left, or news are waited for.
   chunk::BlockRange next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t limit);
   [[nodiscard]] chunk::BlockRange next_that_peers_have(const Bulk& bulk) const;

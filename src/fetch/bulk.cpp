@@ -102,7 +102,7 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
 
 Brain::Next Brain::next_of(const std::shared_ptr<Bulk>& bulk, uint64_t limit) {
   if (bulk->ours < limit / 2)
-    if (const BlockRange run = next_of_share(*bulk); !run.empty())
+    if (const BlockRange run = next_ours(*bulk, bulk->share_cursor, false); !run.empty())
       return {run, &bulk->share_cursor};
   if (const BlockRange run = next_to_stand_in(*bulk); !run.empty())
     return {run, &bulk->spare_cursor, true};
@@ -127,39 +127,31 @@ BlockRange Brain::next_run(const Bulk& bulk, uint64_t& cursor) const {
   return {};
 }
 
-BlockRange Brain::next_of_share(Bulk& bulk) const {
+BlockRange Brain::next_ours(const Bulk& bulk, uint64_t& cursor, bool spare) const {
   for (unsigned look = 0; look < kMostLooks; ++look) {
-    const BlockRange run = next_run(bulk, bulk.share_cursor);
+    const BlockRange run = next_run(bulk, cursor);
     if (run.empty()) break;
-    const auto choice = choose(bulk, run);
+    const auto choice = choose(bulk, run, spare);
     if (!choice) break;
     if (choice->ours) return run;
     const uint64_t begin = chunk::bytes_of(run, bulk.layer->ref().size).offset;
-    bulk.share_cursor += chunk::blocks_covering({begin, choice->length}).count;
+    cursor += chunk::blocks_covering({begin, choice->length}).count;
   }
   return {};
 }
 
 BlockRange Brain::next_to_stand_in(Bulk& bulk) const {
-  const uint64_t size = bulk.layer->ref().size;
-  const auto now = std::chrono::steady_clock::now();
-  if (bulk.share_cursor < chunk::block_count(size) || !bulk.had_share || bulk.ours > 0) return {};
+  const uint64_t count = chunk::block_count(bulk.layer->ref().size);
+  if (bulk.share_cursor < count || !bulk.had_share || bulk.ours > 0) return {};
   if (bulk.layer->front_to_back()) return {};
+  const auto now = std::chrono::steady_clock::now();
   if (!bulk.looks_from) bulk.looks_from = now + kStandInAfter;
   if (now < *bulk.looks_from) return {};
-  if (bulk.spare_cursor == chunk::block_count(size)) bulk.spare_cursor = 0;
+  if (bulk.spare_cursor == count) bulk.spare_cursor = 0;
   bulk.spare_cursor = std::max(bulk.spare_cursor, bulk.cursor);  // before it nothing is to be asked
-  for (unsigned look = 0; look < kMostLooks; ++look) {
-    const BlockRange run = next_run(bulk, bulk.spare_cursor);
-    if (run.empty()) break;
-    const auto choice = choose(bulk, run, true);
-    if (!choice) break;
-    if (choice->ours) return run;
-    const uint64_t begin = chunk::bytes_of(run, size).offset;
-    bulk.spare_cursor += chunk::blocks_covering({begin, choice->length}).count;
-  }
-  bulk.looks_from = now + kNewsWatch;
-  return {};
+  const BlockRange run = next_ours(bulk, bulk.spare_cursor, true);
+  if (run.empty()) bulk.looks_from = now + kNewsWatch;
+  return run;
 }
 
 std::optional<Brain::Choice> Brain::choose(const Bulk& bulk, BlockRange run, bool spare) const {
@@ -181,7 +173,7 @@ BlockRange Brain::next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t lim
   if (bulk->awaits_news && !may_wait) return {};  // the search is long, and nothing is new yet
   if (const BlockRange ahead = next_that_peers_have(*bulk); !ahead.empty()) return ahead;
   if (may_wait) return first;
-  const auto choice = choose(*bulk, first);
+  const auto choice = choose(*bulk, first, false);
   if (!choice || sources[choice->source]->kind() != chunk::SourceKind::peer) return first;
   await_news(bulk);
   return {};

@@ -147,6 +147,7 @@ struct DemandServer::State {
     const auto asker =
         looks || request.peer == table.self() ? std::nullopt : asker_endpoint(request);
     const bool is_public = !looks && options.bulk_port && holdings.access(repository).known_public;
+    const bool names = query(request, "named") != "0";
     // They change slowly and are long: those of one layer at a time.
     const auto turn = static_cast<size_t>(now.time_since_epoch() / kShareholdersTurn);
     for (const auto& digest : asked) {
@@ -159,7 +160,7 @@ struct DemandServer::State {
       LayerNews layer{held->size, wants, held->sealed, BlockSet(chunk::block_count(held->size))};
       for (const auto& blocks : held->presence) layer.blocks.add(blocks);
       layer.coming = held->coming;
-      if (query(request, "named") != "0" && digest == asked[turn % asked.size()]) {
+      if (names && digest == asked[turn % asked.size()]) {
         layer.shareholders = views.shareholders_of(digest, now);
         layer.shareholders.erase(request.peer);
       }

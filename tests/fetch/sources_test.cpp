@@ -17,9 +17,21 @@ using util::Fault;
 using util::Outcome;
 
 constexpr uint64_t kChunk = 256 * 1024;
+constexpr uint64_t kMiB = 1 << 20;
 
 /// Whom the fetcher asks, in which order and for how much.
-using SourcesTest = FetchTest;
+class SourcesTest : public FetchTest {
+ protected:
+  /// The third MiB is ours, the others are a peer's that has nothing yet.
+  void start_with_share() {
+    start_with_peer({.request_size = kMiB, .pull_transfers = 4});
+    peer_.set_has([](util::ByteRange) { return false; });
+    peer_.set_planner([](util::ByteRange range) -> std::optional<Plan> {
+      if (range.offset / kMiB == 2) return std::nullopt;
+      return Plan{std::min(kMiB, range.length)};
+    });
+  }
+};
 
 TEST_F(SourcesTest, the_first_source_that_can_is_asked) {
   start_with_peer();
@@ -362,7 +374,6 @@ TEST_F(SourcesTest, backfill_is_shy_of_peers_until_faults_are_far) {
 }
 
 TEST_F(SourcesTest, bulk_asks_peers_first_for_what_they_have_and_waits_for_little_else) {
-  constexpr uint64_t kMiB = 1 << 20;
   start_with_peer({.request_size = kMiB, .pull_transfers = 4});
   peer_.set_plan(Plan{kMiB});
   std::atomic<uint64_t> had{5};  // that MiB; all, in the end
@@ -401,14 +412,8 @@ TEST_F(SourcesTest, bulk_looks_past_what_is_here_for_what_peers_have) {
 }
 
 TEST_F(SourcesTest, bulk_that_has_its_share_stands_in_for_others_one_at_a_time) {
-  constexpr uint64_t kMiB = 1 << 20;
-  start_with_peer({.request_size = kMiB, .pull_transfers = 4});
-  peer_.set_has([](util::ByteRange) { return false; });
-  peer_.set_planner([&](util::ByteRange range) -> std::optional<Plan> {
-    if (range.offset / kMiB == 2) return std::nullopt;  // ours
-    return Plan{std::min(kMiB, range.length)};
-  });
-  peer_.set_left([&](util::ByteRange range) { return range.offset / kMiB >= 5; });
+  start_with_share();
+  peer_.set_left([](util::ByteRange range) { return range.offset / kMiB >= 5; });
   const auto pull = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
   ASSERT_EQ(source_.requests(), 1u) << "our share is not here yet";
   EXPECT_EQ(source_.asked(0).offset, 2 * kMiB);
@@ -425,14 +430,8 @@ TEST_F(SourcesTest, bulk_that_has_its_share_stands_in_for_others_one_at_a_time) 
 }
 
 TEST_F(SourcesTest, an_owner_is_asked_after_all_where_the_registry_gives_nothing_to_who_stands_in) {
-  constexpr uint64_t kMiB = 1 << 20;
-  start_with_peer({.request_size = kMiB, .pull_transfers = 4});
-  peer_.set_has([](util::ByteRange) { return false; });
-  peer_.set_planner([&](util::ByteRange range) -> std::optional<Plan> {
-    if (range.offset / kMiB == 2) return std::nullopt;  // ours
-    return Plan{std::min(kMiB, range.length)};
-  });
-  peer_.set_left([&](util::ByteRange range) { return range.offset / kMiB == 5; });
+  start_with_share();
+  peer_.set_left([](util::ByteRange range) { return range.offset / kMiB == 5; });
   std::atomic<bool> pulled = false;
   const auto pull = fetcher_->bring_in(
       layer_, Class::pull, [&](const Outcome<util::Done>& outcome) { pulled = bool(outcome); });
@@ -449,7 +448,6 @@ TEST_F(SourcesTest, an_owner_is_asked_after_all_where_the_registry_gives_nothing
 }
 
 TEST_F(SourcesTest, bulk_that_had_no_share_stands_in_for_nobody) {
-  constexpr uint64_t kMiB = 1 << 20;
   start_with_peer({.request_size = kMiB, .pull_transfers = 4});
   peer_.set_has([](util::ByteRange) { return false; });
   peer_.set_plan(Plan{kMiB});

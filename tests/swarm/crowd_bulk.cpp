@@ -42,12 +42,12 @@ std::optional<uint32_t> Node::next_run(uint64_t& at) const {
   return {};
 }
 
-AskPtr Node::next_of_share() {
+AskPtr Node::next_ours(uint64_t& at, bool spare) {
   for (unsigned look = 0; look < kMostLooks; ++look) {
-    const auto chunk = next_run(share_cursor);
+    const auto chunk = next_run(at);
     if (!chunk) break;
-    ++share_cursor;
-    const auto ask = std::make_shared<Ask>(Ask{.chunk = *chunk});
+    ++at;
+    const auto ask = std::make_shared<Ask>(Ask{.chunk = *chunk, .spare = spare});
     plan(*ask);
     if (!ask->steps.front().second.peer) return ask;
   }
@@ -55,21 +55,14 @@ AskPtr Node::next_of_share() {
 }
 
 AskPtr Node::next_to_stand_in() {
-  const auto now = world.wires.now();
   if (share_cursor < has.size() || !had_share || ours > 0) return nullptr;
+  const auto now = world.wires.now();
   if (!looks_from) looks_from = now + fetch::kStandInAfter;
   if (now < *looks_from) return nullptr;
   if (spare_cursor == has.size()) spare_cursor = 0;
-  for (unsigned look = 0; look < kMostLooks; ++look) {
-    const auto chunk = next_run(spare_cursor);
-    if (!chunk) break;
-    ++spare_cursor;
-    const auto ask = std::make_shared<Ask>(Ask{.chunk = *chunk, .spare = true});
-    plan(*ask);
-    if (!ask->steps.front().second.peer) return ask;
-  }
-  looks_from = now + kNewsWatch;
-  return nullptr;
+  AskPtr ask = next_ours(spare_cursor, true);
+  if (!ask) looks_from = now + kNewsWatch;
+  return ask;
 }
 
 AskPtr Node::next_of_others() {
@@ -97,7 +90,7 @@ void Node::pump() {
   if (gone || !begun) return;
   admit();
   while (asks.size() * kCrowdChunk < pull_limit()) {
-    AskPtr ask = ours * kCrowdChunk < pull_limit() / 2 ? next_of_share() : nullptr;
+    AskPtr ask = ours * kCrowdChunk < pull_limit() / 2 ? next_ours(share_cursor, false) : nullptr;
     if (!ask) ask = next_to_stand_in();
     if (!ask) ask = next_of_others();
     if (!ask) break;

@@ -96,7 +96,7 @@ struct Node {
   void pump();
   [[nodiscard]] bool lacks(uint32_t chunk) const;
   std::optional<uint32_t> next_run(uint64_t& cursor) const;
-  AskPtr next_of_share();
+  AskPtr next_ours(uint64_t& at, bool spare);
   AskPtr next_to_stand_in();
   AskPtr next_of_others();
   void watch_news();

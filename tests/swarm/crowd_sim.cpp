@@ -36,8 +36,8 @@ constexpr const char* kHelp =
              ask again), how much somebody has and a node on average, and why the registry was asked (again: for what somebody has or brings)
 copies: of the layer, from the registry. p50, p99, last: from joining to having all of it, over the
 optimum (the layer over the narrower link). slow: the last straggler, over its own optimum. zone2: part of
-what peers gave that came from another zone. news/s: that the busiest node answers, and about how many Mbit/s they are (no link carries them here). agree: mean part of
-the true shareholders that a node takes for such.
+what peers gave that came from another zone. news/s: that the busiest node answers, and about how many Mbit/s
+they are (no link carries them here). agree: mean part of the true shareholders that a node takes for such.
 )";
 
 const option kOptions[] = {
