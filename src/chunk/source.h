@@ -73,6 +73,11 @@ class Source {
     static_cast<void>(layer), static_cast<void>(range);
     return true;
   }
+  /// Whether others are known to be bringing the layer in as well. Like plan().
+  [[nodiscard]] virtual bool others_want(const LayerRef& layer) {
+    static_cast<void>(layer);
+    return false;
+  }
   /// Bytes of the layer that `supplier` (as Transfer::supplier says) gave were wrong. Any thread,
   /// no lock held.
   virtual void blame(const LayerRef& layer, const std::string& supplier, const std::string& why) {

@@ -113,13 +113,13 @@ Outcome<util::Done> LayerLibrary::verify(const Content& content) {
   return verifying_.run(content.standing.get(), failing, verify_now);
 }
 
-Outcome<util::Done> LayerLibrary::verify_digest(const Content& content) {
+Outcome<util::Done> LayerLibrary::verify_digest(RunningDigest& digest) {
+  const Content& content = digest.content();
   if (!content.standing->document()) return verify(content);
   if (auto known = verdict(content, false)) return *known;
-  const auto pass =
-      pass_over(fetcher_, content.bytes, {.cls = Class::backfill, .made = Made::digest});
-  if (!pass) return pass.failure();
-  if (pass->digest != content.ref().digest) return check(content, Class::backfill, Made::tree);
+  const auto found = digest.finish();
+  if (!found) return found.failure();
+  if (*found != content.ref().digest) return check(content, Class::backfill, Made::tree);
   mark_verified(*content.bytes);
   return verdict(content, false).value_or(util::Done{});
 }

@@ -15,6 +15,7 @@
 #include "content/claim_source.h"
 #include "content/content.h"
 #include "content/layer_pass.h"
+#include "content/running_digest.h"
 #include "content/space_fills.h"
 #include "content/vain_looks.h"
 #include "content/window_keeping.h"
@@ -61,8 +62,9 @@ class LayerLibrary {
   /// same content share one pass.
   util::Outcome<util::Done> verify(const Content& content);
   /// What of verify() costs little, for who waits: the digest alone, where there is a hash tree.
-  /// What is claimed stays a claim until verify() looks at it.
-  util::Outcome<util::Done> verify_digest(const Content& content);
+  /// What is claimed stays a claim until verify() looks at it. `digest`: as far as it was hashed
+  /// while the layer came.
+  util::Outcome<util::Done> verify_digest(RunningDigest& digest);
   /// Whether a Fault::corrupt of this content's bytes may be the fault of a claim. The claimed tree
   /// and all bytes under it are laid aside then, when this returns: reads go on as in a provisional
   /// layer, and settle() must be called.

@@ -59,11 +59,10 @@ util::Outcome<LayerPass> pass_over(fetch::Fetcher& fetcher, std::shared_ptr<fetc
     if (!piece) return piece.failure();
     if (piece->size() == 0) break;
     hash.update(piece->view());
-    if (options.made != Made::digest) tree.feed(piece->view());
+    tree.feed(piece->view());
     indexer.feed(piece->view());
   }
   LayerPass pass{options.made, hash.finish(), {}, {}, {}, {}};
-  if (options.made == Made::digest) return pass;
   pass.tree = std::make_shared<const chunk::HashTree>(tree.finish());
   indexer.finish(pass);
   return pass;

@@ -13,8 +13,8 @@
 
 namespace swarmfs::content {
 
-/// Of a layer, by a pass over it: each with those before it.
-enum class Made { digest, tree, index };
+/// Of a layer, by a pass over it: its hash tree, or its index as well.
+enum class Made { tree, index };
 
 /// What one pass over all bytes of a layer tells.
 struct LayerPass {

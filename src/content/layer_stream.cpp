@@ -47,6 +47,13 @@ util::Outcome<util::SharedBytes> LayerStream::next() {
   return bytes;
 }
 
+bool LayerStream::next_is_here() const {
+  const uint64_t at = pending_.empty() ? asked_ : pending_.front().offset;
+  // With the one that next() asks for in the place of what it returns.
+  const auto range = util::ByteRange{at, (kWindow + 1) * kPiece}.clamp(layer_->ref().size);
+  return layer_->stored().has(chunk::blocks_covering(range));
+}
+
 void LayerStream::stop() {
   answers_.lock()->stopped = true;
   answered_.notify_all();

@@ -21,6 +21,8 @@ class LayerStream {
   /// The next piece; empty at the end. A piece that does not come is a failure after
   /// FetchOptions::bulk_timeout.
   util::Outcome<util::SharedBytes> next();
+  /// Whether what next() asks for is all in the cache.
+  [[nodiscard]] bool next_is_here() const;
   /// Any thread: next() gives Fault::cancelled, also where it waits now.
   void stop();
 

@@ -157,6 +157,9 @@ struct Brain : std::enable_shared_from_this<Brain> {
   // Bulk (bulk.cpp)
   void pump(Actions& actions);
   void pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions);
+  /// How many bytes of it may be under way: of pulls all together as much as one, or two requests
+  /// of each.
+  [[nodiscard]] uint64_t limit_of(const Bulk& bulk) const;
   struct Next {
     chunk::BlockRange run;
     uint64_t* cursor;    ///< of the bulk, that led there
@@ -177,6 +180,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// The same as next_run(), of what others bring. Empty: nothing is left, or news are waited for.
   chunk::BlockRange next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t limit);
   [[nodiscard]] chunk::BlockRange next_that_peers_have(const Bulk& bulk) const;
+  [[nodiscard]] bool others_want(const chunk::LayerRef& layer) const;
   [[nodiscard]] bool peers_have(const chunk::LayerRef& layer, chunk::BlockRange run) const;
   /// Pumps again when there may be news.
   void await_news(const std::shared_ptr<Bulk>& bulk);

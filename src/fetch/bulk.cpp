@@ -20,7 +20,7 @@ namespace {
 /// goes on in order: where many share there is little of ours, and the lock is held.
 constexpr unsigned kMostLooks = 32;
 /// However short the plans or the gaps are: no more flights than so many in the place of one.
-constexpr uint64_t kMostCuts = 16;
+constexpr uint64_t kMostCuts = 4;
 /// Peers tell their news four times a second.
 constexpr std::chrono::milliseconds kNewsWatch{100};
 
@@ -30,7 +30,6 @@ util::Operation Brain::bring_in(std::shared_ptr<Layer> layer, Class cls, Fetcher
   auto bulk = std::make_shared<Bulk>();
   bulk->layer = std::move(layer);
   bulk->cls = cls;
-  bulk->turn = options.turn;
   bulk->on_done = std::move(on_done);
   Actions actions;
   {
@@ -51,12 +50,13 @@ util::Operation Brain::bring_in(std::shared_ptr<Layer> layer, Class cls, Fetcher
 void Brain::bring_whole(const std::shared_ptr<Layer>& layer, Actions& actions) {
   for (const auto& bulk : bulks) {
     if (bulk->layer->state_ != layer->state_ || bulk->cls != Class::pull) continue;
-    if (bulk->turn == 0) return;
-    bulk->go_in_order();  // in time, but it has asked for what comes later
+    if (bulk->in_order) return;
+    bulk->go_in_order();  // in time, but it may have asked for what comes later
   }
   auto bulk = std::make_shared<Bulk>();
   bulk->layer = layer;
   bulk->cls = Class::pull;
+  bulk->in_order = true;
   bulk->on_done = [](const util::Outcome<util::Done>&) {};
   bulks.push_back(std::move(bulk));
   actions.push_back([self = shared_from_this()] {
@@ -81,9 +81,9 @@ void Brain::pump(Actions& actions) {
 
 void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   const bool yields = bulk->cls != Class::pull;
-  const uint64_t limit =
-      options.request_size * (yields ? options.backfill_transfers : options.pull_transfers);
+  const uint64_t limit = limit_of(*bulk);
   const uint64_t count = chunk::block_count(bulk->layer->ref().size);
+  if (others_want(bulk->layer->ref())) bulk->take_turn(options.turn);
   while (!bulk->ended && !bulk->failure && bulk->in_flight < limit) {
     if (yields && held_back) return;
     if (bulk->layer->front_to_back()) bulk->go_in_order();
@@ -98,6 +98,14 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   }
   const bool all = bulk->cursor == count && bulk->layer->state_->by_block.empty();
   if (bulk->in_flight == 0 && (bulk->failure || all)) end_bulk(bulk, actions);
+}
+
+uint64_t Brain::limit_of(const Bulk& bulk) const {
+  if (bulk.cls != Class::pull) return options.request_size * options.backfill_transfers;
+  const auto pulls = std::count_if(bulks.begin(), bulks.end(),
+                                   [](const auto& one) { return one->cls == Class::pull; });
+  return options.request_size *
+         std::max(options.pull_transfers / static_cast<unsigned>(std::max<long>(pulls, 1)), 2u);
 }
 
 Brain::Next Brain::next_of(const std::shared_ptr<Bulk>& bulk, uint64_t limit) {
@@ -196,6 +204,11 @@ BlockRange Brain::next_that_peers_have(const Bulk& bulk) const {
     at += length;
   }
   return {};
+}
+
+bool Brain::others_want(const chunk::LayerRef& layer) const {
+  return std::any_of(sources.begin(), sources.end(),
+                     [&](chunk::Source* source) { return source->others_want(layer); });
 }
 
 bool Brain::peers_have(const chunk::LayerRef& layer, BlockRange run) const {

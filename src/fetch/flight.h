@@ -122,7 +122,8 @@ using FlightPtr = std::shared_ptr<Flight>;
 struct Bulk {
   std::shared_ptr<Layer> layer;
   chunk::Class cls = chunk::Class::backfill;
-  double turn = 0;            ///< as blocks_at()
+  double turn = 0;            ///< as blocks_at(); in order until others want the layer as well
+  bool in_order = false;      ///< for good: it is read so, or given
   uint64_t cursor = 0;        ///< position in that order
   uint64_t share_cursor = 0;  ///< as `cursor`, of our own share
   uint64_t spare_cursor = 0;  ///< likewise, of what others should have brought in
@@ -142,6 +143,12 @@ struct Bulk {
   void go_in_order() {
     if (turn > 0) rewind();
     turn = 0;
+    in_order = true;
+  }
+  void take_turn(double its_own) {
+    if (in_order || turn == its_own) return;
+    rewind();
+    turn = its_own;
   }
   void rewind() {
     cursor = share_cursor = spare_cursor = 0;

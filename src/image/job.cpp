@@ -3,15 +3,28 @@
 
 #include "image/job.h"
 
+#include <algorithm>
+
 namespace swarmfs::image {
 
 namespace {
 
-std::map<std::string, uint64_t> sum(const std::vector<std::shared_ptr<fetch::Layer>>& layers) {
+constexpr const char* kCache = "cache";
+
+/// What was brought in since start; reads of what is here are no news of the job.
+std::map<std::string, uint64_t> brought(const std::vector<std::shared_ptr<fetch::Layer>>& layers) {
   std::map<std::string, uint64_t> total;
   for (const auto& layer : layers)
     for (const auto& [source, bytes] : layer->bytes_by_source()) total[source] += bytes;
+  total.erase(kCache);
   return total;
+}
+
+uint64_t present(const std::vector<std::shared_ptr<fetch::Layer>>& layers) {
+  uint64_t bytes = 0;
+  for (const auto& layer : layers)
+    bytes += std::min(layer->stored().bytes_present(), layer->ref().size);
+  return bytes;
 }
 
 }  // namespace
@@ -21,7 +34,8 @@ Job::Job(std::string id, std::string kind, std::string reference)
 
 void Job::set_layers(std::vector<std::shared_ptr<fetch::Layer>> layers) {
   auto inside = inside_.lock();
-  inside->before = sum(layers);
+  inside->before = brought(layers);
+  inside->were_here = present(layers);
   inside->layers = std::move(layers);
 }
 
@@ -30,15 +44,14 @@ Job::View Job::view(const Inside& inside) const {
   View made;
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started_;
   made.seconds = took.count();
-  for (const auto& layer : inside.layers) {
-    made.bytes_total += layer->ref().size;
-    made.bytes_done += layer->stored().bytes_present();
-  }
+  for (const auto& layer : inside.layers) made.bytes_total += layer->ref().size;
+  made.bytes_done = present(inside.layers);
   made.image = inside.image;
-  made.sources = sum(inside.layers);
+  made.sources = brought(inside.layers);
   for (auto& [source, bytes] : made.sources)
     if (const auto before = inside.before.find(source); before != inside.before.end())
       bytes -= before->second;
+  if (!inside.layers.empty()) made.sources[kCache] = inside.were_here;
   return made;
 }
 

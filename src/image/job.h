@@ -28,8 +28,9 @@ class Job {
     uint64_t bytes_total = 0;
     uint64_t bytes_done = 0;
     double seconds = 0;
-    std::map<std::string, uint64_t> sources;  ///< what this job moved
-    std::string image;                        ///< name of what a mount has brought
+    /// What this job brought in; "cache": what was here when its layers were known.
+    std::map<std::string, uint64_t> sources;
+    std::string image;  ///< name of what a mount has brought
   };
 
   Job(std::string id, std::string kind, std::string reference);
@@ -53,6 +54,7 @@ class Job {
     std::optional<util::Failure> error;
     std::vector<std::shared_ptr<fetch::Layer>> layers;
     std::map<std::string, uint64_t> before;
+    uint64_t were_here = 0;
     std::string image;
     bool cancelled = false;
     View last;  ///< frozen at the end

@@ -36,35 +36,51 @@ Failure no_room(const std::string& what, const chunk::StoreUsage& usage) {
           ", unmount other images, or mount it without a pull: what is read is fetched then"};
 }
 
-/// Layers on their way, and which of them have ended.
+/// Layers on their way, hashed behind what comes of them, and which of them have ended.
 class Pulls {
  public:
-  using Ended = std::pair<size_t, Outcome<util::Done>>;
+  struct One {
+    std::unique_ptr<content::RunningDigest> digest;
+    std::optional<Outcome<util::Done>> outcome{};
+    util::Operation operation{};
+  };
 
-  void start(fetch::Fetcher& fetcher, size_t layer, std::shared_ptr<fetch::Layer> bytes) {
-    live_[layer] = fetcher.bring_in(std::move(bytes), chunk::Class::pull,
-                                    [this, layer](Outcome<util::Done> outcome) {
-                                      ended_.lock()->emplace_back(layer, std::move(outcome));
-                                      changed_.notify_all();
-                                    });
+  explicit Pulls(fetch::Fetcher& fetcher) : fetcher_(fetcher) {}
+
+  void start(const std::shared_ptr<content::Content>& content) {
+    const uint64_t number = started_++;
+    auto& one = live_[number];
+    one.digest = std::make_unique<content::RunningDigest>(fetcher_, content);
+    one.operation = fetcher_.bring_in(content->bytes, chunk::Class::pull,
+                                      [this, number](Outcome<util::Done> outcome) {
+                                        ended_.lock()->emplace_back(number, std::move(outcome));
+                                        changed_.notify_all();
+                                      });
   }
   [[nodiscard]] size_t live() const { return live_.size(); }
   /// One that has ended, soon; nothing: look again.
-  std::optional<Ended> next() {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+  std::optional<One> next() {
+    bool hashed = false;
+    for (auto& [number, one] : live_) hashed |= one.digest->advance();
+    const auto until = std::chrono::steady_clock::now() + (hashed ? kNoWait : kWait);
     auto ended = ended_.lock();
     if (!ended.wait_until(changed_, until, [&] { return !ended->empty(); })) return std::nullopt;
-    auto one = std::move(ended->front());
+    auto [number, outcome] = std::move(ended->front());
     ended->pop_front();
     ended.unlock();  // an operation dies without our lock: its callback may wait for it
-    live_.erase(one.first);
+    auto one = std::move(live_.extract(number).mapped());
+    one.outcome = std::move(outcome);
     return one;
   }
 
  private:
-  util::Sync<std::list<Ended>> ended_;
+  static constexpr std::chrono::milliseconds kNoWait{0}, kWait{50};
+
+  fetch::Fetcher& fetcher_;
+  uint64_t started_ = 0;
+  util::Sync<std::list<std::pair<uint64_t, Outcome<util::Done>>>> ended_;
   std::condition_variable changed_;
-  std::map<size_t, util::Operation> live_;  ///< last: nothing calls back once it is gone
+  std::map<uint64_t, One> live_;  ///< last: nothing calls back once it is gone
 };
 
 /// What came last may have driven out what came first, or somebody evicts. Each once.
@@ -129,21 +145,21 @@ std::optional<Failure> ImageLibrary::bring_until_whole(const Image& image, Job& 
 }
 
 std::optional<Failure> ImageLibrary::bring_all(const Image& image, Job& job) {
-  Pulls pulls;
+  Pulls pulls(fetcher_);
   const size_t count = image.contents.size();
   for (size_t next = 0; next < count || pulls.live() > 0;) {
-    for (; next < count && pulls.live() < kSideBySide; ++next)
-      pulls.start(fetcher_, next, image.contents[next]->bytes);
+    for (; next < count && pulls.live() < kSideBySide; ++next) pulls.start(image.contents[next]);
     if (state_.lock()->stopping) return Failure{Fault::cancelled, "the daemon stops"};
     if (job.cancelled()) return Failure{Fault::cancelled, "nobody waits for it"};
     const auto ended = pulls.next();
     if (!ended) continue;
-    const auto& [layer, outcome] = *ended;
+    const auto& outcome = *ended->outcome;
     if (!outcome && outcome.failure().fault != Fault::corrupt) return outcome.failure();
     // The others are on their way meanwhile.
-    const auto& content = image.contents[layer];
-    const auto verified = outcome ? library_.verify_digest(*content) : library_.settle(*content);
-    doubt_readers_of(*content, !verified && verified.failure().fault == Fault::corrupt);
+    const auto& content = ended->digest->content();
+    const auto verified =
+        outcome ? library_.verify_digest(*ended->digest) : library_.settle(content);
+    doubt_readers_of(content, !verified && verified.failure().fault == Fault::corrupt);
     if (!verified && verified.failure().fault != Fault::not_found) return verified.failure();
   }
   return std::nullopt;

@@ -155,6 +155,11 @@ bool PeerSource::has(const chunk::LayerRef& layer, ByteRange range) {
   return is_to_be_had(state_->views.copies(layer.digest, blocks, std::chrono::steady_clock::now()));
 }
 
+bool PeerSource::others_want(const chunk::LayerRef& layer) {
+  if (layer.form == chunk::Form::windows) return false;
+  return state_->views.copies(layer.digest, {}, std::chrono::steady_clock::now()).wanting > 0;
+}
+
 std::unique_ptr<chunk::Transfer> PeerSource::fetch(const chunk::LayerRef& layer, ByteRange range,
                                                    const chunk::FetchContext& context,
                                                    OnData on_data, OnDone on_done) {

@@ -139,20 +139,36 @@ void PeerTransfer::run_out_of_steps() {
   wait_out(std::max(until - std::chrono::steady_clock::now(), util::Duration()));
 }
 
-void PeerTransfer::wait_out(util::Duration pause) {
+void PeerTransfer::wait_out(util::Duration pause, const std::optional<Endpoint>& busy) {
+  unsigned wait = 0;
   {
     const std::lock_guard hold(mutex_);
     if (ended_ || !live_.empty()) return;
+    wait = ++wait_;
   }
   if (std::chrono::steady_clock::now() + pause >= order_.context.deadline)
     return finish(
         Failure{Fault::timed_out, "peers give no more in time: caps, or a crowd before them"});
-  source_->later(pause, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->plan_again();
-    self->ask_next();
-  });
+  const auto go_on = [weak = weak_from_this(), wait] {
+    if (const auto self = weak.lock()) self->end_wait(wait);
+  };
+  if (busy) {
+    auto joined = source_->busy_lines.join(*busy, go_on);
+    const std::lock_guard hold(mutex_);
+    std::swap(in_line_, joined);
+  }
+  source_->later(pause, go_on);
+}
+
+void PeerTransfer::end_wait(unsigned wait) {
+  {
+    const std::lock_guard hold(mutex_);
+    if (ended_ || wait != wait_) return;
+    ++wait_;
+    in_line_.cancel();
+  }
+  plan_again();
+  ask_next();
 }
 
 bool PeerTransfer::ask(size_t index) {
@@ -351,7 +367,11 @@ void PeerTransfer::judge(const TryPtr& one, const Outcome<http::Response>& outco
     source_->views.gone(one->endpoint);
     return;
   }
-  if (outcome->status == 206) return one->attempt->done();
+  if (outcome->status == 206) {
+    one->attempt->done();
+    if (auto turn = source_->busy_lines.next(one->endpoint)) source_->later({}, std::move(turn));
+    return;
+  }
   if (one->busy && order_.context.cls != chunk::Class::fault) {
     one->attempt->busy();
     source_->views.full(one->endpoint);
@@ -417,7 +437,7 @@ void PeerTransfer::ask_again(const TryPtr& one) {
     else if (one->busy && !referred)
       pause = pause_when_busy(order_.context.cls, pauses_++);
   }
-  pause ? wait_out(*pause) : ask_next();
+  pause ? wait_out(*pause, one->endpoint) : ask_next();
 }
 
 void PeerTransfer::finish(Outcome<util::Done> outcome) {

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "swarm/bulk_allowance.h"
+#include "swarm/busy_lines.h"
 #include "swarm/peer_source.h"
 #include "util/operation.h"
 #include "util/token_bucket.h"
@@ -54,6 +55,7 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
   util::Sync<util::TokenBucket> cross_zone;
   const std::shared_ptr<BulkAllowance> download;
   std::array<util::Metrics::Counter*, 2> from_zone{};  ///< [same]
+  BusyLines<Endpoint> busy_lines;
   /// Who published an index and had not the windows of this name, and since when.
   util::Sync<std::map<std::pair<Endpoint, util::Digest>, util::SteadyTime>> without_windows;
   /// Who is not asked for a layer, as chunk::Source::bar() has it.
@@ -124,8 +126,10 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void run_out_of_steps();
   /// Until our own cap lets it ask for bulk.
   [[nodiscard]] util::Duration capped();
-  /// A cap's: nobody is asked before its end.
-  void wait_out(util::Duration pause);
+  /// A cap's: nobody is asked before its end; or before a peer that is busy: until it gives us
+  /// something, if that is sooner.
+  void wait_out(util::Duration pause, const std::optional<Endpoint>& busy = {});
+  void end_wait(unsigned wait);
   void ask_again(const TryPtr& one);
   bool ask(size_t index);
   void plan_again();
@@ -151,7 +155,9 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   mutable std::mutex mutex_;  ///< guards all below; a leaf
   PeerSource::State::Route route_;
   size_t next_step_ = 0;
-  unsigned pauses_ = 0;     ///< before a busy peer
+  unsigned pauses_ = 0;  ///< before a busy peer
+  unsigned wait_ = 0;    ///< the last that began; one more when it has ended
+  util::Operation in_line_;
   unsigned referrals_ = 0;  ///< by peers that know who has it
   /// Whose cap is used up, until when. While there is one, nobody is asked who would have to go to
   /// the registry. Who is asked again when its time has come stays in here until it answers.

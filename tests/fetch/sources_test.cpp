@@ -314,9 +314,10 @@ TEST_F(SourcesTest, a_source_that_turns_out_to_go_front_to_back_is_asked_again_f
 /// A pull in the order of a node that begins in the middle of a window.
 class TurnTest : public FetchTest {
  protected:
-  void start_turned() {
+  void start_turned(double turn = 0.5, unsigned pull_transfers = 6) {
     FetchOptions options;
-    options.turn = 0.5;
+    options.turn = turn;
+    options.pull_transfers = pull_transfers;
     start(options);
   }
   util::Operation pull() {
@@ -348,6 +349,21 @@ TEST_F(TurnTest, a_pull_goes_round_and_brings_every_byte_once) {
   expect_whole();
 }
 
+TEST_F(TurnTest, a_pull_that_nobody_else_wants_is_in_order_until_somebody_does) {
+  start_turned(0.75, 2);
+  source_.set_wanted(false);
+  source_.set_plan(Plan{1 << 20});
+  const auto operation = pull();
+  const size_t before = source_.requests();
+  ASSERT_EQ(before, 4u);
+  for (size_t id = 0; id < before; ++id) EXPECT_EQ(source_.asked(id).offset, id << 20);
+  source_.set_wanted(true);
+  source_.answer(0, 1 << 20);
+  await([&] { return source_.requests() > before; });
+  EXPECT_EQ(source_.asked(before).offset, 6u << 20);
+  expect_whole();
+}
+
 TEST_F(TurnTest, a_pull_from_a_source_that_goes_front_to_back_is_in_order_at_once) {
   start_turned();
   source_.set_plan(Plan{UINT64_MAX, util::Duration::max(), true});
@@ -365,6 +381,7 @@ TEST_F(TurnTest, a_pull_from_a_source_that_goes_front_to_back_is_in_order_at_onc
 TEST_F(SourcesTest, backfill_is_shy_of_peers_until_faults_are_far) {
   FetchOptions options;
   options.faults_near = milliseconds(300);
+  options.backfill_transfers = 6;
   start_with_peer(options);
   peer_.set_plan(Plan{kChunk});
   const auto backfill =
@@ -635,7 +652,7 @@ TEST_F(SourcesTest, tiny_plans_do_not_flood_a_source) {
   peer_.set_plan(Plan{1});
   const auto backfill =
       fetcher_->bring_in(layer_, Class::backfill, [](const Outcome<util::Done>&) {});
-  EXPECT_EQ(peer_.requests(), 48u);
+  EXPECT_EQ(peer_.requests(), 12u);
 }
 
 }  // namespace

@@ -265,6 +265,18 @@ TEST_F(ImageLibraryTest, a_pull_that_cannot_fit_is_refused_before_it_begins) {
   EXPECT_EQ(shelf_.requests, 0u);
 }
 
+TEST_F(ImageLibraryTest, a_pull_tells_what_it_brought_and_what_was_here) {
+  const auto first = images_->pull(kApp, kAmd)->wait(std::chrono::seconds(20));
+  ASSERT_EQ(first.state, Job::State::done);
+  ASSERT_GT(first.bytes_total, 0u);
+  // That it was hashed is no byte of the pull's.
+  EXPECT_EQ(first.sources.at("cache"), 0u);
+  EXPECT_EQ(first.sources.at("registry"), first.bytes_total);
+  const auto second = images_->pull(kApp, kAmd)->wait(std::chrono::seconds(20));
+  EXPECT_EQ(second.sources.at("cache"), first.bytes_total);
+  EXPECT_EQ(second.sources.at("registry"), 0u);
+}
+
 TEST_F(ImageLibraryTest, a_pull_brings_again_what_was_evicted_beside_it) {
   move(kApp, kAmd, {"1", "2", "3", "4", "5"});
   std::atomic<uint64_t> evicted{0};

@@ -210,11 +210,19 @@ void Node::sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uin
   if (others.empty() || ask->referred++ >= kMostReferrals)
     pause = pause_when_busy(kBulk, ask->busy++);
   if (!pause) return next_step(ask, CrowdWhy::busy);
-  world.wires.after(*pause, [this, ask] {
-    if (ask->done || gone) return;
-    plan(*ask);
-    next_step(ask, CrowdWhy::share);
-  });
+  const auto go_on = [this, weak = std::weak_ptr(ask), wait = ++ask->wait] {
+    if (const auto late = weak.lock()) end_wait(late, wait);
+  };
+  ask->in_line = busy_lines.join(one->peer, go_on);
+  world.wires.after(*pause, go_on);
+}
+
+void Node::end_wait(const AskPtr& ask, unsigned wait) {
+  if (ask->done || gone || ask->wait != wait) return;
+  ++ask->wait;
+  ask->in_line.cancel();
+  plan(*ask);
+  next_step(ask, CrowdWhy::share);
 }
 
 void Node::receive(const AskPtr& ask, const TryPtr& one) {
@@ -234,6 +242,7 @@ void Node::receive(const AskPtr& ask, const TryPtr& one) {
     ++world.second().from_peers;
     views.took(one->peer, world.wires.now() - first);
     got(ask);
+    if (const auto first_in_line = busy_lines.next(one->peer)) first_in_line();
   });
   check_lag(ask, one);
 }

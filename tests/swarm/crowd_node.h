@@ -16,6 +16,7 @@
 #include "crowd.h"
 #include "crowd_views.h"
 #include "fetch/inflow.h"
+#include "swarm/busy_lines.h"
 #include "swarm/latency.h"
 #include "util/link_gauge.h"
 #include "wires.h"
@@ -77,6 +78,8 @@ struct Ask {
   std::vector<std::pair<uint32_t, Step>> steps{};  ///< and the node, where it is no registry
   size_t next = 0;
   unsigned busy = 0, referred = 0;
+  unsigned wait = 0;  ///< the last that began; one more when it has ended
+  util::Operation in_line{};
   std::vector<TryPtr> tries{};
   Patience patience{};
   [[nodiscard]] bool has_next_peer() const {
@@ -125,6 +128,7 @@ struct Node {
   void watch_hedge(const AskPtr& ask);
   void request(const AskPtr& ask, const TryPtr& one);
   void sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uint32_t>& others);
+  void end_wait(const AskPtr& ask, unsigned wait);
   void receive(const AskPtr& ask, const TryPtr& one);
   void check_lag(const AskPtr& ask, const TryPtr& one);
   /// So many bytes of it have come.
@@ -176,6 +180,7 @@ struct Node {
   unsigned sending = 0;  ///< flows
   std::map<uint32_t, unsigned> sending_to;
   std::map<uint32_t, unsigned> serving_to;
+  BusyLines<uint32_t> busy_lines;
 };
 
 }  // namespace swarmfs::swarm

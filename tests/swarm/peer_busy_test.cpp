@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "swarm/bulk_allowance.h"
+#include "swarm/busy_lines.h"
 #include "swarm/peer_source_fixture.h"
 #include "swarm/policy.h"
 
@@ -43,6 +44,63 @@ TEST_F(PeerSourceTest, waits_for_the_cap_of_who_has_it_however_often_that_is_sai
   EXPECT_TRUE(got.bytes() == part(kRange));
   EXPECT_EQ(asked_so_far, 26);
   EXPECT_TRUE(owner.asked().empty()) << "it would cost the registry another copy";
+}
+
+TEST_F(PeerSourceTest, bulk_before_a_busy_peer_asks_again_as_soon_as_it_gives_something) {
+  const ByteRange other{0, kRange.length};
+  // With the pause that is the longest; without its turn it never asks sooner than that.
+  constexpr unsigned kRefused = 9;
+  const auto pause = *pause_when_busy(Class::pull, kRefused - 1);
+  bool sooner = false;
+  for (int round = 0; round < 5 && !sooner; ++round) {
+    std::promise<void> refused;
+    util::Sync<std::vector<util::SteadyTime>> seen;
+    Peer& busy = peer("a", [&](auto& asked) {
+      if (range_of(asked).offset == other.offset) {
+        refused.get_future().wait();
+        return right(asked);
+      }
+      auto asked_at = seen.lock();
+      asked_at->push_back(std::chrono::steady_clock::now());
+      if (asked_at->size() == kRefused) refused.set_value();
+      return asked_at->size() > kRefused ? right(asked) : Peer::answer(503, "later\n");
+    });
+    know(busy, "a");
+    const auto given = fetch(other);
+    ASSERT_TRUE(busy.wait_for_requests(1));
+    const auto waits = fetch(kRange);
+    EXPECT_FALSE(waits->fault());
+    EXPECT_FALSE(given->fault());
+    EXPECT_TRUE(waits->bytes() == part(kRange));
+    const auto asked_at = *seen.lock();
+    ASSERT_EQ(asked_at.size(), kRefused + 1);
+    sooner = asked_at[kRefused] - asked_at[kRefused - 1] < pause;
+    views_.gone(at(busy));
+  }
+  EXPECT_TRUE(sooner);
+}
+
+TEST(BusyLines, have_who_came_first_ask_first) {
+  BusyLines<int> lines;
+  std::string order;
+  EXPECT_FALSE(lines.next(1));
+  const auto a = lines.join(1, [&] { order += "a"; });
+  auto b = lines.join(1, [&] { order += "b"; });
+  const auto c = lines.join(1, [&] { order += "c"; });
+  const auto d = lines.join(2, [&] { order += "d"; });
+  b.cancel();
+  lines.next(1)();
+  lines.next(1)();
+  EXPECT_FALSE(lines.next(1));
+  EXPECT_EQ(order, "ac");
+  lines.next(2)();
+  EXPECT_EQ(order, "acd");
+}
+
+TEST(BusyLines, may_be_left_when_they_are_gone) {
+  auto lines = std::make_unique<BusyLines<int>>();
+  const auto a = lines->join(1, [] {});
+  lines.reset();
 }
 
 TEST_F(PeerSourceTest, bulk_asks_who_says_it_is_full_after_others_of_its_zone) {
