@@ -45,6 +45,8 @@ struct Plan {
   bool front_to_back = false;
   /// By the shares it is ours to bring in, though it is not us alone who could: others will ask us.
   bool ours = false;
+  /// By the shares others bring it in, from who has it: who gives it to us as well gives it twice.
+  bool theirs = false;
   /// Without a byte of all bulk that is fetched with it, says `hedge`: what is given in turns is
   /// not late while other parts come.
   bool in_turns = false;

@@ -63,7 +63,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
     util::Duration hedge{};
     bool in_turns = false;
     bool front_to_back = false;
-    bool ours = false;  ///< of our own share, or of nobody's
+    bool ours = false;    ///< of our own share, or of nobody's
+    bool theirs = false;  ///< see chunk::Plan
   };
   FlightPtr make_flight(const std::shared_ptr<Layer>& layer, chunk::BlockRange blocks,
                         chunk::FetchContext context, Actions& actions);
@@ -172,6 +173,10 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// The same, of what the registry is to be asked for while others bring the rest.
   /// `spare`: FetchContext::spare.
   chunk::BlockRange next_ours(const Bulk& bulk, uint64_t& cursor, bool spare) const;
+  /// All of our own share is here, for a while.
+  [[nodiscard]] static bool has_had_its_share(Bulk& bulk, util::SteadyTime now);
+  /// Something of it came lately, or is to come by ourselves.
+  [[nodiscard]] static bool comes_along(const Bulk& bulk);
   /// The same, of others' shares, once ours is here: one at a time, of what nobody has.
   chunk::BlockRange next_to_stand_in(Bulk& bulk) const;
   /// Whom a flight of these blocks would ask.

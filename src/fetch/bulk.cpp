@@ -148,13 +148,23 @@ BlockRange Brain::next_ours(const Bulk& bulk, uint64_t& cursor, bool spare) cons
   return {};
 }
 
+bool Brain::has_had_its_share(Bulk& bulk, util::SteadyTime now) {
+  const uint64_t count = chunk::block_count(bulk.layer->ref().size);
+  if (bulk.share_cursor < count || bulk.ours > 0) return false;
+  if (!bulk.share_done) bulk.share_done = now;
+  return now >= *bulk.share_done + kStandInAfter;
+}
+
+bool Brain::comes_along(const Bulk& bulk) {
+  if (bulk.ours > 0) return true;
+  return std::chrono::steady_clock::now() < bulk.progress.value_or(bulk.began) + kStandInAfter;
+}
+
 BlockRange Brain::next_to_stand_in(Bulk& bulk) const {
   const uint64_t count = chunk::block_count(bulk.layer->ref().size);
-  if (bulk.share_cursor < count || !bulk.had_share || bulk.ours > 0) return {};
-  if (bulk.layer->front_to_back()) return {};
+  if (!bulk.had_share || bulk.layer->front_to_back()) return {};
   const auto now = std::chrono::steady_clock::now();
-  if (!bulk.looks_from) bulk.looks_from = now + kStandInAfter;
-  if (now < *bulk.looks_from) return {};
+  if (!has_had_its_share(bulk, now) || now < bulk.looks_from) return {};
   if (bulk.spare_cursor == count) bulk.spare_cursor = 0;
   bulk.spare_cursor = std::max(bulk.spare_cursor, bulk.cursor);  // before it nothing is to be asked
   const BlockRange run = next_ours(bulk, bulk.spare_cursor, true);
@@ -180,8 +190,8 @@ BlockRange Brain::next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t lim
   const bool may_wait = may_wait_for_share(bulk->waiting, limit);
   if (bulk->awaits_news && !may_wait) return {};  // the search is long, and nothing is new yet
   if (const BlockRange ahead = next_that_peers_have(*bulk); !ahead.empty()) return ahead;
-  if (may_wait) return first;
   const auto choice = choose(*bulk, first, false);
+  if (may_wait && !(choice && choice->theirs && comes_along(*bulk))) return first;
   if (!choice || sources[choice->source]->kind() != chunk::SourceKind::peer) return first;
   await_news(bulk);
   return {};

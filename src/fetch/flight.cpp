@@ -38,7 +38,8 @@ Brain::Choice choice_of(size_t source, const chunk::Plan& plan, const Flight& fl
           plan.hedge,
           plan.in_turns,
           plan.front_to_back,
-          plan.ours};
+          plan.ours,
+          plan.theirs};
 }
 
 std::vector<BlockRange> merged(std::vector<BlockRange> runs) {

@@ -128,11 +128,13 @@ struct Bulk {
   uint64_t share_cursor = 0;  ///< as `cursor`, of our own share
   uint64_t spare_cursor = 0;  ///< likewise, of what others should have brought in
   bool had_share = false;     ///< something was ours
-  std::optional<util::SteadyTime> looks_from{};  ///< for such; set once our own share is here
+  std::optional<util::SteadyTime> share_done{};  ///< when all of our own share was here
+  util::SteadyTime looks_from{};                 ///< for others'
   uint64_t in_flight = 0;                        ///< weight of its flights, bytes
   uint64_t ours = 0;                             ///< of these: of our own share
-  uint64_t waiting = 0;                        ///< of these: that nobody had when it was asked for
-  bool awaits_news = false;                    ///< of peers, to go on
+  uint64_t waiting = 0;      ///< of these: that nobody had when it was asked for
+  bool awaits_news = false;  ///< of peers, to go on
+  util::SteadyTime began = std::chrono::steady_clock::now();
   std::optional<util::SteadyTime> progress{};  ///< when a block came last
   bool ended = false;
   std::optional<util::Failure> failure;
@@ -152,7 +154,7 @@ struct Bulk {
   }
   void rewind() {
     cursor = share_cursor = spare_cursor = 0;
-    looks_from.reset();
+    share_done.reset();
   }
 };
 

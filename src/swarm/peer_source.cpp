@@ -63,6 +63,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
     made.wanting += member->second->wants;
     holds.push_back(member->second->holds);
     candidate.full = member->second->full;
+    candidate.wants = member->second->wants;
     made.repositories.push_back(name_to_ask_in(layer, member->second->repository));
     made.peers.push_back(std::move(candidate));
   }
@@ -76,7 +77,9 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   question.spare = spare;
   question.cross_zone = cross_zone.lock()->open(now);
   // Where nobody has it, steps() says so by naming nobody.
-  made.ours = !question.holders.empty() && cls != chunk::Class::fault && is_ours(question);
+  const bool held = !question.holders.empty() && cls != chunk::Class::fault;
+  made.ours = held && is_ours(question);
+  made.theirs = held && !made.ours && is_scarce(question);
   for (const auto& step : steps(question)) {
     if (!step.peer) break;
     made.steps.push_back({*step.peer, step.hedge, holds[*step.peer]});
@@ -138,7 +141,7 @@ std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRa
   const ByteRange part = in_chunk(layer, range);
   const auto route = state_->route(layer, part, context.cls, context.spare);
   if (route.steps.empty()) return std::nullopt;
-  chunk::Plan plan{.length = part.length, .hedge = {}, .ours = route.ours};
+  chunk::Plan plan{.length = part.length, .hedge = {}, .ours = route.ours, .theirs = route.theirs};
   for (const auto& step : route.steps) {
     plan.hedge = step.hedge == util::Duration::max() ? step.hedge : plan.hedge + step.hedge;
     if (step.hedge == util::Duration::max()) break;

@@ -29,8 +29,9 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
     std::vector<Candidate> peers;
     std::vector<std::string> repositories;  ///< that each of them knows the layer in
     std::vector<Step> steps;
-    bool ours = false;   ///< bulk of our own share, which somebody has
-    size_t wanting = 0;  ///< of the peers
+    bool ours = false;    ///< bulk of our own share, which somebody has
+    bool theirs = false;  ///< see chunk::Plan
+    size_t wanting = 0;   ///< of the peers
   };
 
   State(PeerSourceOptions options, DemandClient& client, PeerTable& table, LayerViews& views,

@@ -68,16 +68,22 @@ Duration slowness(std::span<const Candidate> peers, Duration registry) {
 }
 
 /// As choose(), of those in `among` alone, and no more than `most`; those that are busy last, and
-/// of a zone those that are full, where that matters.
+/// of a zone those that are full, and the few that do not want the layer, where that matters.
 std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_view zone,
                             const std::vector<size_t>& among, size_t most, bool busy_matters) {
-  using Kind = std::tuple<bool, bool, bool>;
+  using Kind = std::tuple<bool, bool, bool, bool>;
   using Ranked = std::tuple<Kind, Duration, size_t>;
   std::vector<Ranked> order;
   order.reserve(among.size());
+  const auto wanting = std::count_if(candidates.begin(), candidates.end(),
+                                     [](const auto& one) { return one.wants; });
+  const auto others =
+      std::count_if(among.begin(), among.end(), [&](size_t i) { return !candidates[i].wants; });
+  const bool few = others <= wanting;
   for (const size_t i : among) {
     const Candidate& it = candidates[i];
-    order.emplace_back(Kind(busy_matters && it.busy, it.zone != zone, busy_matters && it.full),
+    order.emplace_back(Kind(busy_matters && it.busy, it.zone != zone, busy_matters && it.full,
+                            busy_matters && few && !it.wants),
                        it.expected * (1 + it.in_flight), i);
   }
   const auto worse = [&](const Ranked& a, const Ranked& b) {
@@ -103,8 +109,9 @@ std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_v
 }
 
 /// Members that may own a share: of us and the peers that are known by id and keep up, those who
-/// are shareholders. Indices into question.peers, its size for us.
-std::vector<size_t> able_owners(const Question& question, size_t count) {
+/// are shareholders. Indices into question.peers, its size for us. `wanting`: of those alone who
+/// are bringing the layer in.
+std::vector<size_t> able_owners(const Question& question, size_t count, bool wanting = false) {
   if (count == 0) return {};
   std::vector<size_t> able{question.peers.size()};
   const ShareholderWeights weigh(question.layer);
@@ -112,7 +119,7 @@ std::vector<size_t> able_owners(const Question& question, size_t count) {
   const Duration slow = slowness(question.peers, question.registry);
   for (size_t i = 0; i < question.peers.size(); ++i) {
     const Candidate& peer = question.peers[i];
-    if (peer.node_id.empty() || as_owner(peer) > slow) continue;
+    if (peer.node_id.empty() || as_owner(peer) > slow || (wanting && !peer.wants)) continue;
     if (!question.cross_zone && peer.zone != question.zone) continue;
     able.push_back(i);
     weights.push_back(weigh(peer.node_id));
@@ -218,7 +225,15 @@ bool is_to_be_had(const ChunkCopies& copies) {
 }
 
 bool is_ours(const Question& question) {
-  return able_owners(question, 1).front() == question.peers.size();
+  return able_owners(question, 1, true).front() == question.peers.size();
+}
+
+bool is_scarce(const Question& question) {
+  const auto wants = [&](size_t i) { return question.peers[i].wants; };
+  const auto wanting = std::count_if(question.peers.begin(), question.peers.end(),
+                                     [](const Candidate& peer) { return peer.wants; });
+  return !question.holders.empty() && std::ssize(question.holders) <= wanting &&
+         std::none_of(question.holders.begin(), question.holders.end(), wants);
 }
 
 Patience patience_with_peers(chunk::Class cls, Duration steps, size_t wanting) {

@@ -31,6 +31,7 @@ struct Candidate {
   unsigned in_flight = 0;     ///< our requests under way to it
   bool busy = false;          ///< less than kBusyFor ago it sent us away with bulk
   bool full = false;          ///< it gives as much bulk as it can, said its last news
+  bool wants = false;         ///< it is bringing the layer in
 };
 
 /// What a member weighs for chunk `chunk` of a layer. Who weighs most owns it (rendezvous hashing):
@@ -88,7 +89,9 @@ struct Question {
   bool cross_zone = true;  ///< false: the budget for other zones is used up
 };
 /// Holders first, by choose(), at most three; for bulk those that are not busy, in whatever zone,
-/// before those that are, and of a zone those that are not full before those that are. Then the
+/// before those that are, and of a zone those that are not full before those that are, and those
+/// that want the layer before those that do not, where these are few: it is their links that give
+/// what nobody else has. Then the
 /// owner (a shareholder of the layer), for a fault only where nobody is known to hold the chunk,
 /// for bulk the next owner as well, so that a late owner costs the registry one more copy and not
 /// one from everybody; who comes to ourselves in that order stops there. Who has all of its own
@@ -110,10 +113,13 @@ struct ChunkCopies {
 /// sooner, and what there is plenty of waits meanwhile, at links that are idle.
 bool is_to_be_had(const ChunkCopies& copies);
 
-/// Whether the chunk is of our own share. Where somebody has it we bring it in all the same ahead
-/// of others' shares: nodes that want what one has get distinct bytes of it, and give them to each
-/// other.
+/// Whether the chunk, which somebody has, is of our own share among those who want the layer. We
+/// bring it in ahead of others' shares: nodes that want what one has get distinct bytes of it, and
+/// give them to each other.
 bool is_ours(const Question& question);
+/// Whether no more have the chunk than want it, and of these none: what they can give at once is
+/// the share of each, and all that they give twice somebody waits for.
+bool is_scarce(const Question& question);
 
 /// Too slow to own a share: needs (with the way to the registry) over half a second and more than
 /// eight times the median; one that is alone with us, over a second and more than four times what

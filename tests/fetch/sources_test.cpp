@@ -464,6 +464,27 @@ TEST_F(SourcesTest, an_owner_is_asked_after_all_where_the_registry_gives_nothing
   EXPECT_EQ(source_.requests(), 2u);
 }
 
+TEST_F(SourcesTest, bulk_leaves_what_others_bring_to_them_while_anything_comes) {
+  start_with_peer({.request_size = kMiB, .pull_transfers = 4});
+  peer_.set_has([](util::ByteRange range) { return range.offset / kMiB == 6; });
+  peer_.set_planner([](util::ByteRange range) {
+    Plan plan{kMiB};
+    plan.ours = range.offset / kMiB == 2;
+    plan.theirs = !plan.ours && range.offset / kMiB != 6;
+    return std::optional(plan);
+  });
+  const auto begun = std::chrono::steady_clock::now();
+  const auto pull = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
+  ASSERT_EQ(peer_.requests(), 2u) << "its own, and what somebody has who wants it as well";
+  EXPECT_EQ(peer_.asked(0).offset, 2 * kMiB);
+  EXPECT_EQ(peer_.asked(1).offset, 6 * kMiB);
+  peer_.answer_all();
+  await([&] { return peer_.requests() == 3; });
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, kStandInAfter) << "they are late";
+  EXPECT_EQ(peer_.asked(2).offset, 0u);
+  EXPECT_EQ(source_.requests(), 0u);
+}
+
 TEST_F(SourcesTest, bulk_that_had_no_share_stands_in_for_nobody) {
   start_with_peer({.request_size = kMiB, .pull_transfers = 4});
   peer_.set_has([](util::ByteRange) { return false; });

@@ -190,6 +190,7 @@ const std::vector<Candidate>& CrowdViews::candidates(util::SteadyTime now) {
   for (size_t i = 0; i < views_.size(); ++i) {
     candidates_[i].busy = is_busy(views_[i].busy_at, now);
     candidates_[i].full = views_[i].told.full;
+    candidates_[i].wants = views_[i].told.wants;
   }
   return candidates_;
 }

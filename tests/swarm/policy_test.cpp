@@ -225,7 +225,8 @@ TEST(IsToBeHad, by_a_crowd_unless_all_who_have_it_are_full) {
 }
 
 TEST(IsOurs, goes_by_the_shares_whoever_has_the_chunk) {
-  const std::vector<Candidate> peers{peer("a"), peer("b", seconds(5)), peer("c")};
+  std::vector<Candidate> peers{peer("a"), peer("b", seconds(5)), peer("c"), peer("has it")};
+  for (size_t i = 0; i < 3; ++i) peers[i].wants = true;
   Question it = question(peers);
   it.chunk = chunk_owned_by({"self", "a", "b", "c"});
   EXPECT_TRUE(is_ours(it));
@@ -235,6 +236,8 @@ TEST(IsOurs, goes_by_the_shares_whoever_has_the_chunk) {
   EXPECT_FALSE(is_ours(it));
   it.chunk = chunk_owned_by({"b", "self", "a", "c"});
   EXPECT_TRUE(is_ours(it)) << "b is far behind";
+  it.chunk = chunk_owned_by({"has it", "self", "a", "c"});
+  EXPECT_TRUE(is_ours(it)) << "who has it brings nothing in";
   EXPECT_TRUE(is_ours(question({}))) << "alone";
 }
 
@@ -254,6 +257,37 @@ TEST(Steps, leave_out_other_zones_when_their_budget_is_used_up) {
   it.holders = {0};
   it.cross_zone = false;
   EXPECT_EQ(names(it), (std::vector<std::string>{"b", "registry"}));
+}
+
+TEST(IsScarce, while_no_more_have_it_than_want_it_and_none_of_these) {
+  std::vector<Candidate> peers{peer("a"), peer("b"), peer("c"), peer("d"), peer("e")};
+  peers[0].wants = peers[1].wants = true;
+  const std::pair<std::vector<size_t>, bool> table[] = {
+      {{}, false}, {{2}, true}, {{2, 3}, true}, {{2, 3, 4}, false}, {{0, 2}, false},
+  };
+  for (const auto& [holders, expected] : table) {
+    Question it = question(peers);
+    it.holders = holders;
+    EXPECT_EQ(is_scarce(it), expected) << holders.size();
+  }
+}
+
+TEST(Steps, of_holders_take_those_who_want_the_layer_where_the_others_are_few) {
+  std::vector<Candidate> peers{peer("seed"), peer("a", milliseconds(50)), peer("b")};
+  peers[1].wants = peers[2].wants = true;
+  Question it = question(peers);
+  it.holders = {0, 1};
+  it.chunk = chunk_owned_by({"self", "seed", "a", "b"});
+  EXPECT_EQ(names(it), (std::vector<std::string>{"a", "seed", "registry"}));
+  peers[1].full = true;
+  EXPECT_EQ(names(it), (std::vector<std::string>{"seed", "a", "registry"}));
+  peers[1].full = false;
+  it.cls = Class::fault;
+  EXPECT_EQ(names(it), (std::vector<std::string>{"seed", "a", "registry"})) << "the fastest";
+  it.cls = Class::pull;
+  peers[2].wants = false;
+  it.holders = {0, 1, 2};
+  EXPECT_NE(names(it).front(), "a") << "they are not few: the fastest";
 }
 
 TEST(IsSlow, measures_against_the_crowd_and_alone_against_the_registry) {
