@@ -10,12 +10,13 @@ RunningDigest::RunningDigest(fetch::Fetcher& fetcher, std::shared_ptr<const Cont
 
 bool RunningDigest::is_of_now() const {
   return stream_ && !failure_ && document_ == content_->standing->document() &&
-         discards_ == content_->bytes->discards();
+         tree_ == content_->bytes->tree() && discards_ == content_->bytes->discards();
 }
 
 void RunningDigest::begin() {
   // Before the first look at the bytes.
   document_ = content_->standing->document();
+  tree_ = content_->bytes->tree();
   discards_ = content_->bytes->discards();
   failure_.reset();
   hash_ = {};
@@ -33,7 +34,7 @@ bool RunningDigest::hash_next() {
 bool RunningDigest::advance() {
   if (failure_) return false;
   if (!is_of_now()) begin();
-  return document_ && stream_->next_is_here() && hash_next();
+  return document_ && tree_ && stream_->next_is_here() && hash_next();
 }
 
 util::Outcome<util::Digest> RunningDigest::finish() {

@@ -18,7 +18,7 @@ class RunningDigest {
   RunningDigest(fetch::Fetcher& fetcher, std::shared_ptr<const Content> content);
 
   /// Hashes the next piece (1 MiB) if it is here, with those after it that would be asked for
-  /// meanwhile. False: it is not, or there is no hash tree yet, without which what comes may be
+  /// meanwhile. False: it is not, or there is no hash tree now, without which what comes may be
   /// replaced. Waits for the disk at most.
   bool advance();
   /// The rest, wherever it must come from; all of it where the tree is another one than it was, or
@@ -37,6 +37,7 @@ class RunningDigest {
   const std::shared_ptr<const Content> content_;
   std::unique_ptr<LayerStream> stream_;  ///< null: nothing is hashed
   Standing::Document document_;          ///< when that began, as:
+  std::shared_ptr<const chunk::HashTree> tree_;
   unsigned discards_ = 0;
   util::Sha256 hash_;
   std::optional<util::Failure> failure_;

@@ -155,9 +155,12 @@ bool Brain::has_had_its_share(Bulk& bulk, util::SteadyTime now) {
   return now >= *bulk.share_done + kStandInAfter;
 }
 
-bool Brain::comes_along(const Bulk& bulk) {
-  if (bulk.ours > 0) return true;
-  return std::chrono::steady_clock::now() < bulk.progress.value_or(bulk.began) + kStandInAfter;
+bool Brain::leaves_to_others(Bulk& bulk) const {
+  const auto now = std::chrono::steady_clock::now();
+  if (now >= bulk.came + kStandInAfter) return false;
+  if (bulk.share_cursor < chunk::block_count(bulk.layer->ref().size)) return true;
+  if (!bulk.share_asked) bulk.share_asked = now;
+  return now < *bulk.share_asked + kStandInAfter || link->full(now);
 }
 
 BlockRange Brain::next_to_stand_in(Bulk& bulk) const {
@@ -188,10 +191,12 @@ BlockRange Brain::next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t lim
   if (first.empty() || layer.front_to_back() || peers_have(layer.with_origins(), first))
     return first;
   const bool may_wait = may_wait_for_share(bulk->waiting, limit);
-  if (bulk->awaits_news && !may_wait) return {};  // the search is long, and nothing is new yet
+  // The search is long, and nothing is new yet.
+  if (bulk->awaits_news && (!may_wait || bulk->leaves)) return {};
   if (const BlockRange ahead = next_that_peers_have(*bulk); !ahead.empty()) return ahead;
   const auto choice = choose(*bulk, first, false);
-  if (may_wait && !(choice && choice->theirs && comes_along(*bulk))) return first;
+  bulk->leaves = choice && choice->theirs && leaves_to_others(*bulk);
+  if (may_wait && !bulk->leaves) return first;
   if (!choice || sources[choice->source]->kind() != chunk::SourceKind::peer) return first;
   await_news(bulk);
   return {};

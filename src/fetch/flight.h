@@ -132,10 +132,13 @@ struct Bulk {
   util::SteadyTime looks_from{};                 ///< for others'
   uint64_t in_flight = 0;                        ///< weight of its flights, bytes
   uint64_t ours = 0;                             ///< of these: of our own share
-  uint64_t waiting = 0;      ///< of these: that nobody had when it was asked for
-  bool awaits_news = false;  ///< of peers, to go on
-  util::SteadyTime began = std::chrono::steady_clock::now();
+  uint64_t waiting = 0;                        ///< of these: that nobody had when it was asked for
+  bool awaits_news = false;                    ///< of peers, to go on
   std::optional<util::SteadyTime> progress{};  ///< when a block came last
+  /// Likewise, of what did not wait for somebody's share; at first when it began.
+  util::SteadyTime came = std::chrono::steady_clock::now();
+  std::optional<util::SteadyTime> share_asked{};  ///< when all of our own share was asked for
+  bool leaves = false;  ///< what it awaits news for; see leaves_to_others()
   bool ended = false;
   std::optional<util::Failure> failure;
   Fetcher::OnDone on_done;
@@ -155,6 +158,7 @@ struct Bulk {
   void rewind() {
     cursor = share_cursor = spare_cursor = 0;
     share_done.reset();
+    share_asked.reset();
   }
 };
 

@@ -78,13 +78,14 @@ void ImageLibrary::finish(Image& image, const ImageRecord& record) {
 
 std::optional<Failure> ImageLibrary::open_layers(Image& image, Job* job) {
   std::vector<std::shared_ptr<fetch::Layer>> layers;
+  for (const auto& layer : image.layers)
+    layers.push_back(fetcher_.open(ref_of(image.reference, layer)));
+  if (job) job->set_layers(layers);  // before any of them comes
   std::vector<std::future<Outcome<std::shared_ptr<content::Content>>>> opening;
-  for (const auto& layer : image.layers) {
-    const auto ref = ref_of(image.reference, layer);
-    layers.push_back(fetcher_.open(ref));
-    opening.push_back(std::async(std::launch::async, [this, ref] { return library_.open(ref); }));
-  }
-  if (job) job->set_layers(layers);
+  for (const auto& layer : image.layers)
+    opening.push_back(std::async(std::launch::async, [this, ref = ref_of(image.reference, layer)] {
+      return library_.open(ref);
+    }));
   std::optional<Failure> failure;
   for (auto& future : opening) {
     auto content = future.get();

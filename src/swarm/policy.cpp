@@ -80,10 +80,12 @@ std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_v
   const auto others =
       std::count_if(among.begin(), among.end(), [&](size_t i) { return !candidates[i].wants; });
   const bool few = others <= wanting;
+  auto fastest = Duration::max();
+  for (const size_t i : among) fastest = std::min(fastest, candidates[i].expected);
   for (const size_t i : among) {
     const Candidate& it = candidates[i];
     order.emplace_back(Kind(busy_matters && it.busy, it.zone != zone, busy_matters && it.full,
-                            busy_matters && few && !it.wants),
+                            busy_matters && few && !(it.wants && it.expected / 4 <= fastest)),
                        it.expected * (1 + it.in_flight), i);
   }
   const auto worse = [&](const Ranked& a, const Ranked& b) {

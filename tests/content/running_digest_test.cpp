@@ -17,10 +17,19 @@ class RunningDigestTest : public ContentTest {
     start(bytes_);
     content_ = std::make_shared<Content>();
     content_->bytes = fetcher_->open(bytes_ref_);
+    content_->bytes->seal(tree_of(bytes_));
     content_->standing = std::make_shared<Standing>(document(), 0);
   }
   [[nodiscard]] Standing::Document document() const {
     return std::make_shared<const TreeDocument>(TreeDocument{tree_of(bytes_), {}, {}, {}});
+  }
+  /// Others of the same size, and a tree that they match.
+  void give_wrong_bytes() {
+    source_->flip(10);
+    auto wrong = bytes_;
+    wrong[10] = static_cast<char>(~wrong[10]);
+    content_->bytes->seal(nullptr);
+    content_->bytes->seal(tree_of(wrong));
   }
   /// Reads these bytes; until they are in the cache.
   void bring_in(util::ByteRange range) {
@@ -76,26 +85,27 @@ TEST_F(RunningDigestTest, has_the_rest_brought_at_the_end) {
 }
 
 TEST_F(RunningDigestTest, begins_anew_where_the_bytes_were_dropped) {
-  source_->flip(10);
+  give_wrong_bytes();
   bring_all(*content_);
   RunningDigest digest(*fetcher_, content_);
   EXPECT_EQ(advance_all(digest), 7u);
   content_->bytes->discard("in a test");
   EXPECT_FALSE(digest.advance());
   source_->flip(10);
+  content_->bytes->seal(tree_of(bytes_));
   bring_all(*content_);
   EXPECT_EQ(finish(digest), bytes_ref_.digest);
 }
 
 TEST_F(RunningDigestTest, begins_anew_where_the_tree_is_another_one) {
-  source_->flip(10);
+  give_wrong_bytes();
   RunningDigest digest(*fetcher_, content_);
   bring_all(*content_);
   EXPECT_EQ(advance_all(digest), 7u);
   // What was hashed came under the tree that it was.
   content_->standing->set_document(document());
   EXPECT_EQ(advance_all(digest), 7u);
-  content_->standing->set_document(nullptr);
+  content_->bytes->seal(nullptr);
   EXPECT_FALSE(digest.advance()) << "what comes may be replaced yet";
   EXPECT_NE(finish(digest), bytes_ref_.digest);
 }

@@ -273,7 +273,7 @@ TEST(IsScarce, while_no_more_have_it_than_want_it_and_none_of_these) {
 }
 
 TEST(Steps, of_holders_take_those_who_want_the_layer_where_the_others_are_few) {
-  std::vector<Candidate> peers{peer("seed"), peer("a", milliseconds(50)), peer("b")};
+  std::vector<Candidate> peers{peer("seed"), peer("a", milliseconds(15)), peer("b")};
   peers[1].wants = peers[2].wants = true;
   Question it = question(peers);
   it.holders = {0, 1};
@@ -282,6 +282,9 @@ TEST(Steps, of_holders_take_those_who_want_the_layer_where_the_others_are_few) {
   peers[1].full = true;
   EXPECT_EQ(names(it), (std::vector<std::string>{"seed", "a", "registry"}));
   peers[1].full = false;
+  peers[1].expected = milliseconds(50);
+  EXPECT_EQ(names(it), (std::vector<std::string>{"seed", "a", "registry"})) << "a is narrow";
+  peers[1].expected = milliseconds(15);
   it.cls = Class::fault;
   EXPECT_EQ(names(it), (std::vector<std::string>{"seed", "a", "registry"})) << "the fastest";
   it.cls = Class::pull;
