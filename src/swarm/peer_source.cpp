@@ -77,9 +77,9 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   question.spare = spare;
   question.cross_zone = cross_zone.lock()->open(now);
   // Where nobody has it, steps() says so by naming nobody.
-  const bool held = !question.holders.empty() && cls != chunk::Class::fault;
-  made.ours = held && is_ours(question);
-  made.theirs = held && !made.ours && is_scarce(question);
+  const bool scarce = cls != chunk::Class::fault && is_scarce(question);
+  made.ours = scarce && is_ours(question);
+  made.theirs = scarce && !made.ours;
   for (const auto& step : steps(question)) {
     if (!step.peer) break;
     made.steps.push_back({*step.peer, step.hedge, holds[*step.peer]});

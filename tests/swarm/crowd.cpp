@@ -45,6 +45,10 @@ void count(CrowdWorld& world) {
 
 struct Crowd {
   explicit Crowd(const CrowdOptions& options) : world(options) {
+    for (size_t i = 0; i < options.seeds; ++i) {
+      world.nodes.push_back(std::make_unique<Node>(world, static_cast<uint32_t>(i)));
+      world.wires.after({}, [node = world.nodes.back().get()] { node->join_as_seed(); });
+    }
     std::uniform_real_distribution<double> when(0, 1);
     for (size_t i = 0; i < options.nodes; ++i)
       join(std::chrono::duration_cast<util::Duration>(options.joins * when(world.random)));
@@ -88,8 +92,9 @@ void Crowd::join(util::Duration in) {
 
 bool Crowd::first_have_all() const {
   return std::all_of(
-      world.nodes.begin(), world.nodes.begin() + static_cast<ptrdiff_t>(world.options.nodes),
-      [](const auto& node) { return node->gone || node->straggler || node->took > 0; });
+      world.nodes.begin(),
+      world.nodes.begin() + static_cast<ptrdiff_t>(world.options.seeds + world.options.nodes),
+      [](const auto& node) { return node->gone || node->straggler || node->missing == 0; });
 }
 
 /// Until those who began have it all, or it would not come to an end.
@@ -156,7 +161,7 @@ CrowdResult Crowd::result() {
     made.news_per_second += rate / static_cast<double>(options.nodes);
     made.busiest_per_second = std::max(made.busiest_per_second, rate);
     made.news_rate = std::max(made.news_rate, node->told / seconds);
-    if (node->gone) continue;
+    if (node->gone || node->index < options.seeds) continue;
     if (node->took > 0)
       (node->straggler ? made.stragglers_took : made.took).push_back(node->took);
     else

@@ -20,6 +20,7 @@ struct CrowdOptions {
   size_t zones = 2;
   uint32_t chunks = 1000;                 ///< of 1 MiB; 0: news alone, for `lasts`
   std::chrono::milliseconds joins{1000};  ///< all of them within
+  size_t seeds = 0;                       ///< nodes besides, that have all of it before others join
   size_t known_at_first = 64;             ///< other nodes, as the DHT tells
   double losses_per_minute = 0;           ///< part of the nodes; a fresh one joins for each
   double stragglers = 0;                  ///< part of the nodes whose link is 20 times narrower

@@ -49,9 +49,17 @@ AskPtr Node::next_ours(uint64_t& at, bool spare) {
     ++at;
     const auto ask = std::make_shared<Ask>(Ask{.chunk = *chunk, .spare = spare});
     plan(*ask);
-    if (!ask->steps.front().second.peer) return ask;
+    if (ask->ours) return ask;
   }
   return nullptr;
+}
+
+bool Node::leaves_to_others() {
+  const auto now = world.wires.now();
+  if (now >= others_came + fetch::kStandInAfter) return false;
+  if (share_cursor < has.size()) return true;
+  if (!share_asked) share_asked = now;
+  return now < *share_asked + fetch::kStandInAfter || congested();
 }
 
 AskPtr Node::next_to_stand_in() {
@@ -82,6 +90,7 @@ AskPtr Node::next_of_others() {
   }
   plan(*ask);
   if (!ask->steps.front().second.peer) return ask;
+  if (ask->theirs && leaves_to_others()) return nullptr;
   ask->waits = fetch::may_wait_for_share(waiting * kCrowdChunk, pull_limit());
   return ask->waits ? ask : nullptr;
 }
@@ -107,7 +116,7 @@ void Node::watch_news() {
 }
 
 void Node::enqueue(const AskPtr& ask) {
-  ask->ours = !ask->steps.front().second.peer;
+  ask->counts_as_ours = ask->ours;
   ours += ask->ours;
   had_share |= ask->ours && !ask->spare;
   waiting += ask->waits;
@@ -122,7 +131,7 @@ void Node::admit() {
   for (;;) {
     std::vector<fetch::WaitingRequest> requests;
     for (const auto& ask : queue)
-      requests.push_back({chunk::Class::pull, ask->ours, false, inflow.bytes});
+      requests.push_back({chunk::Class::pull, ask->counts_as_ours, false, inflow.bytes});
     const auto next = fetch::next_in(requests, inflow, limit);
     if (!next) return;
     const auto place = std::next(queue.begin(), static_cast<ptrdiff_t>(*next));
@@ -135,7 +144,7 @@ void Node::admit() {
 void Node::let_in(const AskPtr& ask) {
   ask->admitted = true;
   inflow.bytes += kCrowdChunk;
-  if (ask->ours) inflow.ours += kCrowdChunk;
+  if (ask->counts_as_ours) inflow.ours += kCrowdChunk;
   ++inflow.requests;
   ask->progress = world.wires.now();
   // A later event: who lets it in may be in the middle of something.
@@ -150,7 +159,7 @@ void Node::let_in(const AskPtr& ask) {
 void Node::give_inflow(Ask& ask) {
   if (!std::exchange(ask.admitted, false)) return;
   inflow.bytes -= kCrowdChunk;
-  if (ask.ours) inflow.ours -= kCrowdChunk;
+  if (ask.counts_as_ours) inflow.ours -= kCrowdChunk;
   --inflow.requests;
 }
 
@@ -177,9 +186,10 @@ void Node::got(const AskPtr& ask) {
     end(one);
   }
   ask->tries.clear();
+  if (!ask->waits) others_came = world.wires.now();
   give_inflow(*ask);
   queue.remove(ask);
-  ours -= ask->ours;
+  ours -= ask->counts_as_ours;
   waiting -= ask->waits;
   asks.erase(ask->chunk);
   have(ask->chunk);

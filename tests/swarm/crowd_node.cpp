@@ -56,12 +56,19 @@ void Node::join() {
   begin();
 }
 
+void Node::join_as_seed() {
+  has.assign(has.size(), true);
+  missing = 0;
+  join();
+}
+
 /// As Swarm::find_claim() has the first requests wait for news.
 void Node::begin() {
   if (gone) return;
   const auto until = started + news_patience(views.known(), false);
   if (world.wires.now() >= until) {
     begun = true;
+    others_came = world.wires.now();
     return watch_news();
   }
   world.wires.after(milliseconds(50), [this] { begin(); });
@@ -97,7 +104,7 @@ void Node::tell() {
     ++other.answers;
     other.told += other.news_bytes(named);
     const auto now = world.wires.now();
-    other.views.wanted_by(self, now);
+    if (missing > 0 || has.empty()) other.views.wanted_by(self, now);
     std::vector<bool> bits = other.has;
     for (const auto& [chunk, waiters] : other.coming) bits[chunk] = true;
     views.heard(other.self, {other.has, std::move(bits), other.missing > 0, !other.may_send_more()},
@@ -134,6 +141,10 @@ void Node::plan(Ask& ask) {
     if (step.peer) hedges += step.hedge;
     ask.steps.emplace_back(step.peer ? views.node(*step.peer) : 0, step);
   }
+  const bool held = !question.holders.empty();
+  const bool scarce = is_scarce(question);
+  ask.ours = held ? scarce && is_ours(question) : !ask.steps.front().second.peer;
+  ask.theirs = scarce && !ask.ours;
   ask.patience = patience_with_peers(kBulk, hedges, question.peers.size());
   ask.next = ask.relayed ? ask.steps.size() - 1 : 0;
 }

@@ -70,9 +70,11 @@ struct Ask {
   uint32_t chunk = 0;
   bool spare = false;  ///< FetchContext::spare
   bool ours = false;
-  bool waits = false;     ///< nobody had it when it was asked for
-  bool admitted = false;  ///< counts in the inflow
-  bool relayed = false;   ///< let go for a peer's sake: not to peers
+  bool theirs = false;          ///< chunk::Plan::theirs
+  bool counts_as_ours = false;  ///< it was when it was made
+  bool waits = false;           ///< nobody had it when it was asked for
+  bool admitted = false;        ///< counts in the inflow
+  bool relayed = false;         ///< let go for a peer's sake: not to peers
   bool done = false;
   util::SteadyTime progress{};
   std::vector<std::pair<uint32_t, Step>> steps{};  ///< and the node, where it is no registry
@@ -92,6 +94,8 @@ using AskPtr = std::shared_ptr<Ask>;
 struct Node {
   Node(CrowdWorld& its_world, uint32_t its_index);
   void join();
+  /// As one that has all of it.
+  void join_as_seed();
   /// Without a word: what it was sending stands still.
   void vanish();
 
@@ -102,6 +106,7 @@ struct Node {
   AskPtr next_ours(uint64_t& at, bool spare);
   AskPtr next_to_stand_in();
   AskPtr next_of_others();
+  [[nodiscard]] bool leaves_to_others();
   void watch_news();
   void enqueue(const AskPtr& ask);
   void admit();
@@ -166,7 +171,9 @@ struct Node {
   size_t ours = 0;                               ///< of these
   size_t waiting = 0;                            ///< likewise
   util::SteadyTime last_came{};                  ///< anything of these
-  std::list<AskPtr> queue;                       ///< for room in the inflow
+  util::SteadyTime others_came{};  ///< likewise, but for what waited; at first when it began
+  std::optional<util::SteadyTime> share_asked{};  ///< when all of our own share was asked for
+  std::list<AskPtr> queue;                        ///< for room in the inflow
   fetch::Inflow inflow;
   util::LinkGauge gauge, given;
 

@@ -20,10 +20,11 @@ using swarmfs::swarm::CrowdResult;
 constexpr const char* kHelp =
     R"(crowd_sim: nodes that pull one layer together, on a virtual clock, by the policies of the daemon.
     crowd_sim [--nodes 1,10,100,1000,5000] [--image MIB] [--loss PERCENT] [--straggler PERCENT]
-        [--zones N] [--link MBIT] [--registry MBIT] [--delay MS] [--joins MS] [--seconds S] [--seed N]
+        [--seeds N] [--zones N] [--link MBIT] [--registry MBIT] [--delay MS] [--joins MS] [--seconds S] [--seed N]
         [--trace]
 --nodes      sizes of the crowd, a row each
 --image      MiB of the layer, in chunks of 1 MiB (1000); 0: news alone, for --seconds
+--seeds      nodes besides, that have all of it before the others join (0)
 --loss       percent of the nodes that vanish in a minute, a fresh one joins for each (1)
 --straggler  percent of the nodes that have a link 20 times narrower (1); "p50" to "last" leave them out
 --zones      the nodes are in, 4 ms RTT between them (2)
@@ -40,14 +41,21 @@ what peers gave that came from another zone. news/s: that the busiest node answe
 they are (no link carries them here). agree: mean part of the true shareholders that a node takes for such.
 )";
 
-const option kOptions[] = {
-    {"nodes", required_argument, nullptr, 'n'},    {"image", required_argument, nullptr, 'i'},
-    {"loss", required_argument, nullptr, 'l'},     {"straggler", required_argument, nullptr, 's'},
-    {"zones", required_argument, nullptr, 'z'},    {"link", required_argument, nullptr, 'k'},
-    {"registry", required_argument, nullptr, 'r'}, {"delay", required_argument, nullptr, 'd'},
-    {"joins", required_argument, nullptr, 'j'},    {"seconds", required_argument, nullptr, 't'},
-    {"seed", required_argument, nullptr, 'x'},     {"trace", no_argument, nullptr, 'T'},
-    {"help", no_argument, nullptr, 'h'},           {}};
+const option kOptions[] = {{"nodes", required_argument, nullptr, 'n'},
+                           {"image", required_argument, nullptr, 'i'},
+                           {"loss", required_argument, nullptr, 'l'},
+                           {"straggler", required_argument, nullptr, 's'},
+                           {"zones", required_argument, nullptr, 'z'},
+                           {"link", required_argument, nullptr, 'k'},
+                           {"registry", required_argument, nullptr, 'r'},
+                           {"delay", required_argument, nullptr, 'd'},
+                           {"joins", required_argument, nullptr, 'j'},
+                           {"seconds", required_argument, nullptr, 't'},
+                           {"seeds", required_argument, nullptr, 'S'},
+                           {"seed", required_argument, nullptr, 'x'},
+                           {"trace", no_argument, nullptr, 'T'},
+                           {"help", no_argument, nullptr, 'h'},
+                           {}};
 
 std::vector<size_t> sizes_of(const std::string& list) {
   std::vector<size_t> made;
@@ -69,6 +77,9 @@ bool set(CrowdOptions& options, std::vector<size_t>& sizes, int name, const char
       return !sizes.empty();
     case 'i':
       options.chunks = whole;
+      return true;
+    case 'S':
+      options.seeds = whole;
       return true;
     case 'l':
       options.losses_per_minute = value / 100;
