@@ -173,11 +173,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// The same, of what the registry is to be asked for while others bring the rest.
   /// `spare`: FetchContext::spare.
   chunk::BlockRange next_ours(const Bulk& bulk, uint64_t& cursor, bool spare) const;
-  /// All of our own share is here, for a while.
-  [[nodiscard]] static bool has_had_its_share(Bulk& bulk, util::SteadyTime now);
-  /// What others bring in from who has it is left to them (chunk::Plan::theirs) while there is
-  /// more of our own share to ask for, and then while our link is full; never longer than anything
-  /// else comes.
+  /// See bulk_order.h.
   [[nodiscard]] bool leaves_to_others(Bulk& bulk) const;
   /// The same, of others' shares, once ours is here: one at a time, of what nobody has.
   chunk::BlockRange next_to_stand_in(Bulk& bulk) const;

@@ -148,26 +148,20 @@ BlockRange Brain::next_ours(const Bulk& bulk, uint64_t& cursor, bool spare) cons
   return {};
 }
 
-bool Brain::has_had_its_share(Bulk& bulk, util::SteadyTime now) {
-  const uint64_t count = chunk::block_count(bulk.layer->ref().size);
-  if (bulk.share_cursor < count || bulk.ours > 0) return false;
-  if (!bulk.share_done) bulk.share_done = now;
-  return now >= *bulk.share_done + kStandInAfter;
-}
-
 bool Brain::leaves_to_others(Bulk& bulk) const {
   const auto now = std::chrono::steady_clock::now();
-  if (now >= bulk.came + kStandInAfter) return false;
-  if (bulk.share_cursor < chunk::block_count(bulk.layer->ref().size)) return true;
-  if (!bulk.share_asked) bulk.share_asked = now;
-  return now < *bulk.share_asked + kStandInAfter || link->full(now);
+  const bool all_asked = bulk.share_cursor == chunk::block_count(bulk.layer->ref().size);
+  if (all_asked && !bulk.share_asked) bulk.share_asked = now;
+  return fetch::leaves_to_others(now, bulk.came, bulk.share_asked, link->full(now));
 }
 
 BlockRange Brain::next_to_stand_in(Bulk& bulk) const {
   const uint64_t count = chunk::block_count(bulk.layer->ref().size);
-  if (!bulk.had_share || bulk.layer->front_to_back()) return {};
+  if (bulk.share_cursor < count || !bulk.had_share || bulk.ours > 0) return {};
+  if (bulk.layer->front_to_back()) return {};
   const auto now = std::chrono::steady_clock::now();
-  if (!has_had_its_share(bulk, now) || now < bulk.looks_from) return {};
+  if (!bulk.looks_from) bulk.looks_from = now + kStandInAfter;
+  if (now < *bulk.looks_from) return {};
   if (bulk.spare_cursor == count) bulk.spare_cursor = 0;
   bulk.spare_cursor = std::max(bulk.spare_cursor, bulk.cursor);  // before it nothing is to be asked
   const BlockRange run = next_ours(bulk, bulk.spare_cursor, true);

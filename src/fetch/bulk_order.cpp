@@ -24,6 +24,12 @@ chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn) {
   return {first + at, std::min(length - at, length - passed)};
 }
 
+bool leaves_to_others(util::SteadyTime now, util::SteadyTime came,
+                      std::optional<util::SteadyTime> share_asked, bool link_full) {
+  if (now >= came + kStandInAfter) return false;
+  return !share_asked || now < *share_asked + kStandInAfter || link_full;
+}
+
 bool may_wait_for_share(uint64_t waiting, uint64_t limit) {
   return waiting < limit / 4;
 }

@@ -5,8 +5,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "chunk/block.h"
+#include "util/clock.h"
 
 /// In which order bulk asks for a layer. Pure.
 namespace swarmfs::fetch {
@@ -22,6 +24,13 @@ chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn);
 /// So long after all of its own share is here it brings in others' as well, of what nobody is known
 /// to have. All owners are heard of within about a second; those who are not late end together.
 inline constexpr std::chrono::milliseconds kStandInAfter{1'000};
+
+/// Whether what others bring in from who has it (chunk::Plan::theirs) is left to them: while there
+/// is more of our own share to ask for and for so long after it (`share_asked`: when all of it was;
+/// empty: not yet), and then while our link is full; never longer than anything comes (`came`: what
+/// did not wait for others, last).
+bool leaves_to_others(util::SteadyTime now, util::SteadyTime came,
+                      std::optional<util::SteadyTime> share_asked, bool link_full);
 
 /// Of what others bring bulk asks first for what one of them has. It looks ahead for such past so
 /// many chunks that it lacks and nobody gives, of so many in all: a chunk that is late must not

@@ -128,8 +128,7 @@ struct Bulk {
   uint64_t share_cursor = 0;  ///< as `cursor`, of our own share
   uint64_t spare_cursor = 0;  ///< likewise, of what others should have brought in
   bool had_share = false;     ///< something was ours
-  std::optional<util::SteadyTime> share_done{};  ///< when all of our own share was here
-  util::SteadyTime looks_from{};                 ///< for others'
+  std::optional<util::SteadyTime> looks_from{};  ///< for such; set once our own share is here
   uint64_t in_flight = 0;                        ///< weight of its flights, bytes
   uint64_t ours = 0;                             ///< of these: of our own share
   uint64_t waiting = 0;                        ///< of these: that nobody had when it was asked for
@@ -157,7 +156,7 @@ struct Bulk {
   }
   void rewind() {
     cursor = share_cursor = spare_cursor = 0;
-    share_done.reset();
+    looks_from.reset();
     share_asked.reset();
   }
 };

@@ -67,6 +67,10 @@ Duration slowness(std::span<const Candidate> peers, Duration registry) {
   return std::max<Duration>(milliseconds(500), 8 * median_owner(peers));
 }
 
+ptrdiff_t count_wanting(std::span<const Candidate> peers) {
+  return std::count_if(peers.begin(), peers.end(), [](const auto& one) { return one.wants; });
+}
+
 /// As choose(), of those in `among` alone, and no more than `most`; those that are busy last, and
 /// of a zone those that are full, and the few that do not want the layer, where that matters.
 std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_view zone,
@@ -75,17 +79,15 @@ std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_v
   using Ranked = std::tuple<Kind, Duration, size_t>;
   std::vector<Ranked> order;
   order.reserve(among.size());
-  const auto wanting = std::count_if(candidates.begin(), candidates.end(),
-                                     [](const auto& one) { return one.wants; });
-  const auto others =
-      std::count_if(among.begin(), among.end(), [&](size_t i) { return !candidates[i].wants; });
-  const bool few = others <= wanting;
+  const bool few = busy_matters && std::count_if(among.begin(), among.end(), [&](size_t i) {
+                                     return !candidates[i].wants;
+                                   }) <= count_wanting(candidates);
   auto fastest = Duration::max();
   for (const size_t i : among) fastest = std::min(fastest, candidates[i].expected);
   for (const size_t i : among) {
     const Candidate& it = candidates[i];
     order.emplace_back(Kind(busy_matters && it.busy, it.zone != zone, busy_matters && it.full,
-                            busy_matters && few && !(it.wants && it.expected / 4 <= fastest)),
+                            few && !(it.wants && it.expected / 4 <= fastest)),
                        it.expected * (1 + it.in_flight), i);
   }
   const auto worse = [&](const Ranked& a, const Ranked& b) {
@@ -232,9 +234,8 @@ bool is_ours(const Question& question) {
 
 bool is_scarce(const Question& question) {
   const auto wants = [&](size_t i) { return question.peers[i].wants; };
-  const auto wanting = std::count_if(question.peers.begin(), question.peers.end(),
-                                     [](const Candidate& peer) { return peer.wants; });
-  return !question.holders.empty() && std::ssize(question.holders) <= wanting &&
+  return !question.holders.empty() &&
+         std::ssize(question.holders) <= count_wanting(question.peers) &&
          std::none_of(question.holders.begin(), question.holders.end(), wants);
 }
 

@@ -51,6 +51,18 @@ TEST(BulkOrder, comes_by_every_block_once) {
     }
 }
 
+TEST(BulkOrder, leaves_to_others_what_is_theirs_no_longer_than_that_spares_a_link) {
+  const util::SteadyTime now{std::chrono::hours(1)};
+  const auto ago = [&](double waits) {
+    return now - std::chrono::duration_cast<util::Duration>(waits * kStandInAfter);
+  };
+  EXPECT_TRUE(leaves_to_others(now, ago(0.5), {}, false)) << "more of our own is to be asked for";
+  EXPECT_TRUE(leaves_to_others(now, ago(0.5), ago(0.5), false));
+  EXPECT_FALSE(leaves_to_others(now, ago(0.5), ago(1.5), false));
+  EXPECT_TRUE(leaves_to_others(now, ago(0.5), ago(1.5), true));
+  EXPECT_FALSE(leaves_to_others(now, ago(1), {}, true)) << "nothing comes";
+}
+
 TEST(BulkOrder, waits_for_shares_of_others_with_a_quarter_of_it) {
   EXPECT_TRUE(may_wait_for_share(0, 12));
   EXPECT_TRUE(may_wait_for_share(2, 12));

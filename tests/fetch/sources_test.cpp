@@ -352,13 +352,13 @@ TEST_F(TurnTest, a_pull_goes_round_and_brings_every_byte_once) {
 TEST_F(TurnTest, a_pull_that_nobody_else_wants_is_in_order_until_somebody_does) {
   start_turned(0.75, 2);
   source_.set_wanted(false);
-  source_.set_plan(Plan{1 << 20});
+  source_.set_plan(Plan{kMiB});
   const auto operation = pull();
   const size_t before = source_.requests();
   ASSERT_EQ(before, 4u);
   for (size_t id = 0; id < before; ++id) EXPECT_EQ(source_.asked(id).offset, id << 20);
   source_.set_wanted(true);
-  source_.answer(0, 1 << 20);
+  source_.answer(0, kMiB);
   await([&] { return source_.requests() > before; });
   EXPECT_EQ(source_.asked(before).offset, 6u << 20);
   expect_whole();

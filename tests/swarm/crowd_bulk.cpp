@@ -56,10 +56,8 @@ AskPtr Node::next_ours(uint64_t& at, bool spare) {
 
 bool Node::leaves_to_others() {
   const auto now = world.wires.now();
-  if (now >= others_came + fetch::kStandInAfter) return false;
-  if (share_cursor < has.size()) return true;
-  if (!share_asked) share_asked = now;
-  return now < *share_asked + fetch::kStandInAfter || congested();
+  if (share_cursor == has.size() && !share_asked) share_asked = now;
+  return fetch::leaves_to_others(now, others_came, share_asked, congested());
 }
 
 AskPtr Node::next_to_stand_in() {
