@@ -53,7 +53,7 @@ void LayerViews::may_have(const util::Digest& layer, const Endpoint& peer) {
   const auto view = views->find(layer);
   if (view != views->end() && view->second.candidates.size() < kMostCandidates &&
       !view->second.peers.contains(peer))
-    view->second.candidates.try_emplace(peer, 0);
+    view->second.candidates.try_emplace(peer, 1);
 }
 
 bool LayerViews::named(const util::Digest& layer, const std::string& node_id,
@@ -222,8 +222,7 @@ std::map<Endpoint, NewsPeer> LayerViews::to_ask(const util::Digest& layer) const
   auto views = views_.lock();
   const auto view = views->find(layer);
   if (view == views->end()) return found;
-  for (const auto& [endpoint, weight] : view->second.candidates)
-    found[endpoint] = {weight, weight > 0};
+  for (const auto& [endpoint, weight] : view->second.candidates) found[endpoint] = {weight, true};
   for (const auto& [endpoint, peer] : view->second.peers)
     found[endpoint] = {peer.share_weight(), false};
   return found;

@@ -91,7 +91,7 @@ class LayerViews {
   [[nodiscard]] std::optional<chunk::LayerRef> find(const util::Digest& layer) const;
   /// Layers that are still interesting; forgets those that are not.
   [[nodiscard]] std::vector<chunk::LayerRef> interesting(util::SteadyTime now);
-  /// Its members, and who may be one; the weight of others than members and named ones is 0.
+  /// Its members, and who may be one: who was named with its weight, others after all of these.
   [[nodiscard]] std::map<Endpoint, NewsPeer> to_ask(const util::Digest& layer) const;
   /// Its shareholders by node id, as far as we know, ourselves left out.
   [[nodiscard]] std::map<std::string, Endpoint> shareholders_of(const util::Digest& layer,
@@ -116,7 +116,7 @@ class LayerViews {
     chunk::LayerRef ref;
     util::SteadyTime until;
     std::map<Endpoint, PeerView> peers;
-    std::map<Endpoint, uint64_t> candidates;  ///< and the weight of who was named, else 0
+    std::map<Endpoint, uint64_t> candidates;  ///< and the weight of who was named, else 1
 
     PeerView& remember(const Endpoint& peer, std::string_view node_id);
     void make_room();

@@ -71,11 +71,11 @@ ptrdiff_t count_wanting(std::span<const Candidate> peers) {
   return std::count_if(peers.begin(), peers.end(), [](const auto& one) { return one.wants; });
 }
 
-/// As choose(), of those in `among` alone, and no more than `most`; those that are busy last, and
-/// of a zone those that are full, and the few that do not want the layer, where that matters.
+/// As choose(), of those in `among` alone, and no more than `most`; see steps() for what else
+/// counts where `busy_matters`.
 std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_view zone,
                             const std::vector<size_t>& among, size_t most, bool busy_matters) {
-  using Kind = std::tuple<bool, bool, bool, bool>;
+  using Kind = std::tuple<bool, bool, bool, bool, bool>;
   using Ranked = std::tuple<Kind, Duration, size_t>;
   std::vector<Ranked> order;
   order.reserve(among.size());
@@ -86,8 +86,9 @@ std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_v
   for (const size_t i : among) fastest = std::min(fastest, candidates[i].expected);
   for (const size_t i : among) {
     const Candidate& it = candidates[i];
-    order.emplace_back(Kind(busy_matters && it.busy, it.zone != zone, busy_matters && it.full,
-                            few && !(it.wants && it.expected / 4 <= fastest)),
+    const bool busy = busy_matters && it.busy, full = busy_matters && it.full;
+    const bool spared = few && !(it.wants && it.expected / 4 <= fastest);
+    order.emplace_back(Kind(spared && (busy || full), busy, it.zone != zone, full, spared),
                        it.expected * (1 + it.in_flight), i);
   }
   const auto worse = [&](const Ranked& a, const Ranked& b) {

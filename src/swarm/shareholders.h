@@ -44,7 +44,7 @@ std::vector<size_t> shareholders(std::span<const uint64_t> weights,
 /// A peer that can be asked for news.
 struct NewsPeer {
   uint64_t weight = 0;  ///< shareholder_weight() for the layer of this round
-  bool named = false;   ///< a shareholder, says a peer; we have not heard from it yet
+  bool named = false;   ///< of the swarm, says a peer or the DHT; we have not heard from it yet
 };
 /// Whom to ask in round `turn`: all, where they are few. Else up to half of the seats go to named
 /// ones, a quarter to shareholders and the others to the rest, by turns: so views become one within

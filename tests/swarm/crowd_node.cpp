@@ -17,6 +17,8 @@ constexpr auto kBulk = chunk::Class::pull;
 /// Of a node that is gone nobody hears.
 constexpr util::Duration kConnectTimeout = milliseconds(1000);
 constexpr util::Duration kLagCheck = milliseconds(500);
+/// Of the DHT, which knows those who have the layer already.
+constexpr util::Duration kLookUp = milliseconds(100);
 /// As fetch's brain.
 constexpr util::Duration kLookAgain = milliseconds(100);
 /// As the daemon serves.
@@ -52,6 +54,9 @@ void Node::join() {
     views.know(static_cast<uint32_t>(any(world.random)));
   tell();
   if (missing == 0) return;
+  world.wires.after(kLookUp, [this] {
+    for (uint32_t seed = 0; seed < world.options.seeds; ++seed) views.may_have(seed);
+  });
   watch_queue();
   begin();
 }

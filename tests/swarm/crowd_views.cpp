@@ -68,6 +68,11 @@ void CrowdViews::drop(size_t place) {
   candidates_.pop_back();
 }
 
+void CrowdViews::may_have(uint32_t peer) {
+  know(peer);
+  if (is_known(peer) && !places_.contains(peer)) named_.try_emplace(peer, 1);
+}
+
 void CrowdViews::wanted_by(const Self& peer, util::SteadyTime now) {
   view_of(peer, now).told.wants = true;
 }

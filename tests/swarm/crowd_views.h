@@ -30,6 +30,8 @@ class CrowdViews {
 
   /// That it is there.
   void know(uint32_t peer);
+  /// Says the DHT.
+  void may_have(uint32_t peer);
   void wanted_by(const Self& peer, util::SteadyTime now);
   using Named = std::vector<std::pair<uint32_t, uint64_t>>;  ///< a node and its weight
   struct Told {
@@ -90,7 +92,7 @@ class CrowdViews {
   std::unordered_map<uint32_t, size_t> places_;   ///< in both
   std::vector<uint32_t> unmet_;                   ///< known, not in views_
   std::vector<bool> known_;                       ///< in views_ or unmet_
-  std::unordered_map<uint32_t, uint64_t> named_;  ///< of unmet_, those that outweigh
+  std::unordered_map<uint32_t, uint64_t> named_;  ///< of unmet_: outweigh, or 1: may_have()
   Named owners_;
   uint64_t lightest_ = 0;  ///< of the shareholders
   bool owners_old_ = true;
