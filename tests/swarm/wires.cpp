@@ -114,10 +114,18 @@ void Wires::leave(Flow flow) {
 }
 
 /// What the senders' parts would bring in there.
-double Wires::offered(Wire to) const {
-  double sum = 0;
-  for (const auto& [flow, end] : wires_[to].flows) sum += part_of_sender(flow);
-  return sum;
+double Wires::part_of_receiver(Wire to) const {
+  const Cable& cable = wires_[to];
+  for (double part = 0;;) {
+    double left = cable.rate, wider = 0;
+    for (const auto& [flow, end] : cable.flows)
+      if (const double offered = part_of_sender(flow); offered <= part)
+        left -= offered;
+      else
+        ++wider;
+    if (wider == 0 || left / wider <= part) return part;
+    part = left / wider;
+  }
 }
 
 double Wires::part_of_sender(Flow flow) const {
@@ -132,9 +140,9 @@ void Wires::share(Wire from, Wire to) {
 }
 
 void Wires::fill(Wire to) {
-  const double narrowed = std::min(1.0, wires_[to].rate / std::max(1.0, offered(to)));
+  const double part = part_of_receiver(to);
   for (const auto& [flow, end] : wires_[to].flows)
-    set_course(flow, narrowed * part_of_sender(flow));
+    set_course(flow, std::min(part, part_of_sender(flow)));
 }
 
 void Wires::set_course(Flow flow, double rate) {

@@ -14,7 +14,8 @@ namespace swarmfs::swarm {
 /// Virtual time, and bytes on their way through wires, for tens of thousands of flows at once: a
 /// heap of what is due, and one of the flows by the time they end, in which a flow whose rate
 /// changes is moved (fluid.h posts a new event each time). Who sends gives equal parts to all;
-/// where more would come in than the receiver's wire takes, each of its flows is narrowed alike.
+/// where more would come in than the receiver's wire takes, none of its flows gets more of it than
+/// another that would take more. What is left over so at the sender's goes to nobody.
 class Wires final : public util::Clock {
  public:
   using Wire = uint32_t;
@@ -57,7 +58,7 @@ class Wires final : public util::Clock {
   };
 
   void leave(Flow flow);
-  [[nodiscard]] double offered(Wire to) const;
+  [[nodiscard]] double part_of_receiver(Wire to) const;
   [[nodiscard]] double part_of_sender(Flow flow) const;
   void share(Wire from, Wire to);
   void fill(Wire to);
