@@ -19,7 +19,7 @@ struct Limits {
   double bytes_per_second = 0;     ///< of bulk, counted as it is asked for
 };
 /// Unless told otherwise: of one node, and of all together.
-inline constexpr Limits kNodeLimits{8, 0, 0}, kClusterLimits{64, 0, 0};
+inline constexpr Limits kNodeLimits{8, 0, 0}, kClusterLimits{32, 0, 0};
 
 /// Other nodes of the cluster at the same host.
 struct Fellows {

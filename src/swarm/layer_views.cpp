@@ -13,6 +13,19 @@ namespace {
 constexpr std::chrono::minutes kInteresting{1};
 constexpr size_t kMostCandidates = 256;  ///< of one layer
 constexpr size_t kMostOrigins = 8;
+constexpr size_t kMostComing = 64;  ///< chunks on their way at one peer that are looked after
+constexpr uint64_t kChunk = (1 << 20) / chunk::kBlockSize;
+
+/// Of a MiB each.
+std::vector<uint64_t> chunks_of(const std::vector<chunk::BlockRange>& ranges) {
+  std::vector<uint64_t> made;
+  for (const auto& blocks : ranges)
+    for (uint64_t at = blocks.first / kChunk; at * kChunk < blocks.end(); ++at) {
+      if (made.size() >= kMostComing) return made;
+      made.push_back(at);
+    }
+  return made;
+}
 
 }  // namespace
 
@@ -71,6 +84,13 @@ bool LayerViews::named(const util::Digest& layer, const std::string& node_id,
   return true;
 }
 
+bool LayerViews::View::holds(const Endpoint& peer, const LayerNews& news, chunk::BlockRange blocks,
+                             util::SteadyTime now) const {
+  const uint64_t end = (blocks.end() + kChunk - 1) / kChunk;
+  return news.blocks.has(blocks) &&
+         (news.has_here(blocks) || !coming.is_late(peer, blocks.first / kChunk, end, now));
+}
+
 LayerViews::PeerView& LayerViews::View::remember(const Endpoint& peer, std::string_view node_id) {
   candidates.erase(peer);
   if (peers.size() >= kMostPeers && !peers.contains(peer)) make_room();
@@ -85,7 +105,9 @@ LayerViews::PeerView& LayerViews::View::remember(const Endpoint& peer, std::stri
 void LayerViews::View::make_room() {
   std::vector<Remembered> all;
   for (const auto& [endpoint, peer] : peers) all.push_back({peer.share_weight(), peer.last()});
-  peers.erase(std::next(peers.begin(), static_cast<ptrdiff_t>(whom_to_forget(all))));
+  const auto forgotten = std::next(peers.begin(), static_cast<ptrdiff_t>(whom_to_forget(all)));
+  coming.gone(forgotten->first);
+  peers.erase(forgotten);
 }
 
 void LayerViews::heard(const Endpoint& peer, const std::string& repository,
@@ -103,6 +125,7 @@ void LayerViews::heard(const Endpoint& peer, const std::string& repository,
     if (!fits && known_elsewhere) continue;
     said.repository = repository;
     said.news = fits ? layer->second : LayerNews{};
+    view->second.coming.told(peer, chunks_of(said.news.coming), now);
     said.held = said.news.blocks.count();
     said.wants = fits && layer->second.wants;
     said.full = news.full;
@@ -154,6 +177,7 @@ void LayerViews::gone(const Endpoint& peer) {
   auto views = views_.lock();
   for (auto& [digest, view] : *views) {
     view.peers.erase(peer);
+    view.coming.gone(peer);
     view.candidates.erase(peer);
   }
 }
@@ -170,9 +194,9 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
   for (const auto& [endpoint, peer] : view->second.peers) {
     if (peer.last() + kBelieved < now) continue;
     if (!peer.wants && !peer.news.sealed && peer.held == 0) continue;
-    found.push_back({endpoint, peer.news.blocks.has(blocks), peer.wants, peer.news.sealed,
-                     peer.held, peer.news.size > 0 ? peer.repository : usual, peer.news.bulk_port,
-                     peer.full});
+    const bool holds = view->second.holds(endpoint, peer.news, blocks, now);
+    found.push_back({endpoint, holds, peer.wants, peer.news.sealed, peer.held,
+                     peer.news.size > 0 ? peer.repository : usual, peer.news.bulk_port, peer.full});
   }
   return found;
 }

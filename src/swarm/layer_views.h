@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "chunk/layer_ref.h"
+#include "swarm/coming_times.h"
 #include "swarm/endpoint.h"
 #include "swarm/news.h"
 #include "swarm/policy.h"
@@ -40,7 +41,7 @@ class LayerViews {
   /// Peers that have or want a layer.
   struct Member {
     Endpoint endpoint;
-    bool holds = false;  ///< all of the blocks in question
+    bool holds = false;  ///< all of the blocks in question, or has them soon
     bool wants = false;
     bool sealed = false;
     uint64_t blocks = 0;       ///< that it has
@@ -118,6 +119,11 @@ class LayerViews {
     std::map<Endpoint, PeerView> peers;
     std::map<Endpoint, uint64_t> candidates;  ///< and the weight of who was named, else 1
 
+    ComingTimes<Endpoint> coming{};
+
+    /// It has all of the blocks, or soon.
+    [[nodiscard]] bool holds(const Endpoint& peer, const LayerNews& news, chunk::BlockRange blocks,
+                             util::SteadyTime now) const;
     PeerView& remember(const Endpoint& peer, std::string_view node_id);
     void make_room();
   };

@@ -57,7 +57,7 @@ password_file = "/p"
 max_connections = 3
 max_requests_per_second = 50
 max_bytes_per_second = "30MB"
-cluster_max_connections = 32
+cluster_max_connections = 40
 cluster_max_requests_per_second = 2.5
 cluster_max_bytes_per_second = 100000000
 )",
@@ -83,7 +83,7 @@ cluster_max_bytes_per_second = 100000000
   EXPECT_EQ(config.registries[0].node.connections, 3u);
   EXPECT_EQ(config.registries[0].node.requests_per_second, 50);
   EXPECT_EQ(config.registries[0].node.bytes_per_second, 30e6);
-  EXPECT_EQ(config.registries[0].cluster.connections, 32u);
+  EXPECT_EQ(config.registries[0].cluster.connections, 40u);
   EXPECT_EQ(config.registries[0].cluster.requests_per_second, 2.5);
   EXPECT_EQ(config.registries[0].cluster.bytes_per_second, 100'000'000);
 }

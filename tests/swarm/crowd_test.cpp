@@ -78,7 +78,7 @@ TEST(Crowd, at_a_registry_as_narrow_as_a_node_takes_little_more_than_one_copy) {
 TEST(Crowd, waits_for_no_straggler_s_queue) {
   const auto made = pull("stragglers", {.nodes = 64, .chunks = 300, .stragglers = 0.05});
   EXPECT_LE(made.copies, 1.1);
-  EXPECT_LE(made.at(0.99), 3 * made.optimum);
+  EXPECT_LE(made.at(0.99), 3.3 * made.optimum);
 }
 
 TEST(Crowd, gives_to_others_beside_who_takes_it_slowly) {
@@ -89,7 +89,15 @@ TEST(Crowd, gives_to_others_beside_who_takes_it_slowly) {
                                                 .node_rate = 12.5e6,
                                                 .lasts = seconds(1000)});
   EXPECT_LE(made.copies, 1.1);
-  EXPECT_LE(made.at(0.99), 3 * made.optimum);
+  EXPECT_LE(made.at(0.5), 1.6 * made.optimum) << "waits for what one brings slowly";
+  EXPECT_LE(made.at(0.99), 2.2 * made.optimum);
+}
+
+TEST(Crowd, that_wants_what_one_node_has_takes_it_there_once) {
+  const auto made = run_crowd({.nodes = 64, .chunks = 300, .seeds = 1});
+  EXPECT_EQ(made.unfinished, 0u);
+  EXPECT_LE(made.copies, 0.02) << "from the registry";
+  EXPECT_LE(made.at(0.99), 2 * made.optimum);
 }
 
 TEST(Crowd, that_loses_one_in_ten_a_minute_takes_little_more_than_one_copy) {
@@ -101,7 +109,7 @@ TEST(Crowd, that_loses_one_in_ten_a_minute_takes_little_more_than_one_copy) {
 TEST(Crowd, is_no_slower_where_there_are_more_of_it) {
   const auto small = pull("64", {.nodes = 64, .chunks = 300});
   const auto large = pull("120", {.nodes = 120, .chunks = 300});
-  EXPECT_LE(large.copies, 1.03);
+  EXPECT_LE(large.copies, 1.05);
   EXPECT_LE(large.at(0.99), 1.5 * small.at(0.99));
 }
 

@@ -57,6 +57,7 @@ CrowdViews::View& CrowdViews::view_of(const Self& peer, util::SteadyTime now) {
 }
 
 void CrowdViews::drop(size_t place) {
+  coming_.gone(views_[place].peer);
   known_[views_[place].peer] = false;
   places_.erase(views_[place].peer);
   if (place + 1 < views_.size()) {
@@ -79,6 +80,10 @@ void CrowdViews::wanted_by(const Self& peer, util::SteadyTime now) {
 
 void CrowdViews::heard(const Self& peer, Told told, const Named& shareholders,
                        util::SteadyTime now) {
+  std::vector<uint64_t> coming;
+  for (uint32_t chunk = 0; chunk < chunks_; ++chunk)
+    if (told.has[chunk] && !told.here[chunk]) coming.push_back(chunk);
+  coming_.told(peer.index, coming, now);
   view_of(peer, now).told = std::move(told);
   renew_owners();
   for (const auto& [named, weight] : shareholders) {
@@ -140,24 +145,28 @@ ChunkCopies CrowdViews::copies(uint32_t chunk) const {
   return made;
 }
 
-std::vector<size_t> CrowdViews::holders(uint32_t chunk) const {
+bool CrowdViews::holds(const View& view, uint32_t chunk, util::SteadyTime now) const {
+  return view.told.has[chunk] && !coming_.is_late(view.peer, chunk, chunk + 1, now);
+}
+
+std::vector<size_t> CrowdViews::holders(uint32_t chunk, util::SteadyTime now) const {
   std::vector<size_t> made;
   for (size_t i = 0; i < views_.size(); ++i)
-    if (views_[i].told.has[chunk]) made.push_back(i);
+    if (holds(views_[i], chunk, now)) made.push_back(i);
   return made;
 }
 
-std::vector<uint32_t> CrowdViews::holders_but(uint32_t chunk, uint32_t but) {
+std::vector<uint32_t> CrowdViews::holders_but(uint32_t chunk, uint32_t but, util::SteadyTime now) {
   std::vector<uint32_t> all, made;
   for (const View& view : views_)
-    if (view.told.has[chunk] && view.peer != but) all.push_back(view.peer);
+    if (view.peer != but && holds(view, chunk, now)) all.push_back(view.peer);
   for (const size_t i : whom_to_name(all.size(), named_others_++)) made.push_back(all[i]);
   return made;
 }
 
-bool CrowdViews::holds(uint32_t peer, uint32_t chunk) const {
+bool CrowdViews::holds(uint32_t peer, uint32_t chunk, util::SteadyTime now) const {
   const auto place = places_.find(peer);
-  return place != places_.end() && views_[place->second].told.has[chunk];
+  return place != places_.end() && holds(views_[place->second], chunk, now);
 }
 
 Candidate* CrowdViews::find(uint32_t peer) {

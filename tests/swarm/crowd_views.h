@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "swarm/coming_times.h"
 #include "swarm/policy.h"
 #include "swarm/shareholders.h"
 #include "util/clock.h"
@@ -55,10 +56,11 @@ class CrowdViews {
   /// Of what peers said that they have, not only on its way.
   [[nodiscard]] ChunkCopies copies(uint32_t chunk) const;
   /// Indices into candidates().
-  [[nodiscard]] std::vector<size_t> holders(uint32_t chunk) const;
+  [[nodiscard]] std::vector<size_t> holders(uint32_t chunk, util::SteadyTime now) const;
   /// Some of them, each time the next ones.
-  [[nodiscard]] std::vector<uint32_t> holders_but(uint32_t chunk, uint32_t but);
-  [[nodiscard]] bool holds(uint32_t peer, uint32_t chunk) const;
+  [[nodiscard]] std::vector<uint32_t> holders_but(uint32_t chunk, uint32_t but,
+                                                  util::SteadyTime now);
+  [[nodiscard]] bool holds(uint32_t peer, uint32_t chunk, util::SteadyTime now) const;
 
   void begins(uint32_t peer);
   void ends(uint32_t peer);
@@ -87,6 +89,8 @@ class CrowdViews {
 
   const Self& self_;
   const size_t chunks_;
+  [[nodiscard]] bool holds(const View& view, uint32_t chunk, util::SteadyTime now) const;
+
   std::vector<View> views_;
   std::vector<Candidate> candidates_;             ///< of the same indices
   std::unordered_map<uint32_t, size_t> places_;   ///< in both
@@ -97,6 +101,7 @@ class CrowdViews {
   uint64_t lightest_ = 0;  ///< of the shareholders
   bool owners_old_ = true;
   uint64_t named_others_ = 0;
+  ComingTimes<uint32_t> coming_;
 };
 
 }  // namespace swarmfs::swarm

@@ -293,6 +293,28 @@ TEST(Steps, of_holders_take_those_who_want_the_layer_where_the_others_are_few) {
   EXPECT_NE(names(it).front(), "a") << "they are not few: the fastest";
 }
 
+TEST(Steps, of_the_few_that_have_it_those_without_room_come_after_all_who_want_the_layer) {
+  std::vector<Candidate> peers{
+      peer("seed", milliseconds(10), "a"), peer("near", milliseconds(15), "a"),
+      peer("far", milliseconds(20), "b"), peer("other", milliseconds(20), "a")};
+  for (const size_t i : {1, 2, 3}) peers[i].wants = true;
+  Question it = question(peers);
+  it.zone = "a";
+  it.holders = {0, 1, 2};
+  const auto asked = [&] {
+    auto made = names(it);
+    made.resize(3);
+    return made;
+  };
+  peers[1].busy = peers[2].busy = true;
+  EXPECT_EQ(asked(), (std::vector<std::string>{"seed", "near", "far"})) << "it has room";
+  peers[0].full = true;
+  EXPECT_EQ(asked(), (std::vector<std::string>{"near", "far", "seed"}));
+  peers[0].full = false;
+  peers[0].busy = true;
+  EXPECT_EQ(asked(), (std::vector<std::string>{"near", "far", "seed"}));
+}
+
 TEST(IsSlow, measures_against_the_crowd_and_alone_against_the_registry) {
   const std::vector<Candidate> crowd{peer("a", seconds(1)), peer("b", milliseconds(20)),
                                      peer("c", milliseconds(20)), peer("d", milliseconds(400))};
