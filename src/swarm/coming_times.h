@@ -15,10 +15,11 @@
 
 namespace swarmfs::swarm {
 
-/// What peers have on its way from the registry, chunk by chunk, as seen from their news. What
-/// takes far longer at one of them than its others' would (a narrow link, a broken way to the
-/// registry) is late: nobody should wait for it as for what is here. A crowd that is slow together
-/// is not late. Not thread-safe.
+/// What peers have on its way from the registry, chunk by chunk, as seen from their news. Where
+/// nothing ends for far longer than elsewhere (a narrow link, a broken way to the registry), what
+/// is on its way is late: nobody should wait for it as for what is here. Where nothing ends
+/// anywhere (a registry that is slow or silent) nothing is late, nor is what somebody is silent
+/// about. Not thread-safe.
 template <class Peer>
 class ComingTimes {
  public:
@@ -33,32 +34,39 @@ class ComingTimes {
     const bool some_ended = std::any_of(before.begin(), before.end(), [&](const auto& one) {
       return !way.since.contains(one.first);
     });
-    if (some_ended) gaps_.add(now - way.last);
-    if (some_ended || before.empty()) way.last = now;
+    if (some_ended) gaps_.add(now - way.ended);
+    if (some_ended) ended_ = now;
+    if (some_ended || before.empty()) way.ended = now;
+    way.told = now;
     if (way.since.empty()) ways_.erase(peer);
   }
+  /// Nothing is known of it any more.
   void gone(const Peer& peer) { ways_.erase(peer); }
 
-  /// One of the chunks from `first` to before `end` is on its way, and for three times as long as
-  /// is usual between two, 5 s at least, none that the peer had on its way has ended.
-  [[nodiscard]] bool is_late(const Peer& peer, uint64_t first, uint64_t end,
-                             util::SteadyTime now) const {
+  /// One of the chunks from `first` to before `end` is on its way, and none of what the peer had on
+  /// its way has ended for three times as long as is usual between two (5 s at least, 60 at most),
+  /// while others' did, or nobody else had any.
+  [[nodiscard]] bool is_late(const Peer& peer, uint64_t first, uint64_t end) const {
     const auto found = ways_.find(peer);
     if (found == ways_.end() || gaps_.empty()) return false;
     const Way& way = found->second;
-    const auto limit = std::max<util::Duration>(std::chrono::seconds(5), 3 * gaps_.mean());
+    const auto limit = std::clamp<util::Duration>(3 * gaps_.mean(), kLeast, kMost);
+    const auto until = ways_.size() > 1 ? std::min(way.told, ended_) : way.told;
     return std::any_of(
         way.since.lower_bound(first), way.since.lower_bound(end),
-        [&](const auto& one) { return now - std::max(one.second, way.last) > limit; });
+        [&](const auto& one) { return until - std::max(one.second, way.ended) > limit; });
   }
 
  private:
+  static constexpr std::chrono::seconds kLeast{5}, kMost{60};
   struct Way {
     std::map<uint64_t, util::SteadyTime> since;
-    util::SteadyTime last;  ///< when one of them ended, or the first began
+    util::SteadyTime ended;  ///< one of them, last; or the first began
+    util::SteadyTime told;
   };
-  std::map<Peer, Way> ways_;
-  Latency gaps_;  ///< at a peer, from one that ended to the next
+  std::map<Peer, Way> ways_;  ///< of those who have something on its way
+  Latency gaps_;              ///< at a peer, from one that ended to the next
+  util::SteadyTime ended_;    ///< anywhere, last
 };
 
 }  // namespace swarmfs::swarm

@@ -13,15 +13,18 @@ namespace {
 constexpr std::chrono::minutes kInteresting{1};
 constexpr size_t kMostCandidates = 256;  ///< of one layer
 constexpr size_t kMostOrigins = 8;
-constexpr size_t kMostComing = 64;  ///< chunks on their way at one peer that are looked after
-constexpr uint64_t kChunk = (1 << 20) / chunk::kBlockSize;
+constexpr size_t kMostWatched = 64;  ///< chunks on their way at one peer
 
-/// Of a MiB each.
-std::vector<uint64_t> chunks_of(const std::vector<chunk::BlockRange>& ranges) {
+uint64_t chunk_blocks(uint64_t layer_size) {
+  return chunk::chunk_size(layer_size) / chunk::kBlockSize;
+}
+
+std::vector<uint64_t> coming_chunks(const LayerNews& news) {
+  const uint64_t blocks = chunk_blocks(news.size);
   std::vector<uint64_t> made;
-  for (const auto& blocks : ranges)
-    for (uint64_t at = blocks.first / kChunk; at * kChunk < blocks.end(); ++at) {
-      if (made.size() >= kMostComing) return made;
+  for (const auto& coming : news.coming)
+    for (uint64_t at = coming.first / blocks; at * blocks < coming.end(); ++at) {
+      if (made.size() >= kMostWatched) return made;
       made.push_back(at);
     }
   return made;
@@ -84,11 +87,11 @@ bool LayerViews::named(const util::Digest& layer, const std::string& node_id,
   return true;
 }
 
-bool LayerViews::View::holds(const Endpoint& peer, const LayerNews& news, chunk::BlockRange blocks,
-                             util::SteadyTime now) const {
-  const uint64_t end = (blocks.end() + kChunk - 1) / kChunk;
+bool LayerViews::View::holds(const Endpoint& peer, const LayerNews& news,
+                             chunk::BlockRange blocks) const {
+  const uint64_t each = chunk_blocks(ref.size), end = (blocks.end() + each - 1) / each;
   return news.blocks.has(blocks) &&
-         (news.has_here(blocks) || !coming.is_late(peer, blocks.first / kChunk, end, now));
+         (news.has_here(blocks) || !coming.is_late(peer, blocks.first / each, end));
 }
 
 LayerViews::PeerView& LayerViews::View::remember(const Endpoint& peer, std::string_view node_id) {
@@ -125,7 +128,10 @@ void LayerViews::heard(const Endpoint& peer, const std::string& repository,
     if (!fits && known_elsewhere) continue;
     said.repository = repository;
     said.news = fits ? layer->second : LayerNews{};
-    view->second.coming.told(peer, chunks_of(said.news.coming), now);
+    if (fits)
+      view->second.coming.told(peer, coming_chunks(said.news), now);
+    else
+      view->second.coming.gone(peer);
     said.held = said.news.blocks.count();
     said.wants = fits && layer->second.wants;
     said.full = news.full;
@@ -194,7 +200,7 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
   for (const auto& [endpoint, peer] : view->second.peers) {
     if (peer.last() + kBelieved < now) continue;
     if (!peer.wants && !peer.news.sealed && peer.held == 0) continue;
-    const bool holds = view->second.holds(endpoint, peer.news, blocks, now);
+    const bool holds = view->second.holds(endpoint, peer.news, blocks);
     found.push_back({endpoint, holds, peer.wants, peer.news.sealed, peer.held,
                      peer.news.size > 0 ? peer.repository : usual, peer.news.bulk_port, peer.full});
   }

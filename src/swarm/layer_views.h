@@ -92,7 +92,7 @@ class LayerViews {
   [[nodiscard]] std::optional<chunk::LayerRef> find(const util::Digest& layer) const;
   /// Layers that are still interesting; forgets those that are not.
   [[nodiscard]] std::vector<chunk::LayerRef> interesting(util::SteadyTime now);
-  /// Its members, and who may be one: who was named with its weight, others after all of these.
+  /// Its members, and who may be one: with its weight whom a peer named, with 1 whom the DHT did.
   [[nodiscard]] std::map<Endpoint, NewsPeer> to_ask(const util::Digest& layer) const;
   /// Its shareholders by node id, as far as we know, ourselves left out.
   [[nodiscard]] std::map<std::string, Endpoint> shareholders_of(const util::Digest& layer,
@@ -118,12 +118,11 @@ class LayerViews {
     util::SteadyTime until;
     std::map<Endpoint, PeerView> peers;
     std::map<Endpoint, uint64_t> candidates;  ///< and the weight of who was named, else 1
-
-    ComingTimes<Endpoint> coming{};
+    ComingTimes<Endpoint> coming{};           ///< of its chunks
 
     /// It has all of the blocks, or soon.
-    [[nodiscard]] bool holds(const Endpoint& peer, const LayerNews& news, chunk::BlockRange blocks,
-                             util::SteadyTime now) const;
+    [[nodiscard]] bool holds(const Endpoint& peer, const LayerNews& news,
+                             chunk::BlockRange blocks) const;
     PeerView& remember(const Endpoint& peer, std::string_view node_id);
     void make_room();
   };

@@ -88,8 +88,9 @@ std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_v
     const Candidate& it = candidates[i];
     const bool busy = busy_matters && it.busy, full = busy_matters && it.full;
     const bool spared = few && !(it.wants && it.expected / 4 <= fastest);
-    order.emplace_back(Kind(spared && (busy || full), busy, it.zone != zone, full, spared),
-                       it.expected * (1 + it.in_flight), i);
+    order.emplace_back(
+        Kind(few && !it.wants && (busy || full), busy, it.zone != zone, full, spared),
+        it.expected * (1 + it.in_flight), i);
   }
   const auto worse = [&](const Ranked& a, const Ranked& b) {
     const auto& [a_kind, a_time, a_index] = a;

@@ -43,7 +43,7 @@ std::vector<size_t> shareholders(std::span<const uint64_t> weights,
 
 /// A peer that can be asked for news.
 struct NewsPeer {
-  uint64_t weight = 0;  ///< shareholder_weight() for the layer of this round
+  uint64_t weight = 0;  ///< shareholder_weight() for the layer of this round; 1: by the DHT
   bool named = false;   ///< of the swarm, says a peer or the DHT; we have not heard from it yet
 };
 /// Whom to ask in round `turn`: all, where they are few. Else up to half of the seats go to named

@@ -17,15 +17,15 @@ class ComingTimesTest : public testing::Test {
  protected:
   void told(char peer, const std::vector<uint64_t>& chunks) { times_.told(peer, chunks, now_); }
   [[nodiscard]] bool late(char peer, uint64_t chunk) const {
-    return times_.is_late(peer, chunk, chunk + 1, now_);
+    return times_.is_late(peer, chunk, chunk + 1);
   }
-  /// `peer` brings so many chunks, one after another, each within `each`.
+  /// `peer` brings so many chunks, one after another, and more are to come.
   void brings(char peer, uint64_t count, util::Duration each) {
     for (uint64_t chunk = 0; chunk < count; ++chunk) {
       told(peer, {chunk, chunk + 1});
       now_ += each;
     }
-    told(peer, {});
+    told(peer, {count});
   }
 
   util::SteadyTime now_{seconds(1000)};
@@ -39,17 +39,25 @@ TEST_F(ComingTimesTest, late_is_what_takes_far_longer_at_one_than_at_others) {
   EXPECT_TRUE(late('x', 7)) << "for 20 s, where 6 are usual at most";
   EXPECT_TRUE(late('x', 8));
   EXPECT_FALSE(late('x', 9)) << "it does not bring that";
-  EXPECT_FALSE(late('a', 7));
-  EXPECT_TRUE(times_.is_late('x', 0, 8, now_)) << "one of them";
-  EXPECT_FALSE(times_.is_late('x', 0, 7, now_));
+  EXPECT_FALSE(late('a', 10));
+  EXPECT_TRUE(times_.is_late('x', 0, 8)) << "one of them";
+  EXPECT_FALSE(times_.is_late('x', 0, 7));
 }
 
 TEST_F(ComingTimesTest, nothing_is_late_within_five_seconds_however_fast_others_are) {
-  brings('a', 100, milliseconds(10));
   told('x', {1});
-  now_ += seconds(5);
+  brings('a', 500, milliseconds(10));
+  told('x', {1});
   EXPECT_FALSE(late('x', 1));
-  now_ += milliseconds(1);
+  brings('a', 1, milliseconds(10));
+  told('x', {1});
+  EXPECT_TRUE(late('x', 1));
+}
+
+TEST_F(ComingTimesTest, after_a_minute_it_is_however_slow_others_are) {
+  told('x', {1});
+  brings('a', 2, seconds(31));
+  told('x', {1});
   EXPECT_TRUE(late('x', 1));
 }
 
@@ -57,7 +65,31 @@ TEST_F(ComingTimesTest, nothing_is_late_before_anything_came) {
   told('x', {1});
   told('y', {2});
   now_ += seconds(100);
+  told('x', {1});
   EXPECT_FALSE(late('x', 1));
+}
+
+TEST_F(ComingTimesTest, nothing_is_late_while_nothing_comes_anywhere) {
+  told('x', {1});
+  brings('a', 4, seconds(1));
+  now_ += seconds(100);
+  told('x', {1});
+  told('a', {4});
+  EXPECT_FALSE(late('x', 1)) << "the registry is silent";
+  EXPECT_FALSE(late('a', 4));
+  now_ += seconds(1);
+  told('a', {5});
+  EXPECT_TRUE(late('x', 1)) << "others go on, it does not";
+  told('a', {});
+  EXPECT_TRUE(late('x', 1)) << "it is the last one";
+}
+
+TEST_F(ComingTimesTest, nothing_is_late_that_a_peer_was_silent_about) {
+  told('x', {1});
+  brings('a', 10, seconds(1));
+  EXPECT_FALSE(late('x', 1));
+  told('x', {1});
+  EXPECT_TRUE(late('x', 1));
 }
 
 TEST_F(ComingTimesTest, a_crowd_that_is_slow_together_is_not_late) {
@@ -78,12 +110,14 @@ TEST_F(ComingTimesTest, what_stands_in_line_behind_others_of_the_peer_is_not_lat
     EXPECT_FALSE(late('x', 9)) << line.size();
   }
   now_ += seconds(13);
+  told('x', line);
   EXPECT_TRUE(late('x', 9));
 }
 
 TEST_F(ComingTimesTest, of_who_is_gone_nothing_is_known) {
   told('x', {1});
   brings('a', 10, seconds(1));
+  told('x', {1});
   EXPECT_TRUE(late('x', 1));
   times_.gone('x');
   EXPECT_FALSE(late('x', 1));
@@ -91,15 +125,13 @@ TEST_F(ComingTimesTest, of_who_is_gone_nothing_is_known) {
   EXPECT_FALSE(late('x', 1)) << "it began anew";
 }
 
-constexpr uint64_t kMiB = (1 << 20) / chunk::kBlockSize;  // blocks
-
-class LateViews : public testing::Test {
+class LateViews : public testing::TestWithParam<uint64_t> {
  protected:
   LateViews() { views_.interest(layer_, now_); }
-  /// The peer says that it has the first 8 MiB, and of these some on their way.
+  /// The peer says that it has the first eight chunks, and of these some blocks on their way.
   void hears(const Endpoint& peer, std::vector<chunk::BlockRange> coming) {
-    LayerNews said{.size = layer_.size, .wants = true, .blocks = BlockSet(16 * kMiB)};
-    said.blocks.add({0, 8 * kMiB});
+    LayerNews said{.size = layer_.size, .wants = true, .blocks = BlockSet(16 * each_)};
+    said.blocks.add({0, 8 * each_});
     said.coming = std::move(coming);
     News news;
     news.layers.emplace(layer_.digest, std::move(said));
@@ -111,40 +143,41 @@ class LateViews : public testing::Test {
     return false;
   }
 
+  const uint64_t each_ = GetParam() / chunk::kBlockSize;  ///< blocks of a chunk
   const Endpoint slow_{"10.0.0.1", 1}, fast_{"10.0.0.2", 1};
   const chunk::LayerRef layer_{
-      util::Sha256::of(util::as_bytes("layer")), 16 << 20, {{"docker.io", "library/nginx"}}};
+      util::Sha256::of(util::as_bytes("layer")), 16 * GetParam(), {{"docker.io", "library/nginx"}}};
   util::SteadyTime now_{seconds(1000)};
   LayerViews views_;
 };
+INSTANTIATE_TEST_SUITE_P(Chunks, LateViews, testing::Values(256 << 10, 8 << 20));
 
-TEST_F(LateViews, do_not_count_a_peer_as_holder_of_what_is_late_there) {
-  const chunk::BlockRange late{2 * kMiB + 1, 2}, around{2 * kMiB, kMiB};
+TEST_P(LateViews, do_not_count_a_peer_as_holder_of_what_is_late_there) {
+  const uint64_t step = chunk::chunk_size(layer_.size) / chunk::kBlockSize;
+  const chunk::BlockRange late{6 * each_ + 1, 2}, around{6 * each_, step};
   hears(slow_, {late});
-  for (uint64_t i = 0; i < 5; ++i) {
-    hears(fast_, {{i * kMiB, 2 * kMiB}});
-    EXPECT_TRUE(holds(slow_, around)) << "it is on its way";
-    now_ += seconds(1);
+  for (uint64_t i = 0; i < 7; ++i) {
+    EXPECT_TRUE(holds(slow_, around)) << "it is on its way, " << i;
+    hears(fast_, {{i * step, 2 * step}});
     hears(slow_, {late});
+    now_ += seconds(1);
   }
-  now_ += milliseconds(1);
   EXPECT_FALSE(holds(slow_, around));
   EXPECT_FALSE(holds(slow_, late));
-  EXPECT_TRUE(holds(slow_, {2 * kMiB, 1})) << "that is there";
-  EXPECT_TRUE(holds(slow_, {3 * kMiB, kMiB})) << "likewise";
+  EXPECT_TRUE(holds(slow_, {6 * each_, 1})) << "that is there";
+  EXPECT_TRUE(holds(slow_, {7 * each_, each_})) << "likewise";
   hears(slow_, {});
   EXPECT_TRUE(holds(slow_, around)) << "it came";
 }
 
-TEST_F(LateViews, have_those_asked_soon_whom_the_dht_names_after_those_whom_peers_name) {
-  const Endpoint other{"10.0.0.3", 1};
-  views_.may_have(layer_.digest, slow_);
-  ASSERT_TRUE(views_.named(layer_.digest, "node", other));
-  const auto to_ask = views_.to_ask(layer_.digest);
-  EXPECT_TRUE(to_ask.at(slow_).named);
-  EXPECT_TRUE(to_ask.at(other).named);
-  EXPECT_GT(to_ask.at(slow_).weight, 0u) << "or it would wait for its turn";
-  EXPECT_LT(to_ask.at(slow_).weight, to_ask.at(other).weight);
+TEST_P(LateViews, know_nothing_of_what_a_peer_that_refuses_had_on_its_way) {
+  hears(slow_, {{0, 1}});
+  for (uint64_t i = 0; i < 8; ++i, now_ += seconds(1)) {
+    hears(fast_, {{i, 2}});
+    views_.heard(slow_, "docker.io/library/nginx", {layer_.digest}, {}, now_, "slow");
+    hears(slow_, {{0, 1}});
+  }
+  EXPECT_TRUE(holds(slow_, {0, 1})) << "it may have begun anew";
 }
 
 }  // namespace

@@ -137,7 +137,7 @@ void Node::plan(Ask& ask) {
   question.self = self.id;
   question.zone = self.zone;
   question.peers = views.candidates(world.wires.now());
-  question.holders = views.holders(ask.chunk, world.wires.now());
+  question.holders = views.holders(ask.chunk);
   question.registry = registry_time.mean();
   question.spare = ask.spare;
   ask.steps.clear();
@@ -163,7 +163,7 @@ void Node::next_step(const AskPtr& ask, CrowdWhy why) {
 
 void Node::ask_peer(const AskPtr& ask, uint32_t peer, util::Duration hedge) {
   const auto one = std::make_shared<Try>(Try{.peer = peer});
-  one->has_it = views.holds(peer, ask->chunk, world.wires.now());
+  one->has_it = views.holds(peer, ask->chunk);
   one->began = world.wires.now();
   one->expected = views.expected(peer, one->has_it);
   views.begins(peer);
@@ -210,11 +210,11 @@ void Node::request(const AskPtr& ask, const TryPtr& one) {
   one->slot = peer.serve(index, ask->chunk, !one->has_it, [this, ask, one, &peer] {
     if (ask->done || !one->open || one->flow || gone) return;
     if (!peer.may_send_more(index))
-      return sent_away(ask, one, peer.views.holders_but(ask->chunk, index, world.wires.now()));
+      return sent_away(ask, one, peer.views.holders_but(ask->chunk, index));
     receive(ask, one);
   });
   ++world.second().requests;
-  if (!one->slot) sent_away(ask, one, peer.views.holders_but(ask->chunk, index, world.wires.now()));
+  if (!one->slot) sent_away(ask, one, peer.views.holders_but(ask->chunk, index));
 }
 
 void Node::sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uint32_t>& others) {
@@ -315,9 +315,8 @@ std::shared_ptr<void> Node::serve(uint32_t asker, uint32_t chunk, bool fetch,
   if (has[chunk] && !may_send_more(asker)) return nullptr;
   const ServeLoad load{serving, serving, serving_to[asker], serving * kCrowdChunk};
   const bool here = has[chunk] || coming.contains(chunk);
-  const Serve how =
-      how_to_serve(admits(kServe, load, kBulk, kCrowdChunk), here,
-                   fetch && !views.holders_but(chunk, asker, world.wires.now()).empty());
+  const Serve how = how_to_serve(admits(kServe, load, kBulk, kCrowdChunk), here,
+                                 fetch && !views.holders_but(chunk, asker).empty());
   if (how == Serve::busy || how == Serve::refer || (!fetch && !here)) return nullptr;
   ++serving;
   ++serving_to[asker];

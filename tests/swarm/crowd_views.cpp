@@ -145,28 +145,28 @@ ChunkCopies CrowdViews::copies(uint32_t chunk) const {
   return made;
 }
 
-bool CrowdViews::holds(const View& view, uint32_t chunk, util::SteadyTime now) const {
-  return view.told.has[chunk] && !coming_.is_late(view.peer, chunk, chunk + 1, now);
+bool CrowdViews::holds(const View& view, uint32_t chunk) const {
+  return view.told.has[chunk] && !coming_.is_late(view.peer, chunk, chunk + 1);
 }
 
-std::vector<size_t> CrowdViews::holders(uint32_t chunk, util::SteadyTime now) const {
+std::vector<size_t> CrowdViews::holders(uint32_t chunk) const {
   std::vector<size_t> made;
   for (size_t i = 0; i < views_.size(); ++i)
-    if (holds(views_[i], chunk, now)) made.push_back(i);
+    if (holds(views_[i], chunk)) made.push_back(i);
   return made;
 }
 
-std::vector<uint32_t> CrowdViews::holders_but(uint32_t chunk, uint32_t but, util::SteadyTime now) {
+std::vector<uint32_t> CrowdViews::holders_but(uint32_t chunk, uint32_t but) {
   std::vector<uint32_t> all, made;
   for (const View& view : views_)
-    if (view.peer != but && holds(view, chunk, now)) all.push_back(view.peer);
+    if (view.peer != but && holds(view, chunk)) all.push_back(view.peer);
   for (const size_t i : whom_to_name(all.size(), named_others_++)) made.push_back(all[i]);
   return made;
 }
 
-bool CrowdViews::holds(uint32_t peer, uint32_t chunk, util::SteadyTime now) const {
+bool CrowdViews::holds(uint32_t peer, uint32_t chunk) const {
   const auto place = places_.find(peer);
-  return place != places_.end() && holds(views_[place->second], chunk, now);
+  return place != places_.end() && holds(views_[place->second], chunk);
 }
 
 Candidate* CrowdViews::find(uint32_t peer) {

@@ -56,11 +56,10 @@ class CrowdViews {
   /// Of what peers said that they have, not only on its way.
   [[nodiscard]] ChunkCopies copies(uint32_t chunk) const;
   /// Indices into candidates().
-  [[nodiscard]] std::vector<size_t> holders(uint32_t chunk, util::SteadyTime now) const;
+  [[nodiscard]] std::vector<size_t> holders(uint32_t chunk) const;
   /// Some of them, each time the next ones.
-  [[nodiscard]] std::vector<uint32_t> holders_but(uint32_t chunk, uint32_t but,
-                                                  util::SteadyTime now);
-  [[nodiscard]] bool holds(uint32_t peer, uint32_t chunk, util::SteadyTime now) const;
+  [[nodiscard]] std::vector<uint32_t> holders_but(uint32_t chunk, uint32_t but);
+  [[nodiscard]] bool holds(uint32_t peer, uint32_t chunk) const;
 
   void begins(uint32_t peer);
   void ends(uint32_t peer);
@@ -81,6 +80,7 @@ class CrowdViews {
     util::SteadyTime busy_at;  ///< zero: it has given since
     Told told;
   };
+  [[nodiscard]] bool holds(const View& view, uint32_t chunk) const;
   View& view_of(const Self& peer, util::SteadyTime now);
   void drop(size_t place);
   void renew_owners();
@@ -89,8 +89,6 @@ class CrowdViews {
 
   const Self& self_;
   const size_t chunks_;
-  [[nodiscard]] bool holds(const View& view, uint32_t chunk, util::SteadyTime now) const;
-
   std::vector<View> views_;
   std::vector<Candidate> candidates_;             ///< of the same indices
   std::unordered_map<uint32_t, size_t> places_;   ///< in both

@@ -251,6 +251,17 @@ TEST_F(CrowdOfViews, asks_whom_it_is_told_of_only_where_it_would_be_a_shareholde
   EXPECT_EQ(views_.named(layer_.digest, id(light), at(light)), outweighs(known, weights[light]));
 }
 
+TEST_F(CrowdOfViews, asks_soon_whom_the_dht_names_after_those_whom_peers_name) {
+  views_.interest(layer_, now_);
+  views_.may_have(layer_.digest, at(1));
+  ASSERT_TRUE(views_.named(layer_.digest, id(2), at(2)));
+  const auto to_ask = views_.to_ask(layer_.digest);
+  EXPECT_TRUE(to_ask.at(at(1)).named);
+  EXPECT_TRUE(to_ask.at(at(2)).named);
+  EXPECT_GT(to_ask.at(at(1)).weight, 0u) << "or it would wait for its turn";
+  EXPECT_LT(to_ask.at(at(1)).weight, to_ask.at(at(2)).weight);
+}
+
 TEST(NewsPatience, is_for_views_to_become_one_where_peers_are_a_crowd) {
   using std::chrono::milliseconds;
   struct Case {

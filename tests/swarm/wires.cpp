@@ -113,7 +113,7 @@ void Wires::leave(Flow flow) {
   share(course.ends[0].wire, course.ends[1].wire);
 }
 
-/// What the senders' parts would bring in there.
+/// The most that a flow gets of that wire.
 double Wires::part_of_receiver(Wire to) const {
   const Cable& cable = wires_[to];
   for (double part = 0;;) {
