@@ -94,6 +94,15 @@ bool LayerViews::View::holds(const Endpoint& peer, const LayerNews& news,
          (news.has_here(blocks) || !coming.is_late(peer, blocks.first / each, end));
 }
 
+void LayerViews::View::heard_coming(const Endpoint& peer, const LayerNews& news,
+                                    util::SteadyTime now) {
+  const uint64_t each = chunk_blocks(ref.size), count = chunk::block_count(ref.size);
+  const auto is_here = [&](uint64_t at) {
+    return news.has_here({at * each, std::min(each, count - at * each)});
+  };
+  coming.told(peer, coming_chunks(news), is_here, now);
+}
+
 LayerViews::PeerView& LayerViews::View::remember(const Endpoint& peer, std::string_view node_id) {
   candidates.erase(peer);
   if (peers.size() >= kMostPeers && !peers.contains(peer)) make_room();
@@ -129,7 +138,7 @@ void LayerViews::heard(const Endpoint& peer, const std::string& repository,
     said.repository = repository;
     said.news = fits ? layer->second : LayerNews{};
     if (fits)
-      view->second.coming.told(peer, coming_chunks(said.news), now);
+      view->second.heard_coming(peer, said.news, now);
     else
       view->second.coming.gone(peer);
     said.held = said.news.blocks.count();

@@ -120,6 +120,7 @@ class LayerViews {
     std::map<Endpoint, uint64_t> candidates;  ///< and the weight of who was named, else 1
     ComingTimes<Endpoint> coming{};           ///< of its chunks
 
+    void heard_coming(const Endpoint& peer, const LayerNews& news, util::SteadyTime now);
     /// It has all of the blocks, or soon.
     [[nodiscard]] bool holds(const Endpoint& peer, const LayerNews& news,
                              chunk::BlockRange blocks) const;

@@ -90,14 +90,15 @@ struct Question {
 };
 /// Holders first, by choose(), at most three; for bulk those that are not busy, in whatever zone,
 /// before those that are, and of a zone those that are not full before those that are, and those
-/// that want the layer before those that do not, where these are few: it is their links that give
-/// what nobody else has, so those of them that have no room come after all others. Then the owner
-/// (a shareholder of the layer), for a fault only where nobody is known to hold the chunk, for bulk
-/// the next owner as well, so that a late owner costs the registry one more copy and not one from
-/// everybody; who comes to ourselves in that order stops there. Who has all of its own share
-/// (`spare`) stands in where it is the next owner of a chunk that nobody is known to hold: the
-/// first one is late, for whatever reason. Owners that are far slower than the rest (is_slow) are
-/// passed over. The registry is the last step, always.
+/// that want the layer, and are not four times slower than the fastest, before those that do not,
+/// where these are few: it is their links that give what nobody else has, so those of them that
+/// have no room come after all others. Then the owner (a shareholder of the layer), for a fault
+/// only where nobody is known to hold the chunk, for bulk the next owner as well, so that a late
+/// owner costs the registry one more copy and not one from everybody; who comes to ourselves in
+/// that order stops there. Who has all of its own share (`spare`) stands in where it is the next
+/// owner of a chunk that nobody is known to hold: the first one is late, for whatever reason.
+/// Owners that are far slower than the rest (is_slow) are passed over. The registry is the last
+/// step, always.
 std::vector<Step> steps(const Question& question);
 
 /// Who has a chunk of a layer, ourselves left out.

@@ -15,7 +15,11 @@ using std::chrono::seconds;
 
 class ComingTimesTest : public testing::Test {
  protected:
-  void told(char peer, const std::vector<uint64_t>& chunks) { times_.told(peer, chunks, now_); }
+  /// What it had on its way before is here now.
+  void told(char peer, const std::vector<uint64_t>& chunks) {
+    times_.told(
+        peer, chunks, [](uint64_t) { return true; }, now_);
+  }
   [[nodiscard]] bool late(char peer, uint64_t chunk) const {
     return times_.is_late(peer, chunk, chunk + 1);
   }
@@ -54,11 +58,18 @@ TEST_F(ComingTimesTest, nothing_is_late_within_five_seconds_however_fast_others_
   EXPECT_TRUE(late('x', 1));
 }
 
-TEST_F(ComingTimesTest, after_a_minute_it_is_however_slow_others_are) {
-  told('x', {1});
-  brings('a', 2, seconds(31));
-  told('x', {1});
-  EXPECT_TRUE(late('x', 1));
+TEST_F(ComingTimesTest, what_came_to_nothing_tells_nothing) {
+  const auto fails = [&](char peer, uint64_t chunk) {
+    times_.told(
+        peer, {1, chunk}, [](uint64_t) { return false; }, now_);
+  };
+  for (uint64_t chunk = 2; chunk < 12; ++chunk, now_ += seconds(1)) {
+    fails('x', chunk);
+    EXPECT_FALSE(late('x', 1)) << "nothing came anywhere";
+  }
+  brings('a', 2, seconds(1));
+  fails('x', 12);
+  EXPECT_TRUE(late('x', 1)) << "its failures do not count";
 }
 
 TEST_F(ComingTimesTest, nothing_is_late_before_anything_came) {
@@ -93,11 +104,14 @@ TEST_F(ComingTimesTest, nothing_is_late_that_a_peer_was_silent_about) {
 }
 
 TEST_F(ComingTimesTest, a_crowd_that_is_slow_together_is_not_late) {
-  for (uint64_t chunk = 0; chunk < 10; ++chunk) {
-    for (const char peer : {'x', 'y', 'z'}) told(peer, {chunk, chunk + 1, chunk + 2});
-    now_ += seconds(15);
-    for (const char peer : {'x', 'y', 'z'}) EXPECT_FALSE(late(peer, chunk)) << peer << chunk;
-  }
+  const std::vector<char> peers{'x', 'y', 'z'};
+  for (uint64_t turn = 0; turn < 30; ++turn, now_ += seconds(25))
+    for (uint64_t i = 0; i < peers.size(); ++i) {
+      const uint64_t chunk = (turn + i) / 3;
+      told(peers[i], {chunk, chunk + 1, chunk + 2});
+      EXPECT_FALSE(late(peers[i], chunk)) << turn << peers[i];
+      EXPECT_FALSE(late(peers[i], chunk + 2)) << turn << peers[i];
+    }
 }
 
 TEST_F(ComingTimesTest, what_stands_in_line_behind_others_of_the_peer_is_not_late) {
@@ -172,8 +186,9 @@ TEST_P(LateViews, do_not_count_a_peer_as_holder_of_what_is_late_there) {
 
 TEST_P(LateViews, know_nothing_of_what_a_peer_that_refuses_had_on_its_way) {
   hears(slow_, {{0, 1}});
-  for (uint64_t i = 0; i < 8; ++i, now_ += seconds(1)) {
-    hears(fast_, {{i, 2}});
+  const uint64_t step = chunk::chunk_size(layer_.size) / chunk::kBlockSize;
+  for (uint64_t i = 0; i < 7; ++i, now_ += seconds(1)) {
+    hears(fast_, {{i * step, 2 * step}});
     views_.heard(slow_, "docker.io/library/nginx", {layer_.digest}, {}, now_, "slow");
     hears(slow_, {{0, 1}});
   }

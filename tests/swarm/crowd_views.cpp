@@ -83,7 +83,8 @@ void CrowdViews::heard(const Self& peer, Told told, const Named& shareholders,
   std::vector<uint64_t> coming;
   for (uint32_t chunk = 0; chunk < chunks_; ++chunk)
     if (told.has[chunk] && !told.here[chunk]) coming.push_back(chunk);
-  coming_.told(peer.index, coming, now);
+  const auto is_here = [&](uint64_t chunk) { return told.here[chunk]; };
+  coming_.told(peer.index, coming, is_here, now);
   view_of(peer, now).told = std::move(told);
   renew_owners();
   for (const auto& [named, weight] : shareholders) {
