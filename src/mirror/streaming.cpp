@@ -207,7 +207,9 @@ void Mirror::end_stream(Stream& stream, Pulls::Id pull, BlobDelivery::End end) {
   const bool proves = all && (stream.range.offset == 0 || stream.delivery->hashed_whole() ||
                               (checked && stream.layer->is_whole()));
   if (proves && stream.alone) proofs_.came_whole(*stream.layer, origin);
-  const bool settles = (all && stream.arrival) ||
+  // All of it may have come after those who brought it in had left.
+  const bool unsettled = stream.layer->is_whole() && !stored.verified();
+  const bool settles = (all && (stream.arrival || unsettled)) ||
                        (end == End::whole && stream.layer->claimed() && stream.layer->is_whole());
   if (settles || (end == End::wrong && stream.layer->sealed()))
     upstream_.complete(stream.ref, stream.media_type);

@@ -146,6 +146,25 @@ TEST_F(MirrorTest, a_client_that_goes_early_ends_the_stream_and_nothing_is_said_
   EXPECT_TRUE(upstream_.completed.empty());
 }
 
+TEST_F(MirrorTest, what_came_whole_after_its_client_left_is_complete_once_the_next_has_it) {
+  give_manifest();
+  EXPECT_FALSE(get_blob({}, 1'400'000).whole);
+  const auto held = fetcher_->open({blob_digest_, blob_.size(), {}});
+  auto all = std::make_shared<std::promise<void>>();
+  const auto operation =
+      fetcher_->bring_in(held, chunk::Class::pull, [all](const auto&) { all->set_value(); });
+  served([&] {
+    all->get_future().wait();
+    return true;
+  });
+  EXPECT_TRUE(upstream_.completed.empty());
+  EXPECT_TRUE(get_blob().body == blob_);
+  EXPECT_EQ(upstream_.completed, std::vector{blob_digest_});
+  held->stored().mark_verified();  // as the daemon does then
+  EXPECT_TRUE(get_blob().body == blob_);
+  EXPECT_EQ(upstream_.completed, std::vector{blob_digest_}) << "that was all there was to do";
+}
+
 TEST_F(MirrorTest, never_gives_all_of_a_blob_that_is_wrong) {
   give_manifest();
   source_.flip(1'000);
