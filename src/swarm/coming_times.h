@@ -37,8 +37,10 @@ class ComingTimes {
     const bool some_came = std::any_of(before.begin(), before.end(), [&](const auto& one) {
       return !way.since.contains(one.first) && is_here(one.first);
     });
-    if (some_came) gaps_.add(now - way.came);
-    if (some_came) came_ = now;
+    if (some_came) {
+      gaps_.add(now - way.came);
+      came_ = now;
+    }
     if (some_came || before.empty()) way.came = now;
     way.told = now;
     if (way.since.empty()) ways_.erase(peer);

@@ -53,9 +53,6 @@ class ClaimedTest : public MirrorTest {
   }
   /// What members say the blob's bytes are, from now on.
   void claim(const std::string& bytes) { tree_ = tree_of(bytes); }
-  [[nodiscard]] std::shared_ptr<fetch::Layer> layer() {
-    return fetcher_->open({blob_digest_, blob_.size(), {}});
-  }
 
   void gives_all_from(size_t at) {
     const auto got = get_blob({{"Range", fmt::format("bytes={}-", at)}});
@@ -134,7 +131,7 @@ TEST_F(ClaimedTest, a_range_that_was_part_of_a_lie_never_ends_as_whole) {
   const auto got = get_blob({{"Range", "bytes=600000-"}}, SIZE_MAX, [this](size_t sent) {
     if (sent < 400'000 || disputes_ > 0) return;
     source_.flip(kMiddle);  // and back, when the client has it
-    fetcher_->open({blob_digest_, blob_.size(), {}})->discard("is in dispute");
+    layer()->discard("is in dispute");
     ++disputes_;
   });
   EXPECT_FALSE(got.whole);
@@ -224,13 +221,7 @@ TEST_F(ClaimedTest, the_end_of_a_range_settles_a_claim_though_all_was_here) {
   claim(blob_);
   const auto held = layer();
   EXPECT_TRUE(get_blob({}, 1'400'000).status == 200);
-  auto all = std::make_shared<std::promise<void>>();
-  const auto operation =
-      fetcher_->bring_in(held, chunk::Class::pull, [all](const auto&) { all->set_value(); });
-  served([&] {
-    all->get_future().wait();
-    return true;
-  });
+  bring_in(held);
   EXPECT_TRUE(upstream_.completed.empty());
   EXPECT_TRUE(get_blob({{"Range", "bytes=1400000-"}}).whole);
   EXPECT_EQ(upstream_.completed, std::vector{blob_digest_});

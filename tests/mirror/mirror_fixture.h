@@ -251,6 +251,19 @@ class MirrorTest : public testing::Test {
     while (future.wait_for(1ms) != std::future_status::ready) source_.answer_all();
     return future.get();
   }
+  [[nodiscard]] std::shared_ptr<fetch::Layer> layer() {
+    return fetcher_->open({blob_digest_, blob_.size(), {}});
+  }
+  /// All that is missing of it, for nobody.
+  void bring_in(const std::shared_ptr<fetch::Layer>& blob) {
+    auto all = std::make_shared<std::promise<void>>();
+    const auto operation =
+        fetcher_->bring_in(blob, chunk::Class::pull, [all](const auto&) { all->set_value(); });
+    served([&] {
+      all->get_future().wait();
+      return true;
+    });
+  }
   struct Got {
     int status = 0;
     std::string body;

@@ -149,14 +149,8 @@ TEST_F(MirrorTest, a_client_that_goes_early_ends_the_stream_and_nothing_is_said_
 TEST_F(MirrorTest, what_came_whole_after_its_client_left_is_complete_once_the_next_has_it) {
   give_manifest();
   EXPECT_FALSE(get_blob({}, 1'400'000).whole);
-  const auto held = fetcher_->open({blob_digest_, blob_.size(), {}});
-  auto all = std::make_shared<std::promise<void>>();
-  const auto operation =
-      fetcher_->bring_in(held, chunk::Class::pull, [all](const auto&) { all->set_value(); });
-  served([&] {
-    all->get_future().wait();
-    return true;
-  });
+  const auto held = layer();
+  bring_in(held);
   EXPECT_TRUE(upstream_.completed.empty());
   EXPECT_TRUE(get_blob().body == blob_);
   EXPECT_EQ(upstream_.completed, std::vector{blob_digest_});

@@ -141,7 +141,7 @@ TEST_F(ProofsTest, who_looks_at_what_an_earlier_run_left_keeps_no_other_from_it)
   await_stored();
   restart();
   // As a request at the same time does that looks for a block to ask for.
-  const auto look = fetcher_->open({blob_digest_, blob_.size(), {}});
+  const auto look = layer();
   EXPECT_GT(look->stored().bytes_present(), 0u);
   EXPECT_LT(look->stored().bytes_present(), blob_.size());
   const auto got = get_blob(good_);
