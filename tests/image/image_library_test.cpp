@@ -280,10 +280,11 @@ TEST_F(ImageLibraryTest, a_pull_tells_what_it_brought_and_what_was_here) {
 TEST_F(ImageLibraryTest, a_pull_brings_again_what_was_evicted_beside_it) {
   move(kApp, kAmd, {"1", "2", "3", "4", "5"});
   std::atomic<uint64_t> evicted{0};
-  // Three come side by side: one of them is whole before the fourth is asked for.
+  // The shelf has two threads: when the fourth answer begins, two layers came.
+  std::atomic<unsigned> answers{0};
   std::once_flag once;
   shelf_.before = [&] {
-    if (shelf_.requests < 4) return;
+    if (++answers < 4) return;
     std::call_once(once, [&] {
       for (int i = 0; evicted == 0 && i < 1000; ++i) {
         evicted = cache_->evict_all();
