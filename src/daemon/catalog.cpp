@@ -183,6 +183,19 @@ std::optional<uint64_t> Catalog::size_of(const util::Digest& layer,
   return found == entries->end() ? std::nullopt : found->second.repository.size_of(layer);
 }
 
+std::set<util::Digest> Catalog::stored_layers() const {
+  std::set<util::Digest> made;
+  {
+    auto entries = entries_.lock();
+    for (const auto& [name, entry] : *entries)
+      for (const auto& manifest : entry.repository.manifests())
+        for (const auto& [layer, size] : manifest.layers)
+          if (layer != manifest.config.digest) made.insert(layer);
+  }
+  std::erase_if(made, [this](const auto& layer) { return !store_.size_of(layer); });
+  return made;
+}
+
 bool Catalog::names_manifest(const util::Digest& manifest, const std::string& repository) const {
   auto entries = entries_.lock();
   const auto found = entries->find(repository);

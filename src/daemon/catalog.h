@@ -99,6 +99,8 @@ class Catalog {
   [[nodiscard]] std::optional<uint64_t> size_of(const util::Digest& layer,
                                                 const std::string& repository) const;
 
+  /// What manifests name as layers and the store has something of.
+  [[nodiscard]] std::set<util::Digest> stored_layers() const;
   [[nodiscard]] bool names_manifest(const util::Digest& manifest,
                                     const std::string& repository) const;
 

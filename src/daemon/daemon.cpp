@@ -195,8 +195,9 @@ void Daemon::start_servers(const Config& config, HandedSockets& sockets) try {
 }
 
 void Daemon::start_mirror(const Config& config, util::UniqueFd listener) {
-  mirror_upstream_ = std::make_unique<MirrorUpstream>(
-      MirrorUpstream::Parts{registry_, catalog_, manifests_, library_, fetcher_, node_.get()});
+  mirror_upstream_ = std::make_unique<MirrorUpstream>(MirrorUpstream::Parts{
+      registry_, cache_, catalog_, manifests_, library_, fetcher_, node_.get()});
+  mirror_upstream_->resume();
   mirror::MirrorOptions options;
   options.address = config.mirror_listen;
   options.stale_tags = config.mirror_stale_tags;

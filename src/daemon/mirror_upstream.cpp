@@ -263,7 +263,20 @@ void MirrorUpstream::post(util::Workers& to, const util::Digest& layer, std::fun
 
 void MirrorUpstream::complete(const chunk::LayerRef& blob, const std::string& media_type) {
   // What is no layer has no index, but may have come on a member's word.
-  if (!oci::is_layer(media_type) && !parts_.fetcher.open(blob)->claimed()) return;
+  if (oci::is_layer(media_type) || parts_.fetcher.open(blob)->claimed()) finish_later(blob);
+}
+
+void MirrorUpstream::resume() {
+  for (const auto& digest : parts_.catalog.stored_layers()) {
+    // For nobody: whose it is only says in whose name its bytes came.
+    const chunk::LayerRef blob{digest, parts_.store.size_of(digest).value_or(0), {}};
+    if (blob.size == 0) continue;
+    const auto layer = parts_.fetcher.open(blob);
+    if (layer->is_whole() && !layer->stored().verified()) finish_later(blob);
+  }
+}
+
+void MirrorUpstream::finish_later(const chunk::LayerRef& blob) {
   if (!finishing_.lock()->insert(blob.digest).second) return;
   post(finishers_, blob.digest, [this, blob] {
     const std::shared_ptr<void> ended(

@@ -27,6 +27,7 @@ class MirrorUpstream final : public mirror::Upstream {
  public:
   struct Parts {
     registry::RegistryClient& registry;
+    chunk::Store& store;
     Catalog& catalog;
     Manifests& manifests;
     content::LayerLibrary& library;
@@ -34,6 +35,9 @@ class MirrorUpstream final : public mirror::Upstream {
     ClusterNode* node;  ///< null: no cluster
   };
   explicit MirrorUpstream(Parts parts) : parts_(parts) {}
+  /// What an earlier run brought in whole and did not get to hash, as complete(). Once, at the
+  /// start.
+  void resume();
   /// Ends what waits for bytes; the fetcher must be ended before the destructor.
   void stop() { stopping_ = true; }
 
@@ -91,6 +95,7 @@ class MirrorUpstream final : public mirror::Upstream {
                   const oci::Index& index, mirror::Word word);
   /// At low priority: clients unpack what passed at the same time.
   static void post(util::Workers& to, const util::Digest& layer, std::function<void()> job);
+  void finish_later(const chunk::LayerRef& blob);
   void finish(const chunk::LayerRef& blob);
   bool bring_rest(const std::shared_ptr<fetch::Layer>& layer);
 

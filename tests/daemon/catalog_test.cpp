@@ -20,6 +20,15 @@ TEST_F(CatalogTest, knows_which_layers_belong_to_a_repository) {
   EXPECT_TRUE(catalog_->belongs(digest_of("one 0"), kName));
 }
 
+TEST_F(CatalogTest, names_each_stored_layer_once_and_no_config) {
+  start();
+  resolve("one");
+  catalog_->resolved(at("reg.example.com/other:v1"), kPlatform, image_of("two"));
+  settle();
+  store_.layers_ = {digest_of("shared"), digest_of(config_text("one"))};
+  EXPECT_EQ(catalog_->stored_layers(), std::set<util::Digest>{digest_of("shared")});
+}
+
 TEST_F(CatalogTest, without_credentials_what_was_resolved_is_public_and_nobody_is_asked) {
   start();
   EXPECT_FALSE(is_public()) << "nothing was resolved yet";

@@ -42,6 +42,10 @@ class MirrorUpstreamTest : public testing::Test {
     }
     return condition();
   }
+  static std::string descriptor(const std::string& type, const std::string& of) {
+    return R"({"mediaType":"application/vnd.oci.image.)" + type + R"(","digest":")" +
+           digest_of(of).to_string() + R"(","size":)" + std::to_string(of.size()) + "}";
+  }
   [[nodiscard]] bool asked_for(const std::string& layer) const {
     const auto asked = source_.asked_of();
     return std::any_of(asked.begin(), asked.end(),
@@ -65,7 +69,7 @@ class MirrorUpstreamTest : public testing::Test {
   content::LayerLibrary library_{fetcher_, cache_, metrics_, &claims_};
   RegistryManifests registry_manifests_{registry_};
   Manifests manifests_{registry_manifests_, catalog_, cache_, nullptr};
-  MirrorUpstream upstream_{{registry_, catalog_, manifests_, library_, fetcher_, nullptr}};
+  MirrorUpstream upstream_{{registry_, cache_, catalog_, manifests_, library_, fetcher_, nullptr}};
 };
 
 TEST_F(MirrorUpstreamTest, a_settlement_that_lasts_holds_up_nothing_that_passed) {
@@ -77,6 +81,24 @@ TEST_F(MirrorUpstreamTest, a_settlement_that_lasts_holds_up_nothing_that_passed)
   const auto layer = fetcher_.open(passed);
   upstream_.complete(passed, kLayerType);
   EXPECT_TRUE(await([&] { return layer->sealed_by_us(); }));
+}
+
+TEST_F(MirrorUpstreamTest, what_an_earlier_run_left_whole_and_unhashed_is_hashed) {
+  const auto layer = fetcher_.open(ref_of(layer_));
+  std::atomic<bool> here{false};
+  const auto operation = fetcher_.bring_in(layer, chunk::Class::pull,
+                                           [&](const auto& outcome) { here = bool(outcome); });
+  ASSERT_TRUE(await([&] { return here.load(); }));
+  ASSERT_FALSE(layer->sealed());
+  const std::string manifest = R"({"schemaVersion":2,"config":)" +
+                               descriptor("config.v1+json", "{}") + R"(,"layers":[)" +
+                               descriptor("layer.v1.tar+gzip", layer_) + "," +
+                               descriptor("layer.v1.tar+gzip", other_) + "]}";
+  catalog_.resolved(at("r.example.com/app:v1"), kPlatform,
+                    {digest_of(manifest), bytes_of(manifest)});
+  upstream_.resume();
+  EXPECT_TRUE(await([&] { return layer->sealed_by_us(); }));
+  EXPECT_FALSE(asked_for(other_)) << "what is not here is not brought in";
 }
 
 }  // namespace
