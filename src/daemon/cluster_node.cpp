@@ -32,7 +32,8 @@ swarm::SwarmCaps caps_of(const ClusterSection& section) {
           section.bulk_upload_per_peer};
 }
 
-swarm::SwarmOptions swarm_options(const ClusterSection& section, swarm::Preheats& orders) {
+swarm::SwarmOptions swarm_options(const ClusterSection& section, swarm::Preheats& orders,
+                                  std::shared_ptr<const util::LinkGauge> link) {
   swarm::SwarmOptions made;
   made.listen = endpoints(section.listen);
   made.peers = endpoints(section.peers);
@@ -43,18 +44,20 @@ swarm::SwarmOptions swarm_options(const ClusterSection& section, swarm::Preheats
   made.bulk_port = static_cast<uint16_t>(section.bulk_port);
   if (!section.preheat.empty()) made.preheats = &orders;
   made.caps = caps_of(section);
+  made.link = std::move(link);
   return made;
 }
 
 }  // namespace
 
-ClusterNode::ClusterNode(const Config& config, util::Workers& workers, util::Timers& timers,
-                         util::Metrics& metrics)
+ClusterNode::ClusterNode(const Config& config, std::shared_ptr<const util::LinkGauge> link,
+                         util::Workers& workers, util::Timers& timers, util::Metrics& metrics)
     : identity_(identity_files(config), timers),
       holdings_(workers),
       preheats_(clock_),
       orders_(config.cluster.preheat, preheats_, clock_),
-      swarm_(swarm_options(config.cluster, orders_), identity_, holdings_, timers, metrics),
+      swarm_(swarm_options(config.cluster, orders_, std::move(link)), identity_, holdings_, timers,
+             metrics),
       looking_over_(timers.every(kLeases, [this] { preheats_.look_over(); })) {}
 
 void ClusterNode::reload(const ClusterSection& section) {

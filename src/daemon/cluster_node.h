@@ -10,6 +10,7 @@
 #include "daemon/peer_holdings.h"
 #include "daemon/preheat_ledger.h"
 #include "swarm/swarm.h"
+#include "util/link_gauge.h"
 #include "util/operation.h"
 
 namespace swarmfs::daemon {
@@ -19,8 +20,9 @@ namespace swarmfs::daemon {
 class ClusterNode final : public content::ClaimSource {
  public:
   /// Throws util::Error when the identity is unusable or it cannot listen.
-  ClusterNode(const Config& config, util::Workers& workers, util::Timers& timers,
-              util::Metrics& metrics);
+  /// `link`: what comes to this node, as its fetcher gauges it.
+  ClusterNode(const Config& config, std::shared_ptr<const util::LinkGauge> link,
+              util::Workers& workers, util::Timers& timers, util::Metrics& metrics);
 
   [[nodiscard]] PeerHoldings& holdings() { return holdings_; }
   [[nodiscard]] PreheatLedger& preheats() { return preheats_; }

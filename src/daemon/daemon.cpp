@@ -39,19 +39,22 @@ registry::RegistryOptions registry_options(const Config& config) {
   return options;
 }
 
-fetch::FetchOptions fetch_options(const Config& config) {
+fetch::FetchOptions fetch_options(const Config& config, std::shared_ptr<util::LinkGauge> link) {
   fetch::FetchOptions options;
   options.fault_timeout = config.fault_timeout;
+  options.link = std::move(link);
   std::random_device device;
   if (!config.cluster.listen.empty())
     options.turn = std::uniform_real_distribution(0.0, 1.0)(device);
   return options;
 }
 
-std::unique_ptr<ClusterNode> cluster_node(const Config& config, util::Workers& workers,
-                                          util::Timers& timers, util::Metrics& metrics) {
+std::unique_ptr<ClusterNode> cluster_node(const Config& config,
+                                          std::shared_ptr<const util::LinkGauge> link,
+                                          util::Workers& workers, util::Timers& timers,
+                                          util::Metrics& metrics) {
   if (config.cluster.listen.empty()) return nullptr;
-  return std::make_unique<ClusterNode>(config, workers, timers, metrics);
+  return std::make_unique<ClusterNode>(config, std::move(link), workers, timers, metrics);
 }
 
 /// Where others share the work the registry is asked for our share of it.
@@ -121,9 +124,10 @@ Daemon::Daemon(const Config& config, HandedSockets sockets)
       registry_(http_, registry_options(config), timers_, metrics_),
       inquirer_(registry_),
       catalog_(cache_, inquirer_, clock_, !config.cluster.listen.empty()),
-      node_(cluster_node(config, workers_, timers_, metrics_)),
+      node_(cluster_node(config, link_, workers_, timers_, metrics_)),
       source_(registry_, timers_, share_of(node_.get())),
-      fetcher_(cache_, sources(node_.get(), source_), fetch_options(config), timers_, metrics_),
+      fetcher_(cache_, sources(node_.get(), source_), fetch_options(config, link_), timers_,
+               metrics_),
       library_(fetcher_, cache_, metrics_, node_.get()),
       asker_(
           node_ ? std::make_unique<HolderInquiries>(catalog_, cache_, library_, fetcher_, registry_)

@@ -29,6 +29,7 @@
 #include "mirror/mirror.h"
 #include "registry/registry_client.h"
 #include "registry/registry_source.h"
+#include "util/link_gauge.h"
 #include "util/metrics.h"
 #include "util/operation.h"
 #include "util/timers.h"
@@ -59,6 +60,7 @@ class Daemon {
   util::Metrics metrics_;
   util::SteadyClock clock_;
   util::Timers timers_;
+  const std::shared_ptr<util::LinkGauge> link_ = std::make_shared<util::LinkGauge>();
   util::Workers workers_;
   cache::ChunkCache cache_;                 // needs timers, workers, metrics
   http::Client http_;                       // needs nothing

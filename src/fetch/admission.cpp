@@ -33,7 +33,8 @@ void Brain::admit_waiting(Actions& actions) {
   if (queue.empty() || stopping) return;
   watch_queue();
   const auto now = std::chrono::steady_clock::now();
-  const InflowLimit limit = inflow_limit(link->best(now), faults > 0 || now < faults_near_until);
+  const InflowLimit limit =
+      inflow_limit(options.link->best(now), faults > 0 || now < faults_near_until);
   for (;;) {
     std::vector<FlightPtr> able;
     std::vector<WaitingRequest> waiting;
@@ -131,7 +132,7 @@ bool Brain::waits_its_turn(const Flight& flight) const {
         return kind_of(*attempt) == chunk::SourceKind::peer && attempt->transfer &&
                attempt->transfer->told_to_wait();
       });
-  return told || link->full(std::chrono::steady_clock::now());
+  return told || options.link->full(std::chrono::steady_clock::now());
 }
 
 }  // namespace swarmfs::fetch

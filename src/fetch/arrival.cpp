@@ -37,7 +37,7 @@ unsigned weight_of(const Failure& failure, const Contradiction& contradiction) {
 // The attempt by value: its transfer, which owns the callback, may die inside it.
 void Brain::on_data(AttemptPtr attempt, util::ByteView bytes) {
   attempt->launched.wait();
-  link->arrived(bytes.size(), std::chrono::steady_clock::now());
+  options.link->arrived(bytes.size(), std::chrono::steady_clock::now());
   while (const auto block = attempt->blocks.next(bytes))
     if (!take(attempt, *block)) return;
   if (bytes.empty()) return;

@@ -11,7 +11,6 @@
 
 #include "fetch/flight.h"
 #include "fetch/inflow.h"
-#include "util/link_gauge.h"
 
 namespace swarmfs::fetch {
 
@@ -233,7 +232,6 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::list<FlightPtr> queue;  ///< of `flights`: they wait for room in the inflow
   bool queue_watched = false;
   Inflow inflow;
-  const std::shared_ptr<util::LinkGauge> link = std::make_shared<util::LinkGauge>();
   std::list<std::shared_ptr<Bulk>> bulks;
   unsigned faults = 0;  ///< waiting readers of class fault
   bool held_back = false;

@@ -152,7 +152,7 @@ bool Brain::leaves_to_others(Bulk& bulk) const {
   const auto now = std::chrono::steady_clock::now();
   const bool all_asked = bulk.share_cursor == chunk::block_count(bulk.layer->ref().size);
   if (all_asked && !bulk.share_asked) bulk.share_asked = now;
-  return fetch::leaves_to_others(now, bulk.came, bulk.share_asked, link->full(now));
+  return fetch::leaves_to_others(now, bulk.came, bulk.share_asked, options.link->full(now));
 }
 
 BlockRange Brain::next_to_stand_in(Bulk& bulk) const {

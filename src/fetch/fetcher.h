@@ -21,6 +21,7 @@
 #include "chunk/store.h"
 #include "fetch/held_block.h"
 #include "fetch/touch_log.h"
+#include "util/link_gauge.h"
 #include "util/metrics.h"
 #include "util/operation.h"
 #include "util/outcome.h"
@@ -45,6 +46,8 @@ struct FetchOptions {
   unsigned pull_transfers = 6;
   /// Where in a layer's windows bulk begins, [0, 1) (blocks_at): another place on every node.
   double turn = 0;
+  /// Is told of what comes.
+  std::shared_ptr<util::LinkGauge> link = std::make_shared<util::LinkGauge>();
 };
 
 struct Brain;

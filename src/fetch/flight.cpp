@@ -205,7 +205,9 @@ void Brain::launch(const AttemptPtr& attempt) {
     attempt->deadline = context.deadline;
     attempt->cls = context.cls;
   }
-  context.congested = [link = link] { return link->full(std::chrono::steady_clock::now()); };
+  context.congested = [link = options.link] {
+    return link->full(std::chrono::steady_clock::now());
+  };
   const std::weak_ptr<Brain> weak = weak_from_this();
   auto transfer = sources[attempt->source]->fetch(
       flight.layer->with_origins(), attempt->range, context,

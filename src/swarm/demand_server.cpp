@@ -168,6 +168,7 @@ struct DemandServer::State {
       news.layers.emplace(digest, std::move(layer));
     }
     news.full = !asked.empty() && serving->is_full(now);
+    if (!asked.empty()) news.link = static_cast<uint64_t>(options.link->known(now));
     respond(answer(200, "application/json", bytes_of(news.to_json(query(request, "runs") == "1"))));
   }
 

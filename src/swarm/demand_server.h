@@ -15,6 +15,7 @@
 #include "swarm/peer_table.h"
 #include "swarm/policy.h"
 #include "swarm/preheat.h"
+#include "util/link_gauge.h"
 #include "util/metrics.h"
 
 namespace swarmfs::swarm {
@@ -31,6 +32,8 @@ struct DemandServerOptions {
   std::function<uint16_t(const util::Digest&)> bulk_port{};
   Preheats* preheats = nullptr;     ///< null: members' orders are refused
   LayerTraffic* traffic = nullptr;  ///< is told what is given; outlives the server. Null: nobody
+  /// What comes to this node, as its fetcher gauges it.
+  std::shared_ptr<const util::LinkGauge> link = std::make_shared<util::LinkGauge>();
 };
 
 /// The serving half of the demand lane (design.md section 6): what is here, and as owner of a share

@@ -144,6 +144,7 @@ void LayerViews::heard(const Endpoint& peer, const std::string& repository,
     said.held = said.news.blocks.count();
     said.wants = fits && layer->second.wants;
     said.full = news.full;
+    said.link = news.link;
     said.heard = now;
   }
 }
@@ -211,7 +212,8 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
     if (!peer.wants && !peer.news.sealed && peer.held == 0) continue;
     const bool holds = view->second.holds(endpoint, peer.news, blocks);
     found.push_back({endpoint, holds, peer.wants, peer.news.sealed, peer.held,
-                     peer.news.size > 0 ? peer.repository : usual, peer.news.bulk_port, peer.full});
+                     peer.news.size > 0 ? peer.repository : usual, peer.news.bulk_port, peer.full,
+                     peer.link});
   }
   return found;
 }

@@ -48,6 +48,7 @@ class LayerViews {
     std::string repository{};  ///< that it knows the layer in
     uint16_t bulk_port = 0;    ///< see LayerNews
     bool full = false;         ///< see News
+    uint64_t link = 0;         ///< likewise
     /// It takes part in the exchange of bytes.
     [[nodiscard]] bool exchanges() const { return wants || blocks > 0; }
   };
@@ -107,6 +108,7 @@ class LayerViews {
     uint64_t weight = 0;     ///< see shareholder_weight
     bool wants = false;
     bool full = false;       ///< see News
+    uint64_t link = 0;       ///< likewise
     util::SteadyTime heard;  ///< its news
     util::SteadyTime asked;  ///< it asked us
     [[nodiscard]] util::SteadyTime last() const { return std::max(heard, asked); }

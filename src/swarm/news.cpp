@@ -124,6 +124,7 @@ std::string News::to_json(bool by_runs) const {
   }
   json made{{"zone", zone}, {"layers", std::move(list)}};
   if (full) made["full"] = true;
+  if (link > 0) made["link"] = link;
   return made.dump();
 }
 
@@ -133,6 +134,9 @@ util::Outcome<News> News::parse(std::string_view text) {
     News made;
     made.zone = document.at("zone").get<std::string>();
     made.full = document.value("full", json(false)).get<bool>();
+    const json rate = document.value("link", json(0U));
+    if (!rate.is_number_unsigned()) return Failure{Fault::invalid, "a link of no rate"};
+    made.link = rate.get<uint64_t>();
     const json& list = document.at("layers");
     if (made.zone.size() > kLongestZone || !list.is_object() || list.size() > kMostLayers)
       return Failure{Fault::invalid, "news out of bounds"};

@@ -36,11 +36,14 @@ struct News {
   std::string zone;
   std::map<util::Digest, LayerNews> layers;
   bool full = false;  ///< it gives as much bulk as it can, now
+  uint64_t link =
+      0;  ///< bytes/s that come to it at most (util::LinkGauge::known); 0: it cannot say
 
-  /// {"zone":"a","full":true,"layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>",
+  /// {"zone":"a","full":true,"link":12500000,"layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>",
   /// "coming":[[first,count],…],"shareholders":{"<node id>":"10.0.0.3:7946"},"bulk_port":7950}}};
-  /// without "coming" there are none, without "bulk_port" it is 0, without "full" it is not.
-  /// `by_runs`: "runs":[N,…] (BlockSet::runs) may take the place of "blocks", where it is shorter.
+  /// without "coming" there are none, without "bulk_port" it is 0, without "full" it is not,
+  /// without "link" that is 0. `by_runs`: "runs":[N,…] (BlockSet::runs) may take the place of
+  /// "blocks", where it is shorter.
   [[nodiscard]] std::string to_json(bool by_runs = false) const;
   /// Failure (invalid): not such a text; a zone of more than 63 characters, a layer of more than
   /// 1 TiB (all by runs: 64 GiB), more than 256 layers, or more than 32 shareholders or 256 ranges

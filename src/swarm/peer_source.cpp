@@ -64,6 +64,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
     holds.push_back(member->second->holds);
     candidate.full = member->second->full;
     candidate.wants = member->second->wants;
+    candidate.link = static_cast<double>(member->second->link);
     made.repositories.push_back(name_to_ask_in(layer, member->second->repository));
     made.peers.push_back(std::move(candidate));
   }
@@ -72,6 +73,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   question.cls = cls;
   question.self = options.node_id();
   question.zone = options.zone;
+  question.link = options.link->known(now);
   question.peers = made.peers;
   question.registry = table.registry();
   question.spare = spare;

@@ -12,6 +12,7 @@
 #include "swarm/layer_views.h"
 #include "swarm/peer_table.h"
 #include "swarm/policy.h"
+#include "util/link_gauge.h"
 #include "util/metrics.h"
 #include "util/timers.h"
 
@@ -26,6 +27,8 @@ struct PeerSourceOptions {
   std::function<void(const chunk::LayerRef&)> on_fresh;
   LayerTraffic* traffic = nullptr;  ///< is told what is received; outlives the source. Null: nobody
   uint64_t download_rate = 0;       ///< of bulk, bytes per second, at first; 0: no limit
+  /// What comes to this node, as its fetcher gauges it.
+  std::shared_ptr<const util::LinkGauge> link = std::make_shared<util::LinkGauge>();
 };
 
 /// Layers from other nodes, over the demand lane: from who has the bytes, else by the owner of the

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "swarm/shareholders.h"
+#include "util/link_gauge.h"
 
 namespace swarmfs::swarm {
 namespace {
@@ -114,18 +115,37 @@ std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_v
   return result;
 }
 
+/// Below which a link is narrow. Not where little comes to anybody: that is no matter of links.
+double narrowness(const Question& question) {
+  std::vector<double> links;
+  for (const Candidate& peer : question.peers)
+    if (peer.link > 0) links.push_back(peer.link);
+  if (question.link > 0) links.push_back(question.link);
+  if (links.size() < 3) return 0;
+  const auto middle = links.begin() + std::ssize(links) / 2;
+  std::nth_element(links.begin(), middle, links.end());
+  return *middle / 4 < util::LinkGauge::kTrickle ? 0 : *middle / 4;
+}
+
 /// Members that may own a share: of us and the peers that are known by id and keep up, those who
 /// are shareholders. Indices into question.peers, its size for us. `wanting`: of those alone who
 /// are bringing the layer in.
 std::vector<size_t> able_owners(const Question& question, size_t count, bool wanting = false) {
   if (count == 0) return {};
-  std::vector<size_t> able{question.peers.size()};
+  std::vector<size_t> able;
+  std::vector<uint64_t> weights;
   const ShareholderWeights weigh(question.layer);
-  std::vector<uint64_t> weights{weigh(question.self)};
+  const double narrow = narrowness(question);
+  const auto is_narrow = [narrow](double link) { return link > 0 && link < narrow; };
+  if (!is_narrow(question.link)) {
+    able.push_back(question.peers.size());
+    weights.push_back(weigh(question.self));
+  }
   const Duration slow = slowness(question.peers, question.registry);
   for (size_t i = 0; i < question.peers.size(); ++i) {
     const Candidate& peer = question.peers[i];
     if (peer.node_id.empty() || as_owner(peer) > slow || (wanting && !peer.wants)) continue;
+    if (is_narrow(peer.link)) continue;
     if (!question.cross_zone && peer.zone != question.zone) continue;
     able.push_back(i);
     weights.push_back(weigh(peer.node_id));
@@ -133,7 +153,8 @@ std::vector<size_t> able_owners(const Question& question, size_t count, bool wan
   const auto chosen = shareholders(weights);
   std::vector<std::string_view> members;
   for (const size_t i : chosen)
-    members.push_back(i == 0 ? question.self : question.peers[able[i]].node_id);
+    members.push_back(able[i] == question.peers.size() ? question.self
+                                                       : question.peers[able[i]].node_id);
   std::vector<size_t> result;
   for (const size_t member : owners(question.layer, question.chunk, members, count))
     result.push_back(able[chosen[member]]);
@@ -231,7 +252,8 @@ bool is_to_be_had(const ChunkCopies& copies) {
 }
 
 bool is_ours(const Question& question) {
-  return able_owners(question, 1, true).front() == question.peers.size();
+  const auto owner = able_owners(question, 1, true);
+  return owner.empty() || owner.front() == question.peers.size();
 }
 
 bool is_scarce(const Question& question) {

@@ -32,6 +32,7 @@ struct Candidate {
   bool busy = false;          ///< less than kBusyFor ago it sent us away with bulk
   bool full = false;          ///< it gives as much bulk as it can, said its last news
   bool wants = false;         ///< it is bringing the layer in
+  double link = 0;            ///< what comes to it at most, bytes/s; 0: it did not say (see News)
 };
 
 /// What a member weighs for chunk `chunk` of a layer. Who weighs most owns it (rendezvous hashing):
@@ -78,6 +79,7 @@ struct Question {
   uint64_t chunk = 0;
   chunk::Class cls = chunk::Class::fault;
   std::string self;  ///< our node id
+  double link = 0;   ///< ours, see Candidate
   std::string zone;
   /// Peers that may be asked: members of the layer's swarm (they have or want it).
   std::span<const Candidate> peers;
@@ -97,8 +99,10 @@ struct Question {
 /// owner costs the registry one more copy and not one from everybody; who comes to ourselves in
 /// that order stops there. Who has all of its own share (`spare`) stands in where it is the next
 /// owner of a chunk that nobody is known to hold: the first one is late, for whatever reason.
-/// Owners that are far slower than the rest (is_slow) are passed over. The registry is the last
-/// step, always.
+/// Owners that are far slower than the rest (is_slow) are passed over, and so are, ourselves
+/// included, those on narrow links: of three or more who say what comes to them, who says less than
+/// a quarter of the middle one. Each sees its own link as others do. The registry is the last step,
+/// always.
 std::vector<Step> steps(const Question& question);
 
 /// Who has a chunk of a layer, ourselves left out.
@@ -114,9 +118,9 @@ struct ChunkCopies {
 /// sooner, and what there is plenty of waits meanwhile, at links that are idle.
 bool is_to_be_had(const ChunkCopies& copies);
 
-/// Whether the chunk, which somebody has, is of our own share among those who want the layer. We
-/// bring it in ahead of others' shares: nodes that want what one has get distinct bytes of it, and
-/// give them to each other.
+/// Whether the chunk, which somebody has, is of our own share among those who want the layer and
+/// may own one (steps()), or nobody's. We bring it in ahead of others' shares: nodes that want what
+/// one has get distinct bytes of it, and give them to each other.
 bool is_ours(const Question& question);
 /// Whether no more have the chunk than want it, and of these none: what they can give at once is
 /// the share of each, and all that they give twice somebody waits for.

@@ -94,9 +94,10 @@ struct Swarm::State {
                                         metrics, material(*identity.current()),
                                         identity.current()->issuer_pem());
     server = std::make_unique<DemandServer>(
-        DemandServerOptions{
-            texts(options.listen), options.zone, limits(options.caps, bulk != nullptr), node_id(),
-            [this] { return rounds.registry_words(); }, bulk_port_of(), options.preheats, &traffic},
+        DemandServerOptions{texts(options.listen), options.zone,
+                            limits(options.caps, bulk != nullptr), node_id(),
+                            [this] { return rounds.registry_words(); }, bulk_port_of(),
+                            options.preheats, &traffic, options.link},
         material(*identity.current()), holdings, table, views, metrics);
     discovery = std::make_unique<Discovery>(
         discovery_options(options),
@@ -141,7 +142,8 @@ struct Swarm::State {
             options.caps.cross_zone_rate,
             [this](const chunk::LayerRef& layer) { look_for(layer); },
             &traffic,
-            lane_rates(options.caps, options.bulk_port != 0).download};
+            lane_rates(options.caps, options.bulk_port != 0).download,
+            options.link};
   }
 
   /// Under every secret that somebody may look with: during a rotation not all have the new one.

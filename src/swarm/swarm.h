@@ -22,6 +22,7 @@
 #include "swarm/registry_views.h"
 #include "swarm/survey.h"
 #include "swarm/torrent_session.h"
+#include "util/link_gauge.h"
 #include "util/metrics.h"
 #include "util/timers.h"
 
@@ -44,6 +45,8 @@ struct SwarmOptions {
   uint16_t bulk_port = 0;   ///< of the BitTorrent exchange, at the addresses of listen; 0: none
   SwarmCaps caps;           ///< at first
   Preheats* preheats = nullptr;  ///< carries out members' orders; null: they are refused
+  /// What comes to this node, as its fetcher gauges it.
+  std::shared_ptr<const util::LinkGauge> link = std::make_shared<util::LinkGauge>();
   /// How often a few of the announced layers are looked after; what is gone is not announced on.
   std::chrono::milliseconds look_over{5'000};
 };

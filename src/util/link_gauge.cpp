@@ -40,6 +40,15 @@ double LinkGauge::best(SteadyTime now) const {
   return static_cast<double>(best_second(*slots, number_of(now)));
 }
 
+double LinkGauge::known(SteadyTime now) const {
+  auto slots = slots_.lock();
+  const int64_t number = number_of(now);
+  const bool long_enough = std::any_of(slots->begin(), slots->end(), [&](const Slot& slot) {
+    return slot.bytes > 0 && slot.number > number - kSlots && slot.number <= number - kUntilKnown;
+  });
+  return long_enough ? static_cast<double>(best_second(*slots, number)) : 0;
+}
+
 bool LinkGauge::full(SteadyTime now) const {
   auto slots = slots_.lock();
   const auto last = static_cast<double>(second_before(*slots, number_of(now)));

@@ -21,6 +21,8 @@ class LinkGauge {
   void arrived(uint64_t bytes, SteadyTime now);
   /// The most that went within one second of the last ten, bytes per second.
   [[nodiscard]] double best(SteadyTime now) const;
+  /// best(), once something went three seconds ago or earlier, of the last ten; 0: not known yet.
+  [[nodiscard]] double known(SteadyTime now) const;
   /// During the last second at least half of that went: who is late now waits for our link, or for
   /// what all wait for.
   [[nodiscard]] bool full(SteadyTime now) const;
@@ -29,6 +31,7 @@ class LinkGauge {
   static constexpr std::chrono::milliseconds kSlot{250};
   static constexpr int64_t kSlotsOfSecond = std::chrono::seconds(1) / kSlot;
   static constexpr int64_t kSlots = 10 * kSlotsOfSecond;
+  static constexpr int64_t kUntilKnown = 3 * kSlotsOfSecond;
   struct Slot {
     int64_t number = -1;  ///< in units of kSlot, since the clock's beginning
     uint64_t bytes = 0;

@@ -84,6 +84,18 @@ TEST(LinkGauge, knows_the_best_second_of_ten) {
   EXPECT_EQ(gauge.best(at(60'000)), 0);
 }
 
+TEST(LinkGauge, is_known_once_something_came_three_seconds_ago) {
+  const util::SteadyTime start{std::chrono::hours(1)};
+  const auto at = [&](int ms) { return start + milliseconds(ms); };
+  util::LinkGauge gauge;
+  EXPECT_EQ(gauge.known(start), 0);
+  for (int ms = 0; ms < 2'000; ms += 50) gauge.arrived(50'000, at(ms));
+  EXPECT_EQ(gauge.known(at(2'900)), 0);
+  EXPECT_EQ(gauge.known(at(3'000)), 1e6);
+  EXPECT_EQ(gauge.known(at(10'000)), 1e6);
+  EXPECT_EQ(gauge.known(at(12'000)), 0) << "it came too long ago";
+}
+
 TEST(LinkGauge, a_trickle_does_not_fill_a_link) {
   const util::SteadyTime start{std::chrono::hours(1)};
   util::LinkGauge gauge;

@@ -61,13 +61,15 @@ Target news() {
   some.blocks.add({1, 3});
   some.shareholders = {{"a node", {"10.0.0.3", 7946}}, {"another", {"fd00::1", 7946}}};
   made.layers = {{digest_of("a"), some}, {digest_of("b"), {0, false, true, swarm::BlockSet(0)}}};
+  made.link = 1;
   return {"news",
           {made.to_json(), made.to_json(true), swarm::News{}.to_json()},
           [](const std::string& text) {
             const auto read = swarm::News::parse(text);
             if (!read) return false;
             const auto again = swarm::News::parse(read->to_json(true));
-            expect(again && again->layers == read->layers && again->zone == read->zone,
+            expect(again && again->layers == read->layers && again->zone == read->zone &&
+                       again->link == read->link,
                    "news that do not survive");
             return true;
           }};

@@ -231,17 +231,29 @@ void Node::ask_registry() {
 void Node::transfer(uint32_t chunk) {
   world.wires.after(world.options.registry_delay, [this, chunk] {
     if (gone) return;
-    transfers[chunk] =
+    const auto flow =
         world.wires.start(world.registry, down, kCrowdChunk, [this, chunk] { transferred(chunk); });
+    transfers[chunk] = {flow};
+    watch_transfer(chunk);
+  });
+}
+
+void Node::watch_transfer(uint32_t chunk) {
+  world.wires.after(kLook, [this, chunk] {
+    const auto found = transfers.find(chunk);
+    if (found == transfers.end()) return;
+    Transfer& transfer = found->second;
+    came(transfer.told, world.wires.sent(transfer.flow));
+    watch_transfer(chunk);
   });
 }
 
 void Node::transferred(uint32_t chunk) {
+  came(transfers.at(chunk).told, kCrowdChunk);
   transfers.erase(chunk);
   world.registry_bytes += kCrowdChunk;
   ++world.second().from_registry;
   --world.sources[chunk];
-  gauge.arrived(kCrowdChunk, world.wires.now());
   const auto waiters = std::move(coming[chunk]);
   coming.erase(chunk);
   have(chunk);

@@ -16,7 +16,6 @@ using std::chrono::milliseconds;
 constexpr auto kBulk = chunk::Class::pull;
 /// Of a node that is gone nobody hears.
 constexpr util::Duration kConnectTimeout = milliseconds(1000);
-constexpr util::Duration kLagCheck = milliseconds(500);
 /// Of the DHT, which knows those who have the layer already.
 constexpr util::Duration kLookUp = milliseconds(100);
 /// As fetch's brain.
@@ -84,9 +83,9 @@ void Node::vanish() {
   if (missing > 0) --world.running;
   if (std::exchange(at_registry, false)) --world.at_registry;
   world.wires.set_rate(up, 1);
-  for (const auto& [chunk, flow] : transfers) {
-    world.registry_bytes += world.wires.sent(flow);
-    world.wires.stop(flow);
+  for (const auto& [chunk, transfer] : transfers) {
+    world.registry_bytes += world.wires.sent(transfer.flow);
+    world.wires.stop(transfer.flow);
   }
   for (const auto& [chunk, ask] : asks)
     for (const auto& one : ask->tries) end(one);
@@ -112,7 +111,9 @@ void Node::tell() {
     if (missing > 0 || has.empty()) other.views.wanted_by(self, now);
     std::vector<bool> bits = other.has;
     for (const auto& [chunk, waiters] : other.coming) bits[chunk] = true;
-    views.heard(other.self, {other.has, std::move(bits), other.missing > 0, !other.may_send_more()},
+    views.heard(other.self,
+                {other.has, std::move(bits), other.missing > 0, !other.may_send_more(),
+                 other.gauge.known(now)},
                 named ? other.views.owners() : CrowdViews::Named(), now);
   }
   world.wires.after(begins ? kFirstNewsPeriod : kNewsPeriod, [this] { tell(); });
@@ -136,6 +137,7 @@ void Node::plan(Ask& ask) {
   question.cls = kBulk;
   question.self = self.id;
   question.zone = self.zone;
+  question.link = gauge.known(world.wires.now());
   question.peers = views.candidates(world.wires.now());
   question.holders = views.holders(ask.chunk);
   question.registry = registry_time.mean();
@@ -251,7 +253,7 @@ void Node::receive(const AskPtr& ask, const TryPtr& one) {
   one->flow = world.wires.start(peer.up, down, kCrowdChunk, [this, ask, one, first, &peer] {
     one->flow.reset();
     one->slot.reset();
-    came(*one, kCrowdChunk);
+    came(one->told, kCrowdChunk);
     peer.sent_one_to(index);
     peer.given.arrived(kCrowdChunk, world.wires.now());
     world.given[peer.self.zone != self.zone] += kCrowdChunk;
@@ -264,12 +266,12 @@ void Node::receive(const AskPtr& ask, const TryPtr& one) {
 }
 
 void Node::check_lag(const AskPtr& ask, const TryPtr& one) {
-  world.wires.after(kLagCheck, [this, ask, one] {
+  world.wires.after(kLook, [this, ask, one] {
     if (ask->done || gone || !one->open || !one->flow) return;
     const double sent = world.wires.sent(*one->flow);
     const auto now = world.wires.now();
     if (sent > one->told + 1000) one->moved = ask->progress = last_came = now;
-    came(*one, sent);
+    came(one->told, sent);
     const Progress progress{kCrowdChunk, static_cast<uint64_t>(sent), now - one->began,
                             one->expected, now - one->moved};
     if (lags(kBulk, progress) && may_overtake(kBulk, congested()) && ask->has_next_peer())
@@ -278,9 +280,9 @@ void Node::check_lag(const AskPtr& ask, const TryPtr& one) {
   });
 }
 
-void Node::came(Try& one, double bytes) {
-  gauge.arrived(static_cast<uint64_t>(std::max(0.0, bytes - one.told)), world.wires.now());
-  one.told = bytes;
+void Node::came(double& told, double bytes) {
+  gauge.arrived(static_cast<uint64_t>(std::max(0.0, bytes - told)), world.wires.now());
+  told = bytes;
 }
 
 void Node::end(const TryPtr& one) {

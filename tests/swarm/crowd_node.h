@@ -24,6 +24,7 @@
 namespace swarmfs::swarm {
 
 inline constexpr uint64_t kCrowdChunk = 1 << 20;
+inline constexpr util::Duration kLook = std::chrono::milliseconds(500);  ///< at what comes
 
 struct Node;
 
@@ -64,6 +65,12 @@ struct Try {
   std::shared_ptr<void> slot{};  ///< at the server, while it is busy with us
 };
 using TryPtr = std::shared_ptr<Try>;
+
+/// One chunk that comes from the registry.
+struct Transfer {
+  Wires::Flow flow{};
+  double told = 0;  ///< as Try's
+};
 
 /// One chunk that a node wants: a flight of its bulk, and all who were asked for it.
 struct Ask {
@@ -120,6 +127,7 @@ struct Node {
   void from_registry(uint32_t chunk, CrowdWhy why, std::function<void()> then);
   void ask_registry();
   void transfer(uint32_t chunk);
+  void watch_transfer(uint32_t chunk);
   void transferred(uint32_t chunk);
 
   // Peers (crowd_node.cpp).
@@ -137,7 +145,7 @@ struct Node {
   void receive(const AskPtr& ask, const TryPtr& one);
   void check_lag(const AskPtr& ask, const TryPtr& one);
   /// So many bytes of it have come.
-  void came(Try& one, double bytes);
+  void came(double& told, double bytes);
   void sent_one_to(uint32_t peer);
   void end(const TryPtr& one);
   /// As the demand server does. Empty: it sends the asker away; else for as long as it is busy.
@@ -178,7 +186,7 @@ struct Node {
   util::LinkGauge gauge, given;
 
   std::map<uint32_t, std::vector<std::function<void()>>> coming;  ///< from the registry, for whom
-  std::map<uint32_t, Wires::Flow> transfers;
+  std::map<uint32_t, Transfer> transfers;
   std::deque<uint32_t> to_ask;  ///< the registry for, when a connection is free
   unsigned connections = 0;
   Latency registry_time;  ///< of what others asked us for

@@ -137,7 +137,7 @@ void CrowdViews::renew_owners() {
 ChunkCopies CrowdViews::copies(uint32_t chunk) const {
   ChunkCopies made;
   for (const View& view : views_) {
-    const auto& [here, has, wants, full] = view.told;
+    const auto& [here, has, wants, full, link] = view.told;
     made.wanting += wants ? 1 : 0;
     if (here.empty() || !here[chunk]) continue;
     ++(wants ? made.of_wanting : made.of_others);
@@ -206,6 +206,7 @@ const std::vector<Candidate>& CrowdViews::candidates(util::SteadyTime now) {
     candidates_[i].busy = is_busy(views_[i].busy_at, now);
     candidates_[i].full = views_[i].told.full;
     candidates_[i].wants = views_[i].told.wants;
+    candidates_[i].link = views_[i].told.link;
   }
   return candidates_;
 }

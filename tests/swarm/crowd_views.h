@@ -40,6 +40,7 @@ class CrowdViews {
     std::vector<bool> has;  ///< or has it on its way from the registry
     bool wants = false;
     bool full = false;
+    double link = 0;
   };
   void heard(const Self& peer, Told told, const Named& shareholders, util::SteadyTime now);
   void named_holder(uint32_t peer, uint32_t chunk);

@@ -45,7 +45,8 @@ class DemandServerTest : public DemandTest {
                             [this] { return words_; },
                             std::move(bulk_port),
                             preheats,
-                            &their_traffic_},
+                            &their_traffic_,
+                            their_link_},
         http::TlsMaterial{own.certificate_pem, own.key_pem, ca_.pem()}, holdings_, their_table_,
         their_views_, metrics_);
   }
@@ -92,6 +93,7 @@ class DemandServerTest : public DemandTest {
   PeerTable their_table_{"server", clock_};
   LayerViews their_views_;
   LayerTraffic their_traffic_;
+  const std::shared_ptr<util::LinkGauge> their_link_ = std::make_shared<util::LinkGauge>();
   const Endpoint server_at_{"127.0.0.1", free_port()};
   std::unique_ptr<DemandServer> server_;
   static constexpr util::ByteRange kRange{16 * 1024, 40'000};
@@ -430,6 +432,19 @@ TEST_F(DemandServerTest, keeps_room_for_faults_and_gives_it_back) {
   gate->on_read(Failure{Fault::timed_out, "the registry is slow"});
   EXPECT_EQ(first.get_future().get(), 504);
   EXPECT_EQ(ask_bytes(kRange, "backfill").status, 206);
+}
+
+TEST_F(DemandServerTest, tells_what_comes_over_its_link) {
+  serve({});
+  const auto told = [&](const util::Digest& layer) {
+    const auto news =
+        News::parse(ask("/v1/layers", {{"repository", kRepository}, {"layers", layer.hex()}}).body);
+    return news ? news->link : 1;
+  };
+  EXPECT_EQ(told(layer_.digest), 0u) << "nothing has come";
+  const auto now = std::chrono::steady_clock::now();
+  their_link_->arrived(5'000'000, now - std::chrono::seconds(4));
+  EXPECT_EQ(told(layer_.digest), 5'000'000u);
 }
 
 TEST_F(DemandServerTest, tells_that_it_is_full_while_it_is) {

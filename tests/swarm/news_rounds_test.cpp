@@ -139,6 +139,18 @@ TEST(News, that_names_shareholders_out_of_bounds_is_refused) {
     EXPECT_FALSE(News::parse(text(",\"shareholders\":" + bad))) << bad.substr(0, 40);
 }
 
+TEST(News, tells_what_comes_over_a_node_s_link) {
+  News said;
+  said.link = 12'500'000;
+  const std::string text = said.to_json();
+  EXPECT_EQ(News::parse(text)->link, 12'500'000u);
+  EXPECT_EQ(News::parse(News{}.to_json())->link, 0u);
+  for (const char* bad : {"-1", "1.5", "\"fast\"", "null", "99999999999999999999"}) {
+    std::string changed = text;
+    EXPECT_FALSE(News::parse(changed.replace(changed.find("12500000"), 8, bad))) << bad;
+  }
+}
+
 TEST(News, tells_whether_a_node_is_full) {
   EXPECT_EQ(News{}.to_json(), "{\"layers\":{},\"zone\":\"\"}") << "as an older node says it";
   News said;

@@ -85,13 +85,14 @@ class PeerSourceTest : public DemandTest {
   static std::string name_of(const Peer& peer, const std::string& node) {
     return at(peer).to_string() + " (node " + node + ")";
   }
-  PeerSource source_{
-      {"here", [] { return std::string("me"); }, true, 0, [](const chunk::LayerRef&) {}},
-      client_,
-      table_,
-      views_,
-      timers_,
-      metrics_};
+  const std::shared_ptr<util::LinkGauge> link_ = std::make_shared<util::LinkGauge>();
+  PeerSource source_{{"here", [] { return std::string("me"); }, true, 0,
+                      [](const chunk::LayerRef&) {}, nullptr, 0, link_},
+                     client_,
+                     table_,
+                     views_,
+                     timers_,
+                     metrics_};
   static constexpr ByteRange kRange{256 * 1024, 128 * 1024};
 };
 

@@ -406,6 +406,28 @@ TEST_F(PeerSourceTest, never_waits_in_fetch_for_a_callback_that_waits_for_fetch)
   enough = true;
 }
 
+TEST_F(PeerSourceTest, owns_nothing_on_a_link_far_narrower_than_those_of_others) {
+  const auto now = std::chrono::steady_clock::now();
+  for (const char* name : {"a", "b"}) {
+    const Peer& other = peer(name, right);
+    know(other, name, false);
+    News said{"here", {{layer_.digest, news(false)}}};
+    said.link = 12'000'000;
+    views_.heard(at(other), kRepository, {layer_.digest}, said, now);
+  }
+  chunk::FetchContext context;
+  context.cls = Class::pull;
+  const auto owned = [&] {
+    unsigned count = 0;
+    for (uint64_t at = 0; at < kSize; at += chunk::chunk_size(kSize))
+      count += !source_.plan(layer_, {at, 1024}, context);
+    return count;
+  };
+  EXPECT_GT(owned(), 0u);
+  link_->arrived(1'000'000, now - std::chrono::seconds(4));
+  EXPECT_EQ(owned(), 0u);
+}
+
 TEST_F(PeerSourceTest, may_die_with_transfers_under_way) {
   Peer& slow = peer("slow", [](auto&) { return says("", Then::wait); });
   know(slow, "slow");

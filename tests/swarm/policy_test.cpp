@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 namespace swarmfs::swarm {
@@ -239,6 +240,49 @@ TEST(IsOurs, goes_by_the_shares_whoever_has_the_chunk) {
   it.chunk = chunk_owned_by({"has it", "self", "a", "c"});
   EXPECT_TRUE(is_ours(it)) << "who has it brings nothing in";
   EXPECT_TRUE(is_ours(question({}))) << "alone";
+}
+
+TEST(IsOurs, not_on_a_link_far_narrower_than_those_of_the_others) {
+  std::vector<Candidate> peers{peer("a"), peer("b"), peer("c")};
+  for (Candidate& one : peers) one.wants = true;
+  Question it = question(peers);
+  const auto ours_of = [&](double self, std::array<double, 3> others) {
+    for (size_t i = 0; i < 3; ++i) peers[i].link = others[i];
+    it.link = self;
+    it.chunk = chunk_owned_by({"self", "a", "b", "c"});
+    return is_ours(it);
+  };
+  constexpr double kLink = 12e6;
+  const std::tuple<double, std::array<double, 3>, bool, const char*> table[] = {
+      {kLink, {kLink, kLink, kLink}, true, "all alike"},
+      {kLink / 5, {kLink, kLink, kLink}, false, "a fifth of the others'"},
+      {kLink / 4, {kLink, kLink, kLink}, true, "a quarter"},
+      {0, {kLink, kLink, kLink}, true, "ours is not known"},
+      {kLink / 5, {kLink, 0, 0}, true, "who is narrow of two?"},
+      {kLink / 5, {kLink, kLink, 0}, false, "two of three"},
+      {kLink / 5, {kLink / 5, kLink / 5, kLink}, true, "most are like us"},
+      {50e3, {400e3, 400e3, 400e3}, true, "nobody gets anything"},
+  };
+  for (const auto& [self, others, ours, what] : table)
+    EXPECT_EQ(ours_of(self, others), ours) << what;
+  ours_of(kLink / 5, {kLink, kLink, kLink});
+  for (Candidate& one : peers) one.wants = false;
+  EXPECT_TRUE(is_ours(it)) << "nobody else brings it";
+}
+
+TEST(Steps, pass_over_owners_on_narrow_links_themselves_among_them) {
+  std::vector<Candidate> peers{peer("a"), peer("b"), peer("c")};
+  for (Candidate& one : peers) one.link = 12e6;
+  peers[0].link = 2e6;
+  Question it = question(peers);
+  it.link = 12e6;
+  it.chunk = chunk_owned_by({"a", "b", "c", "self"});
+  EXPECT_EQ(names(it), (std::vector<std::string>{"b", "c", "registry"}));
+  it.link = 2e6;
+  it.chunk = chunk_owned_by({"self", "b", "a", "c"});
+  EXPECT_EQ(names(it), (std::vector<std::string>{"b", "c", "registry"}));
+  it.holders = {0};
+  EXPECT_EQ(names(it).front(), "a") << "better slowly than from the registry";
 }
 
 TEST(Steps, pass_over_owners_that_are_far_behind) {
