@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Bulk between nodes, each figure against a baseline in the same run.
-    bench/bulk.py BUILD [under] [warm] [--bittorrent] [--nodes 2,4,8] [--mbit N]     (default: both; --help)
+    bench/bulk.py BUILD [under] [warm] [--bittorrent] [--nodes 2,4,8] [--in-turn] [--mbit N]     (default: both; --help)
 under: faults of 256 KiB from a peer, few enough to take an eighth of the link, while bulk runs both ways between the two;
 against faults alone and bulk alone.
-warm: all nodes but the first pull, at once, what the first has; against each one's own link, and beside it the
+warm: all nodes but the first pull, at once (or one after the other), what the first has; against each one's own link, and beside it the
 processor time that all daemons took: where nodes of the bench share few cores, that is the limit and not the link."""
 import argparse
 import os
@@ -146,6 +146,14 @@ def warm(options):
         warm_of(count, options)
 
 
+def in_turn(bed, pull):
+    made = []
+    for node in bed.nodes[1:]:
+        made.append(pull(node))
+        rest(bed)
+    return made
+
+
 def warm_of(count, options):
     bed = make_bed(count, ["medium"], options, registry_mbit=100, registry_delay_ms=5)
     bed.start()
@@ -159,12 +167,13 @@ def warm_of(count, options):
         node.pull("medium:v1")
         return time.time() - begun
 
-    seconds = together(pull, bed.nodes[1:])
+    seconds = in_turn(bed, pull) if options.in_turn else together(pull, bed.nodes[1:])
     worked = processor_seconds(bed) - worked
     egress = (bed.registry_egress() - before) / size
     bed.close()
-    table(f"{count - 1} pull {size / 1e6:.0f} MB that another node has: {options.mbit} Mbit/s links{by(options)}; "
-          f"{egress:.2f} copies from the registry; {worked:.1f} s of {os.cpu_count()} processors in {max(seconds):.1f} s",
+    how = ", one after the other" if options.in_turn else ""
+    table(f"{count - 1} pull {size / 1e6:.0f} MB that another node has{how}: {options.mbit} Mbit/s links{by(options)}; "
+          f"{egress:.2f} copies from the registry; {worked:.1f} s of {os.cpu_count()} processors, the longest {max(seconds):.1f} s",
           ("node", "seconds", "of its link", ""),
           [(f"n{i + 2}", f"{took:.2f}", f"{size * 8 / took / options.mbit / 1e6:.2f}", "bar 0.85")
            for i, took in enumerate(seconds)])
@@ -176,6 +185,7 @@ def main():
     parser.add_argument("part", nargs="*", choices=[[], "under", "warm"], default=[])
     parser.add_argument("--bittorrent", action="store_true", help="with [cluster] bulk_port")
     parser.add_argument("--nodes", default="2,4", help="of warm: how many, the first included (2,4)")
+    parser.add_argument("--in-turn", action="store_true", help="warm: each pulls when the one before it has it")
     parser.add_argument("--mbit", type=int, default=1000, help="of each node's link (1000)")
     options = parser.parse_args()
     for part in options.part or ["under", "warm"]:

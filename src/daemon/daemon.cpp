@@ -157,6 +157,7 @@ Daemon::Daemon(const Config& config, HandedSockets sockets)
   trimming_ = timers_.every(kTrimPeriod, [this] {
     workers_.post(util::Workers::Urgency::normal, [] { ::malloc_trim(0); });
   });
+  if (mirror_upstream_) mirror_upstream_->resume();
 }
 
 Daemon::~Daemon() {
@@ -201,7 +202,6 @@ void Daemon::start_servers(const Config& config, HandedSockets& sockets) try {
 void Daemon::start_mirror(const Config& config, util::UniqueFd listener) {
   mirror_upstream_ = std::make_unique<MirrorUpstream>(MirrorUpstream::Parts{
       registry_, cache_, catalog_, manifests_, library_, fetcher_, node_.get()});
-  mirror_upstream_->resume();
   mirror::MirrorOptions options;
   options.address = config.mirror_listen;
   options.stale_tags = config.mirror_stale_tags;

@@ -250,8 +250,9 @@ void MirrorUpstream::disprove(const chunk::LayerRef& blob) {
   if (!verified && verified.failure().fault != Fault::corrupt) dispute(blob);
 }
 
-void MirrorUpstream::post(util::Workers& to, const util::Digest& layer, std::function<void()> job) {
-  to.post(util::Workers::Urgency::normal, [layer, job = std::move(job)] {
+void MirrorUpstream::post(util::Workers& to, const util::Digest& layer, std::function<void()> job,
+                          util::Workers::Urgency urgency) {
+  to.post(urgency, [layer, job = std::move(job)] {
     util::take_low_priority();
     try {
       job();
@@ -263,26 +264,28 @@ void MirrorUpstream::post(util::Workers& to, const util::Digest& layer, std::fun
 
 void MirrorUpstream::complete(const chunk::LayerRef& blob, const std::string& media_type) {
   // What is no layer has no index, but may have come on a member's word.
-  if (oci::is_layer(media_type) || parts_.fetcher.open(blob)->claimed()) finish_later(blob);
-}
-
-void MirrorUpstream::resume() {
-  for (const auto& digest : parts_.catalog.stored_layers()) {
-    // For nobody: whose it is only says in whose name its bytes came.
-    const chunk::LayerRef blob{digest, parts_.store.size_of(digest).value_or(0), {}};
-    if (blob.size == 0) continue;
-    const auto layer = parts_.fetcher.open(blob);
-    if (layer->is_whole() && !layer->stored().verified()) finish_later(blob);
-  }
-}
-
-void MirrorUpstream::finish_later(const chunk::LayerRef& blob) {
+  if (!oci::is_layer(media_type) && !parts_.fetcher.open(blob)->claimed()) return;
   if (!finishing_.lock()->insert(blob.digest).second) return;
   post(finishers_, blob.digest, [this, blob] {
     const std::shared_ptr<void> ended(
         nullptr, [this, blob](void*) { finishing_.lock()->erase(blob.digest); });
     finish(blob);
   });
+}
+
+void MirrorUpstream::resume() {
+  for (const auto& digest : parts_.catalog.stored_layers()) {
+    const auto job = [this, digest] { finish_left(digest); };
+    post(finishers_, digest, job, util::Workers::Urgency::normal);
+  }
+}
+
+void MirrorUpstream::finish_left(const util::Digest& digest) {
+  // For nobody: whose it is only says in whose name its bytes came.
+  const chunk::LayerRef blob{digest, parts_.store.size_of(digest).value_or(0), {}};
+  if (stopping_ || blob.size == 0) return;
+  const auto layer = parts_.fetcher.open(blob);
+  if (layer->is_whole() && !layer->stored().verified()) finish(blob);
 }
 
 bool MirrorUpstream::bring_rest(const std::shared_ptr<fetch::Layer>& layer) {
@@ -298,6 +301,8 @@ bool MirrorUpstream::bring_rest(const std::shared_ptr<fetch::Layer>& layer) {
 
 void MirrorUpstream::finish(const chunk::LayerRef& blob) {
   const auto layer = parts_.fetcher.open(blob);
+  // Evicted meanwhile: for nobody nothing is brought in.
+  if (blob.origins.empty() && !layer->is_whole()) return;
   if (stopping_ || !bring_rest(layer)) return;
   const auto content = parts_.library.open(blob);
   if (!content) {

@@ -35,8 +35,9 @@ class MirrorUpstream final : public mirror::Upstream {
     ClusterNode* node;  ///< null: no cluster
   };
   explicit MirrorUpstream(Parts parts) : parts_(parts) {}
-  /// What an earlier run brought in whole and did not get to hash, as complete(). Once, at the
-  /// start.
+  ~MirrorUpstream() override { stop(); }
+  /// What an earlier run brought in whole and did not get to hash, as complete(), but after all
+  /// that comes meanwhile. Once, at the start.
   void resume();
   /// Ends what waits for bytes; the fetcher must be ended before the destructor.
   void stop() { stopping_ = true; }
@@ -94,8 +95,9 @@ class MirrorUpstream final : public mirror::Upstream {
   void note_index(const oci::Reference& reference, const mirror::Document& document,
                   const oci::Index& index, mirror::Word word);
   /// At low priority: clients unpack what passed at the same time.
-  static void post(util::Workers& to, const util::Digest& layer, std::function<void()> job);
-  void finish_later(const chunk::LayerRef& blob);
+  static void post(util::Workers& to, const util::Digest& layer, std::function<void()> job,
+                   util::Workers::Urgency urgency = util::Workers::Urgency::urgent);
+  void finish_left(const util::Digest& digest);
   void finish(const chunk::LayerRef& blob);
   bool bring_rest(const std::shared_ptr<fetch::Layer>& layer);
 

@@ -115,46 +115,53 @@ std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_v
   return result;
 }
 
-/// Below which a link is narrow. Not where little comes to anybody: that is no matter of links.
-double narrowness(const Question& question) {
-  std::vector<double> links;
-  for (const Candidate& peer : question.peers)
-    if (peer.link > 0) links.push_back(peer.link);
-  if (question.link > 0) links.push_back(question.link);
+/// Below which a link is narrow among these. Not where little comes to anybody, and not where more
+/// than a third say so: that is no matter of links.
+double narrowness(std::vector<double> links, size_t members) {
+  std::erase(links, 0);
   if (links.size() < 3) return 0;
-  const auto middle = links.begin() + std::ssize(links) / 2;
+  const auto middle = links.begin() + (std::ssize(links) - 1) / 2;
   std::nth_element(links.begin(), middle, links.end());
-  return *middle / 4 < util::LinkGauge::kTrickle ? 0 : *middle / 4;
+  const double narrow = *middle / 4;
+  const auto count = std::count_if(links.begin(), middle, [=](double one) { return one < narrow; });
+  return narrow < util::LinkGauge::kTrickle || 3 * static_cast<size_t>(count) > members ? 0
+                                                                                        : narrow;
 }
 
-/// Members that may own a share: of us and the peers that are known by id and keep up, those who
-/// are shareholders. Indices into question.peers, its size for us. `wanting`: of those alone who
-/// are bringing the layer in.
-std::vector<size_t> able_owners(const Question& question, size_t count, bool wanting = false) {
-  if (count == 0) return {};
-  std::vector<size_t> able;
-  std::vector<uint64_t> weights;
-  const ShareholderWeights weigh(question.layer);
-  const double narrow = narrowness(question);
-  const auto is_narrow = [narrow](double link) { return link > 0 && link < narrow; };
-  if (!is_narrow(question.link)) {
-    able.push_back(question.peers.size());
-    weights.push_back(weigh(question.self));
-  }
+/// Members that keep up: of us and the peers that are known by id. Indices into question.peers, its
+/// size for us. `wanting`: of those alone who are bringing the layer in.
+std::vector<size_t> able_members(const Question& question, bool wanting) {
+  std::vector<size_t> able{question.peers.size()};
+  std::vector<double> links{question.link};
   const Duration slow = slowness(question.peers, question.registry);
   for (size_t i = 0; i < question.peers.size(); ++i) {
     const Candidate& peer = question.peers[i];
     if (peer.node_id.empty() || as_owner(peer) > slow || (wanting && !peer.wants)) continue;
-    if (is_narrow(peer.link)) continue;
     if (!question.cross_zone && peer.zone != question.zone) continue;
     able.push_back(i);
-    weights.push_back(weigh(peer.node_id));
+    links.push_back(peer.link);
   }
+  const double narrow = narrowness(links, able.size());
+  std::erase_if(able, [&](size_t i) {
+    const double link = i == question.peers.size() ? question.link : question.peers[i].link;
+    return link > 0 && link < narrow;
+  });
+  return able;
+}
+
+/// Members that may own a share: those of able_members() who are shareholders.
+std::vector<size_t> able_owners(const Question& question, size_t count, bool wanting = false) {
+  if (count == 0) return {};
+  const auto able = able_members(question, wanting);
+  const auto id_of = [&](size_t i) -> std::string_view {
+    return i == question.peers.size() ? question.self : question.peers[i].node_id;
+  };
+  const ShareholderWeights weigh(question.layer);
+  std::vector<uint64_t> weights;
+  for (const size_t i : able) weights.push_back(weigh(id_of(i)));
   const auto chosen = shareholders(weights);
   std::vector<std::string_view> members;
-  for (const size_t i : chosen)
-    members.push_back(able[i] == question.peers.size() ? question.self
-                                                       : question.peers[able[i]].node_id);
+  for (const size_t i : chosen) members.push_back(id_of(able[i]));
   std::vector<size_t> result;
   for (const size_t member : owners(question.layer, question.chunk, members, count))
     result.push_back(able[chosen[member]]);
@@ -252,8 +259,7 @@ bool is_to_be_had(const ChunkCopies& copies) {
 }
 
 bool is_ours(const Question& question) {
-  const auto owner = able_owners(question, 1, true);
-  return owner.empty() || owner.front() == question.peers.size();
+  return able_owners(question, 1, true).front() == question.peers.size();
 }
 
 bool is_scarce(const Question& question) {

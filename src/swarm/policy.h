@@ -100,9 +100,9 @@ struct Question {
 /// that order stops there. Who has all of its own share (`spare`) stands in where it is the next
 /// owner of a chunk that nobody is known to hold: the first one is late, for whatever reason.
 /// Owners that are far slower than the rest (is_slow) are passed over, and so are, ourselves
-/// included, those on narrow links: of three or more who say what comes to them, who says less than
-/// a quarter of the middle one. Each sees its own link as others do. The registry is the last step,
-/// always.
+/// included, those on narrow links: of three or more who could own it and say what comes to them,
+/// who says less than a quarter of the middle one, unless these are more than a third of all. The
+/// registry is the last step, always.
 std::vector<Step> steps(const Question& question);
 
 /// Who has a chunk of a layer, ourselves left out.
@@ -118,9 +118,9 @@ struct ChunkCopies {
 /// sooner, and what there is plenty of waits meanwhile, at links that are idle.
 bool is_to_be_had(const ChunkCopies& copies);
 
-/// Whether the chunk, which somebody has, is of our own share among those who want the layer and
-/// may own one (steps()), or nobody's. We bring it in ahead of others' shares: nodes that want what
-/// one has get distinct bytes of it, and give them to each other.
+/// Whether the chunk, which somebody has, is of our own share among those who want the layer. We
+/// bring it in ahead of others' shares: nodes that want what one has get distinct bytes of it, and
+/// give them to each other.
 bool is_ours(const Question& question);
 /// Whether no more have the chunk than want it, and of these none: what they can give at once is
 /// the share of each, and all that they give twice somebody waits for.

@@ -90,6 +90,13 @@ TEST_F(MirrorUpstreamTest, what_an_earlier_run_left_whole_and_unhashed_is_hashed
                                            [&](const auto& outcome) { here = bool(outcome); });
   ASSERT_TRUE(await([&] { return here.load(); }));
   ASSERT_FALSE(layer->sealed());
+  const auto rest = fetcher_.open(ref_of(other_));
+  std::promise<void> written;
+  rest->stored().write(chunk::BlockIndex{0},
+                       util::SharedBytes::of(bytes_of(other_.substr(0, chunk::kBlockSize))),
+                       chunk::Class::pull, [&](const auto&) { written.set_value(); });
+  written.get_future().wait();
+  ASSERT_GT(rest->stored().bytes_present(), 0u);
   const std::string manifest = R"({"schemaVersion":2,"config":)" +
                                descriptor("config.v1+json", "{}") + R"(,"layers":[)" +
                                descriptor("layer.v1.tar+gzip", layer_) + "," +

@@ -280,9 +280,9 @@ void Node::check_lag(const AskPtr& ask, const TryPtr& one) {
   });
 }
 
-void Node::came(double& told, double bytes) {
-  gauge.arrived(static_cast<uint64_t>(std::max(0.0, bytes - told)), world.wires.now());
-  told = bytes;
+void Node::came(double& before, double bytes) {
+  gauge.arrived(static_cast<uint64_t>(std::max(0.0, bytes - before)), world.wires.now());
+  before = bytes;
 }
 
 void Node::end(const TryPtr& one) {

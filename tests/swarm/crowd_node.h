@@ -145,7 +145,7 @@ struct Node {
   void receive(const AskPtr& ask, const TryPtr& one);
   void check_lag(const AskPtr& ask, const TryPtr& one);
   /// So many bytes of it have come.
-  void came(double& told, double bytes);
+  void came(double& before, double bytes);
   void sent_one_to(uint32_t peer);
   void end(const TryPtr& one);
   /// As the demand server does. Empty: it sends the asker away; else for as long as it is busy.

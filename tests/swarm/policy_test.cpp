@@ -261,6 +261,7 @@ TEST(IsOurs, not_on_a_link_far_narrower_than_those_of_the_others) {
       {kLink / 5, {kLink, 0, 0}, true, "who is narrow of two?"},
       {kLink / 5, {kLink, kLink, 0}, false, "two of three"},
       {kLink / 5, {kLink / 5, kLink / 5, kLink}, true, "most are like us"},
+      {kLink / 5, {kLink / 5, kLink, kLink}, true, "half are"},
       {50e3, {400e3, 400e3, 400e3}, true, "nobody gets anything"},
   };
   for (const auto& [self, others, ours, what] : table)
@@ -268,6 +269,33 @@ TEST(IsOurs, not_on_a_link_far_narrower_than_those_of_the_others) {
   ours_of(kLink / 5, {kLink, kLink, kLink});
   for (Candidate& one : peers) one.wants = false;
   EXPECT_TRUE(is_ours(it)) << "nobody else brings it";
+}
+
+TEST(IsOurs, measures_links_against_those_who_bring_it_in) {
+  std::vector<Candidate> peers{peer("a"), peer("b"), peer("x"), peer("y"), peer("z")};
+  for (size_t i = 0; i < peers.size(); ++i) {
+    peers[i].wants = i < 2;
+    peers[i].link = i < 2 ? 1e6 : 100e6;
+  }
+  Question it = question(peers);
+  it.link = 1e6;
+  it.chunk = chunk_owned_by({"a", "self", "b"});
+  EXPECT_FALSE(is_ours(it));
+  it.chunk = chunk_owned_by({"self", "a", "b"});
+  EXPECT_TRUE(is_ours(it));
+}
+
+TEST(Steps, measure_links_against_those_of_the_zones_that_may_be_asked) {
+  std::vector<Candidate> peers;
+  for (const char* far : {"u", "v", "w", "x", "y", "z"})
+    peers.push_back(peer(far, milliseconds(5), "far"));
+  for (const char* near : {"a", "b"}) peers.push_back(peer(near));
+  for (Candidate& one : peers) one.link = one.zone.empty() ? 1e6 : 100e6;
+  Question it = question(peers);
+  it.link = 1e6;
+  it.cross_zone = false;
+  it.chunk = chunk_owned_by({"a", "b", "self"});
+  EXPECT_EQ(names(it), (std::vector<std::string>{"a", "b", "registry"}));
 }
 
 TEST(Steps, pass_over_owners_on_narrow_links_themselves_among_them) {
@@ -278,8 +306,9 @@ TEST(Steps, pass_over_owners_on_narrow_links_themselves_among_them) {
   it.link = 12e6;
   it.chunk = chunk_owned_by({"a", "b", "c", "self"});
   EXPECT_EQ(names(it), (std::vector<std::string>{"b", "c", "registry"}));
+  peers[0].link = 12e6;
   it.link = 2e6;
-  it.chunk = chunk_owned_by({"self", "b", "a", "c"});
+  it.chunk = chunk_owned_by({"self", "b", "c", "a"});
   EXPECT_EQ(names(it), (std::vector<std::string>{"b", "c", "registry"}));
   it.holders = {0};
   EXPECT_EQ(names(it).front(), "a") << "better slowly than from the registry";
