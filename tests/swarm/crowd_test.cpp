@@ -93,6 +93,21 @@ TEST(Crowd, gives_to_others_beside_who_takes_it_slowly) {
   EXPECT_LE(made.at(0.99), 2.2 * made.optimum);
 }
 
+TEST(Crowd, of_six_waits_for_no_share_of_the_one_on_a_narrow_link) {
+  for (const uint64_t seed : {1, 4, 7}) {
+    const auto made = pull("5 Mbit/s among six", {.nodes = 6,
+                                                  .chunks = 233,
+                                                  .stragglers = 0.16,
+                                                  .registry_rate = 12.5e6,
+                                                  .node_rate = 12.5e6,
+                                                  .lasts = seconds(1000),
+                                                  .seed = seed});
+    EXPECT_EQ(made.stragglers_took.size(), 1u) << seed;
+    EXPECT_LE(made.copies, 1.12) << seed;
+    EXPECT_LE(made.at(0.5), 1.6 * made.optimum) << seed;
+  }
+}
+
 TEST(Crowd, that_wants_what_one_node_has_takes_it_there_once) {
   const auto made = run_crowd({.nodes = 64, .chunks = 300, .seeds = 1});
   EXPECT_EQ(made.unfinished, 0u);
