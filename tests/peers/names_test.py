@@ -54,6 +54,13 @@ def said(news):
     return any(blocks), news["sealed"], news["wants"], len(blocks) * 8 * 16384 >= news["size"]
 
 
+def no_profile(member, repository):
+    """Whose registry has not yet said that anybody may have it gets no answer at all."""
+    status, body = member.get(f"/v1/profiles/{'0' * 64}", repository)
+    assert status in (403, 404), (status, body)
+    return status == 404
+
+
 def named_by(mirrored, claimant, repository):
     status, _, body = get(mirrored.port, f"/v2/{repository}/manifests/v1?ns={claimant.host}")
     assert status == 200, (status, body)
@@ -128,7 +135,7 @@ def main():
         for claimant.mode in ("absent", "wrong"):
             repository = f"{claimant.host}/{claimant.mode}"
             named_by(mirrored, claimant, claimant.mode)
-            assert member.get(f"/v1/profiles/{'0' * 64}", repository)[0] == 404
+            wait_for("it is known to be public", lambda: no_profile(member, repository), PATIENCE)
             for _ in range(2):
                 nothing_of(member, repository, layers, absent)
             print(f"{claimant.mode}: nothing is given, {len(claimant.ranges)} ranges asked for", flush=True)
