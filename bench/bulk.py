@@ -3,8 +3,9 @@
     bench/bulk.py BUILD [under] [warm] [--bittorrent] [--nodes 2,4,8] [--in-turn] [--mbit N]     (default: both; --help)
 under: faults of 256 KiB from a peer, few enough to take an eighth of the link, while bulk runs both ways between the two;
 against faults alone and bulk alone.
-warm: all nodes but the first pull, at once (or one after the other), what the first has; against each one's own link, and beside it the
-processor time that all daemons took: where nodes of the bench share few cores, that is the limit and not the link."""
+warm: all nodes but the first pull, at once (or one after the other), what the first has; against each one's own link, and
+beside it the processor time that all daemons took: where nodes of the bench share few cores, that is the limit and not
+the link."""
 import argparse
 import os
 import random

@@ -36,8 +36,8 @@ struct News {
   std::string zone;
   std::map<util::Digest, LayerNews> layers;
   bool full = false;  ///< it gives as much bulk as it can, now
-  uint64_t link =
-      0;  ///< bytes/s that come to it at most (util::LinkGauge::known); 0: it cannot say
+  /// Bytes per second that come to it at most (util::LinkGauge::known); 0: it cannot say.
+  uint64_t link = 0;
 
   /// {"zone":"a","full":true,"link":12500000,"layers":{"<hex>":{"size":N,"wants":true,"sealed":false,"blocks":"<base64>",
   /// "coming":[[first,count],…],"shareholders":{"<node id>":"10.0.0.3:7946"},"bulk_port":7950}}};

@@ -115,56 +115,57 @@ std::vector<size_t> best_of(std::span<const Candidate> candidates, std::string_v
   return result;
 }
 
+/// One of us and the peers.
+struct Member {
+  size_t index = 0;  ///< into question.peers; its size: we
+  std::string_view id;
+  double link = 0;
+};
+
 /// Below which a link is narrow among these. Not where little comes to anybody, and not where more
 /// than a third say so: that is no matter of links.
-double narrowness(std::vector<double> links, size_t members) {
-  std::erase(links, 0);
+double narrowness(const std::vector<Member>& members) {
+  std::vector<double> links;
+  for (const Member& member : members)
+    if (member.link > 0) links.push_back(member.link);
   if (links.size() < 3) return 0;
   const auto middle = links.begin() + (std::ssize(links) - 1) / 2;
   std::nth_element(links.begin(), middle, links.end());
   const double narrow = *middle / 4;
   const auto count = std::count_if(links.begin(), middle, [=](double one) { return one < narrow; });
-  return narrow < util::LinkGauge::kTrickle || 3 * static_cast<size_t>(count) > members ? 0
-                                                                                        : narrow;
+  const bool many = 3 * count > std::ssize(members);
+  return many || narrow < util::LinkGauge::kTrickle ? 0 : narrow;
 }
 
-/// Members that keep up: of us and the peers that are known by id. Indices into question.peers, its
-/// size for us. `wanting`: of those alone who are bringing the layer in.
-std::vector<size_t> able_members(const Question& question, bool wanting) {
-  std::vector<size_t> able{question.peers.size()};
-  std::vector<double> links{question.link};
+/// Who keeps up: of us and the peers that are known by id. `wanting`: of those alone who are
+/// bringing the layer in.
+std::vector<Member> able_members(const Question& question, bool wanting) {
+  std::vector<Member> able{{question.peers.size(), question.self, question.link}};
   const Duration slow = slowness(question.peers, question.registry);
   for (size_t i = 0; i < question.peers.size(); ++i) {
     const Candidate& peer = question.peers[i];
     if (peer.node_id.empty() || as_owner(peer) > slow || (wanting && !peer.wants)) continue;
     if (!question.cross_zone && peer.zone != question.zone) continue;
-    able.push_back(i);
-    links.push_back(peer.link);
+    able.push_back({i, peer.node_id, peer.link});
   }
-  const double narrow = narrowness(links, able.size());
-  std::erase_if(able, [&](size_t i) {
-    const double link = i == question.peers.size() ? question.link : question.peers[i].link;
-    return link > 0 && link < narrow;
-  });
+  const double narrow = narrowness(able);
+  std::erase_if(able, [=](const Member& one) { return one.link > 0 && one.link < narrow; });
   return able;
 }
 
-/// Members that may own a share: those of able_members() who are shareholders.
+/// Indices, as Member's, of those that may own a share: of able_members() the shareholders.
 std::vector<size_t> able_owners(const Question& question, size_t count, bool wanting = false) {
   if (count == 0) return {};
   const auto able = able_members(question, wanting);
-  const auto id_of = [&](size_t i) -> std::string_view {
-    return i == question.peers.size() ? question.self : question.peers[i].node_id;
-  };
   const ShareholderWeights weigh(question.layer);
   std::vector<uint64_t> weights;
-  for (const size_t i : able) weights.push_back(weigh(id_of(i)));
+  for (const Member& one : able) weights.push_back(weigh(one.id));
   const auto chosen = shareholders(weights);
-  std::vector<std::string_view> members;
-  for (const size_t i : chosen) members.push_back(id_of(able[i]));
+  std::vector<std::string_view> ids;
+  for (const size_t i : chosen) ids.push_back(able[i].id);
   std::vector<size_t> result;
-  for (const size_t member : owners(question.layer, question.chunk, members, count))
-    result.push_back(able[chosen[member]]);
+  for (const size_t owner : owners(question.layer, question.chunk, ids, count))
+    result.push_back(able[chosen[owner]].index);
   return result;
 }
 
