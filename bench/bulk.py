@@ -55,7 +55,8 @@ class Bulk:
 
 
 def make_bed(nodes, images, options, **more):
-    bed = Bed(nodes, images, down_mbit=options.mbit, up_mbit=options.mbit, **more)
+    bed = Bed(nodes, images, down_mbit=options.mbit, up_mbit=options.mbit, delay_ms=options.delay,
+              jitter_ms=options.jitter, **more)
     for node in bed.nodes if options.bittorrent else ():
         section = node.cluster_section
         node.cluster_section = lambda section=section: section() + f"bulk_port = {BULK_PORT}\n"
@@ -134,12 +135,14 @@ def under(options):
             *((f"bulk to n{i + 1}", "", "", "", "", f"{mine / theirs:.2f}",
                f"bar 0.85; {theirs / 1e6:.0f} MB/s alone, {mine / 1e6:.0f} MB/s beside faults")
               for i, (mine, theirs) in enumerate(zip(beside, alone)))]
-    table(f"{count} faults of 256 KiB under bulk both ways, {options.mbit} Mbit/s, no delay{by(options)}",
+    table(f"{count} faults of 256 KiB under bulk both ways, {options.mbit} Mbit/s{by(options)}",
           ("what", "p50 ms", "p90 ms", "p99 ms", "p99 x", "rate x", ""), rows)
 
 
 def by(options):
-    return ", bulk by BitTorrent too" if options.bittorrent else ""
+    way = f", {options.delay:g} ms of delay" if options.delay else ""
+    way += f", {options.jitter:g} ms of jitter" if options.jitter else ""
+    return way + (", bulk by BitTorrent too" if options.bittorrent else "")
 
 
 def warm(options):
@@ -188,6 +191,8 @@ def main():
     parser.add_argument("--nodes", default="2,4", help="of warm: how many, the first included (2,4)")
     parser.add_argument("--in-turn", action="store_true", help="warm: each pulls when the one before it has it")
     parser.add_argument("--mbit", type=int, default=1000, help="of each node's link (1000)")
+    parser.add_argument("--delay", type=float, default=0, help="of each node's link, in ms (0)")
+    parser.add_argument("--jitter", type=float, default=0, help="so many ms longer may each link take, now and then (0)")
     options = parser.parse_args()
     for part in options.part or ["under", "warm"]:
         {"under": under, "warm": warm}[part](options)

@@ -11,7 +11,7 @@ namespace swarmfs::http {
 namespace {
 
 /// How long a queue bulk may make.
-constexpr util::Duration kQueue = std::chrono::milliseconds(2);
+constexpr util::Duration kQueue = std::chrono::milliseconds(1);
 /// What a busy machine can send before it is late to send more: round trips tell it and a full link
 /// not apart. And for a long way, where the delay of others would leave us nothing.
 constexpr size_t kLeast = 64 * 1024;

@@ -145,16 +145,17 @@ class Bed:
     """N nodes that are not started yet, and a registry that runs, over the images `image_names` of tests/images/build.
     `config`: TOML for every node. Rates in Mbit/s, 0 is no limit. A delay counts once in each direction, on each node's
     link and on the registry's: delay_ms = 1 and registry_delay_ms = 4 make a round trip of 4 ms between nodes and of 10 ms
-    to the registry. Without `peers` nodes know of no cluster.
-    bed[1] is node n1. Everything ends at exit, also after an exception or SIGTERM."""
+    to the registry. `jitter_ms`: so much may each node's link take longer, now and then.
+    Without `peers` nodes know of no cluster. bed[1] is node n1. Everything ends at exit, also after an exception or SIGTERM."""
 
-    def __init__(self, nodes, image_names=("small",), down_mbit=0, up_mbit=0, registry_mbit=0, delay_ms=0,
+    def __init__(self, nodes, image_names=("small",), down_mbit=0, up_mbit=0, registry_mbit=0, delay_ms=0, jitter_ms=0,
                  registry_delay_ms=0, peers=True, dht=False, zones=(), config="", registry_sections=None, burst_kb=256):
         self.folder = images(*image_names)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         self.network = Network(os.path.join(BUILD, "tests/bed/delay_link"))
-        self.link = {"down_mbit": down_mbit, "up_mbit": up_mbit, "delay_ms": delay_ms, "burst_kb": burst_kb}
+        self.link = {"down_mbit": down_mbit, "up_mbit": up_mbit, "delay_ms": delay_ms, "jitter_ms": jitter_ms,
+                     "burst_kb": burst_kb}
         self.peers, self.dht = peers, dht
         self.work = tempfile.mkdtemp(prefix=self.network.tag + "-")
         self.token_file = os.path.join(self.work, "cluster.token")

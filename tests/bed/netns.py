@@ -105,14 +105,14 @@ class Network:
     def space(self, name):
         return f"{self.tag}-{name}"
 
-    def add(self, name, address, down_mbit=0, up_mbit=0, delay_ms=0, burst_kb=256):
-        """A namespace `name` with `address`. Rates: 0 is no limit. The delay counts in each direction. So much as `burst_kb`
-        passes at once where nothing passed before."""
+    def add(self, name, address, down_mbit=0, up_mbit=0, delay_ms=0, jitter_ms=0, burst_kb=256):
+        """A namespace `name` with `address`. Rates: 0 is no limit. The delay counts in each direction, and so much as
+        `jitter_ms` more, now and then. So much as `burst_kb` passes at once where nothing passed before."""
         space, port = self.space(name), f"to-{name}"
         ip("netns", "add", space)
-        if delay_ms:
-            link = subprocess.Popen([self.delay_link, self.space(HUB), port, space, "eth0", str(delay_ms)],
-                                    stdout=subprocess.PIPE)
+        if delay_ms or jitter_ms:
+            link = subprocess.Popen([self.delay_link, self.space(HUB), port, space, "eth0", str(delay_ms),
+                                     str(jitter_ms)], stdout=subprocess.PIPE)
             self.links[name] = link
             assert link.stdout.readline() == b"ready\n", name
         else:
