@@ -23,7 +23,6 @@ from peers import mount_ranges, percentiles, table  # noqa: E402
 LENGTH = 256 << 10
 BURST_KB = 80  # or a fault alone, which finds an idle link, passes in no time
 ROUNDS = 5
-BULK_PORT = 7950
 
 
 class Bulk:
@@ -55,12 +54,8 @@ class Bulk:
 
 
 def make_bed(nodes, images, options, **more):
-    bed = Bed(nodes, images, down_mbit=options.mbit, up_mbit=options.mbit, delay_ms=options.delay,
-              jitter_ms=options.jitter, **more)
-    for node in bed.nodes if options.bittorrent else ():
-        section = node.cluster_section
-        node.cluster_section = lambda section=section: section() + f"bulk_port = {BULK_PORT}\n"
-    return bed
+    return Bed(nodes, images, down_mbit=options.mbit, up_mbit=options.mbit, delay_ms=options.delay,
+               jitter_ms=options.jitter, bulk=options.bittorrent, **more)
 
 
 def processor_seconds(bed):

@@ -65,7 +65,7 @@ struct ClusterSection {
   std::vector<std::string> preheat;   ///< registries from which members may order what we pull
   unsigned bulk_port = 0;             ///< of the BitTorrent exchange; 0: none
   uint64_t bulk_upload = 0;           ///< bytes per second of bulk, on both lanes; 0: no limit
-  uint64_t bulk_upload_per_peer = 0;  ///< of this: to each peer, on the demand lane
+  uint64_t bulk_upload_per_peer = 0;  ///< of this, to each peer; likewise
   uint64_t bulk_download = 0;         ///< as bulk_upload
   unsigned identity_line = 0;         ///< where the file names the identity, for messages
 

@@ -61,7 +61,8 @@ BulkLane::~BulkLane() {
     entry.layer->end({util::Fault::cancelled, "the bulk lane ends"});
 }
 
-uint16_t BulkLane::asked(const util::Digest& layer) {
+uint16_t BulkLane::asked(const util::Digest& layer, const std::string& address) {
+  if (!address.empty()) session_.meet(address);
   auto state = state_.lock();
   if (state->asked.size() < kMostAskedAbout || state->asked.contains(layer))
     state->asked[layer] = now();

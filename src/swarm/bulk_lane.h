@@ -45,8 +45,8 @@ class BulkLane {
   [[nodiscard]] chunk::Source& source() { return *source_; }
 
   /// A member asks about the layer of a public repository: our port if it is exchanged here, else
-  /// 0; it may be soon.
-  uint16_t asked(const util::Digest& layer);
+  /// 0; it may be soon. `address`: hers, literal; empty where it is not known.
+  uint16_t asked(const util::Digest& layer, const std::string& address);
   /// `ca_pem`: the one CA that issued our certificate; only who has it of the same CA meets us.
   void set_identity(const http::TlsMaterial& material, const std::string& ca_pem);
   void set_rates(BulkRates rates) { session_.set_rates(rates); }

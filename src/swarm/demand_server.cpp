@@ -147,6 +147,8 @@ struct DemandServer::State {
     const auto asker =
         looks || request.peer == table.self() ? std::nullopt : asker_endpoint(request);
     const bool is_public = !looks && options.bulk_port && holdings.access(repository).known_public;
+    const auto remote = Endpoint::parse(request.remote_address);
+    const std::string address = remote ? remote->address : std::string();
     const bool names = query(request, "named") != "0";
     // They change slowly and are long: those of one layer at a time.
     const auto turn = static_cast<size_t>(now.time_since_epoch() / kShareholdersTurn);
@@ -164,7 +166,7 @@ struct DemandServer::State {
         layer.shareholders = views.shareholders_of(digest, now);
         layer.shareholders.erase(request.peer);
       }
-      if (is_public) layer.bulk_port = options.bulk_port(digest);
+      if (is_public) layer.bulk_port = options.bulk_port(digest, address);
       news.layers.emplace(digest, std::move(layer));
     }
     news.full = !asked.empty() && serving->is_full(now);

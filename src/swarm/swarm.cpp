@@ -40,7 +40,8 @@ std::vector<std::string> texts(const std::vector<Endpoint>& endpoints) {
 /// Of each lane.
 BulkRates lane_rates(const SwarmCaps& caps, bool both_lanes) {
   const auto& rates = caps.bulk_rates;
-  return both_lanes ? BulkRates{(rates.upload + 1) / 2, (rates.download + 1) / 2} : rates;
+  if (!both_lanes) return rates;
+  return {(rates.upload + 1) / 2, (rates.download + 1) / 2, (rates.upload_per_peer + 1) / 2};
 }
 
 ServeLimits limits(const SwarmCaps& caps, bool both_lanes) {
@@ -50,7 +51,7 @@ ServeLimits limits(const SwarmCaps& caps, bool both_lanes) {
   made.bulk_requests = std::max(1u, requests * 3 / 4);
   made.per_peer = std::max(4u, requests / 4);
   made.bulk_rate = lane_rates(caps, both_lanes).upload;
-  made.bulk_rate_per_peer = caps.upload_per_peer;
+  made.bulk_rate_per_peer = lane_rates(caps, both_lanes).upload_per_peer;
   return made;
 }
 
@@ -131,9 +132,11 @@ struct Swarm::State {
     return {options.zone, options.listen.front().port, node_id(),
             [this](const std::string& repository) { return holdings.access(repository); }};
   }
-  std::function<uint16_t(const util::Digest&)> bulk_port_of() {
+  std::function<uint16_t(const util::Digest&, const std::string&)> bulk_port_of() {
     if (!bulk) return {};
-    return [this](const util::Digest& layer) { return bulk->asked(layer); };
+    return [this](const util::Digest& layer, const std::string& address) {
+      return bulk->asked(layer, address);
+    };
   }
   PeerSourceOptions source_options() {
     return {options.zone,

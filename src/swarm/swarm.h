@@ -33,7 +33,6 @@ struct SwarmCaps {
   uint64_t cross_zone_rate = 0;  ///< bytes per second from other zones; 0: no limit
   unsigned max_requests = 256;   ///< of other nodes, answered at once
   BulkRates bulk_rates;          ///< of bulk on both lanes; where BitTorrent is on, each has half
-  uint64_t upload_per_peer = 0;  ///< of bulk on the demand lane, bytes per second; 0: no limit
 };
 
 struct SwarmOptions {

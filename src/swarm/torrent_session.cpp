@@ -7,7 +7,6 @@
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert_types.hpp>
 #include <libtorrent/download_priority.hpp>
-#include <libtorrent/peer_class.hpp>
 #include <libtorrent/session.hpp>
 #include <libtorrent/session_params.hpp>
 #include <libtorrent/torrent_flags.hpp>
@@ -20,6 +19,7 @@
 #include "swarm/info_dict.h"
 #include "swarm/torrent_disk.h"
 #include "swarm/torrent_guard.h"
+#include "swarm/torrent_rates.h"
 #include "swarm/torrent_settings.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -85,7 +85,10 @@ struct TorrentSession::State final : TorrentWatch {
       throw;
     }
     session->set_alert_notify([this] { post([this] { read_alerts(); }); });
-    apply(options.rates);
+    post([this] {
+      rates.emplace(*session);
+      rates->set(options.rates);
+    });
   }
   ~State() override { stop(); }
   State(const State&) = delete;
@@ -95,6 +98,7 @@ struct TorrentSession::State final : TorrentWatch {
   void stop() {
     lt::session_proxy ending;  // dies after the network thread
     post([this, &ending] {
+      rates.reset();
       ending = session->abort();
       session.reset();
     });
@@ -131,19 +135,6 @@ struct TorrentSession::State final : TorrentWatch {
     for (const lt::alert* alert : alerts) util::log::debug("bulk: {}", alert->message());
   }
 
-  /// Private addresses are in a class of their own, which the session's limits do not reach.
-  void apply(BulkRates rates) {
-    auto local = session->get_peer_class(lt::session::local_peer_class_id);
-    local.ignore_unchoke_slots = true;
-    local.upload_limit = torrent_rate(rates.upload);
-    local.download_limit = torrent_rate(rates.download);
-    session->set_peer_class(lt::session::local_peer_class_id, local);
-    lt::settings_pack settings;
-    settings.set_int(lt::settings_pack::upload_rate_limit, torrent_rate(rates.upload));
-    settings.set_int(lt::settings_pack::download_rate_limit, torrent_rate(rates.download));
-    session->apply_settings(std::move(settings));
-  }
-
   lt::add_torrent_params params_of(const std::shared_ptr<TorrentLayer>& layer,
                                    const std::vector<Endpoint>& peers) {
     lt::add_torrent_params params;
@@ -168,7 +159,14 @@ struct TorrentSession::State final : TorrentWatch {
     return params;
   }
 
+  void meet(const std::vector<Endpoint>& peers) {
+    std::vector<std::string> addresses;
+    for (const auto& peer : peers) addresses.push_back(peer.address);
+    rates->meet(addresses);
+  }
+
   void add(const std::shared_ptr<TorrentLayer>& layer, const std::vector<Endpoint>& peers) {
+    meet(peers);
     try {
       shelf[shelf_key(*layer)] = layer;
       auto handle = session->add_torrent(params_of(layer, peers));
@@ -198,6 +196,7 @@ struct TorrentSession::State final : TorrentWatch {
   void connect(const TorrentLayer& layer, const std::vector<Endpoint>& peers) {
     const auto found = torrents.find(&layer);
     if (found == torrents.end()) return;
+    meet(peers);
     auto& [handle, boosted] = found->second;
     for (const auto& peer : peers)
       if (!is_banned(peer.address) && !layer.availability.is_connected(peer.address))
@@ -276,6 +275,7 @@ struct TorrentSession::State final : TorrentWatch {
   /// What add_piece() is given: the disk does not look at it.
   const std::unique_ptr<char[]> nothing{new char[kLargestPiece]};
   std::unique_ptr<lt::session> session;
+  std::optional<TorrentRates> rates;  ///< from the first call that is posted on
   std::thread thread;
 };
 
@@ -284,7 +284,11 @@ TorrentSession::TorrentSession(TorrentOptions options, BulkMeters& meters, OnLia
 TorrentSession::~TorrentSession() = default;
 
 void TorrentSession::set_rates(BulkRates rates) {
-  state_->post([this, rates] { state_->apply(rates); });
+  state_->post([this, rates] { state_->rates->set(rates); });
+}
+
+void TorrentSession::meet(std::string address) {
+  state_->post([this, address = std::move(address)] { state_->rates->meet({address}); });
 }
 
 void TorrentSession::set_tls(const http::TlsMaterial& material) {

@@ -12,16 +12,11 @@
 
 #include "http/tls_material.h"
 #include "swarm/bulk_meters.h"
+#include "swarm/bulk_rates.h"
 #include "swarm/endpoint.h"
 #include "swarm/torrent_layer.h"
 
 namespace swarmfs::swarm {
-
-/// Bytes per second over all peers; 0: no limit.
-struct BulkRates {
-  uint64_t upload = 0;
-  uint64_t download = 0;
-};
 
 struct TorrentOptions {
   std::vector<Endpoint> listen;  ///< literal; not empty
@@ -48,6 +43,8 @@ class TorrentSession {
   TorrentSession& operator=(const TorrentSession&) = delete;
 
   void set_rates(BulkRates rates);
+  /// Who may connect soon; see TorrentRates::meet. Those that we connect to are met anyway.
+  void meet(std::string address);
   /// For torrents that are added from now on.
   void set_tls(const http::TlsMaterial& material);
 

@@ -3,9 +3,7 @@
 
 #include "swarm/torrent_settings.h"
 
-#include <algorithm>
 #include <libtorrent/alert.hpp>
-#include <limits>
 
 namespace swarmfs::swarm {
 
@@ -65,10 +63,6 @@ void bound(Pack& settings) {
 
 }  // namespace
 
-int torrent_rate(uint64_t bytes_per_second) {
-  return static_cast<int>(std::min<uint64_t>(bytes_per_second, std::numeric_limits<int>::max()));
-}
-
 lt::settings_pack torrent_settings(const TorrentOptions& options) {
   Pack settings;
   keep_to_members(settings);
@@ -78,8 +72,6 @@ lt::settings_pack torrent_settings(const TorrentOptions& options) {
   // So that a peer knows us by the address that we are known by.
   if (options.listen.size() == 1)
     settings.set_str(Pack::outgoing_interfaces, options.listen.front().address);
-  settings.set_int(Pack::upload_rate_limit, torrent_rate(options.rates.upload));
-  settings.set_int(Pack::download_rate_limit, torrent_rate(options.rates.download));
   settings.set_int(Pack::alert_mask, static_cast<int>(static_cast<uint32_t>(
                                          lt::alert_category::error | lt::alert_category::status |
                                          lt::alert_category::peer | lt::alert_category::connect)));

@@ -9,10 +9,8 @@
 
 namespace swarmfs::swarm {
 
-/// What libtorrent is told for an exchange among the nodes of one cluster. Pure.
+/// What libtorrent is told for an exchange among the nodes of one cluster; its limits are set by
+/// TorrentRates. Pure.
 lt::settings_pack torrent_settings(const TorrentOptions& options);
-
-/// libtorrent's limit: 0 is none, and it counts in int.
-int torrent_rate(uint64_t bytes_per_second);
 
 }  // namespace swarmfs::swarm

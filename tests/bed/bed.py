@@ -17,6 +17,7 @@ from node import BUILD, Node, Registry, images, need_fuse, skip, wait_for  # noq
 from trees import content_hash, walk  # noqa: E402
 
 PORT = 7946
+BULK_PORT = 7950
 REGISTRY = "10.77.0.1"
 BLOCK = 16384
 
@@ -100,7 +101,8 @@ class BedNode(Node):
             return ""
         peers = ", ".join(f'"{peer}:{PORT}"' for peer in self.peers)
         return (f'[cluster]\ntoken_file = "{self.bed.token_file}"\nlisten = ["{self.address}:{PORT}"]\n'
-                f'peers = [{peers}]\ndht = {"true" if self.bed.dht else "false"}\nzone = "{self.zone}"\n')
+                f'peers = [{peers}]\ndht = {"true" if self.bed.dht else "false"}\nzone = "{self.zone}"\n'
+                + (f"bulk_port = {BULK_PORT}\n" if self.bed.bulk else ""))
 
     def start(self):
         self.configure()
@@ -146,17 +148,18 @@ class Bed:
     `config`: TOML for every node. Rates in Mbit/s, 0 is no limit. A delay counts once in each direction, on each node's
     link and on the registry's: delay_ms = 1 and registry_delay_ms = 4 make a round trip of 4 ms between nodes and of 10 ms
     to the registry. `jitter_ms`: so much may each node's link take longer, now and then.
-    Without `peers` nodes know of no cluster. bed[1] is node n1. Everything ends at exit, also after an exception or SIGTERM."""
+    Without `peers` nodes know of no cluster; with `bulk` they use BitTorrent, too. bed[1] is node n1. Everything ends at exit, also after an exception or SIGTERM."""
 
     def __init__(self, nodes, image_names=("small",), down_mbit=0, up_mbit=0, registry_mbit=0, delay_ms=0, jitter_ms=0,
-                 registry_delay_ms=0, peers=True, dht=False, zones=(), config="", registry_sections=None, burst_kb=256):
+                 registry_delay_ms=0, peers=True, dht=False, zones=(), config="", registry_sections=None, burst_kb=256,
+                 bulk=False):
         self.folder = images(*image_names)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         self.network = Network(os.path.join(BUILD, "tests/bed/delay_link"))
         self.link = {"down_mbit": down_mbit, "up_mbit": up_mbit, "delay_ms": delay_ms, "jitter_ms": jitter_ms,
                      "burst_kb": burst_kb}
-        self.peers, self.dht = peers, dht
+        self.peers, self.dht, self.bulk = peers, dht, bulk
         self.work = tempfile.mkdtemp(prefix=self.network.tag + "-")
         self.token_file = os.path.join(self.work, "cluster.token")
         subprocess.run([node_module.SWARMFS, "cluster", "init", "--output", self.token_file], check=True,

@@ -4,22 +4,11 @@ listens there."""
 import sys
 import time
 
-from bed import PORT, Bed, answers, need_bed, together
+from bed import BULK_PORT, PORT, Bed, answers, need_bed, together
 from node import wait_for
 
 IMAGE = "small:v1"
-BULK_PORT = 7950
 LINK = 50  # Mbit/s: a pull takes many times as long as nodes need to meet
-
-
-class BulkBed(Bed):
-    bulk = True
-
-    def __init__(self, nodes, **options):
-        super().__init__(nodes, **options)
-        for node in self.nodes:
-            section = node.cluster_section
-            node.cluster_section = lambda section=section: section() + (f"bulk_port = {BULK_PORT}\n" if self.bulk else "")
 
 
 def by_bulk(node):
@@ -28,8 +17,7 @@ def by_bulk(node):
 
 def main():
     need_bed()
-    bed = BulkBed(3, down_mbit=LINK, up_mbit=LINK)
-    bed.bulk = False
+    bed = Bed(3, down_mbit=LINK, up_mbit=LINK)
     bed[1].start()
     assert answers(bed[1].space, bed[1].address, PORT)
     assert not answers(bed[1].space, bed[1].address, BULK_PORT), "without bulk_port nothing listens on it"

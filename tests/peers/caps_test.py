@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""[bulk] upload, upload_per_peer and download bound what goes from node to node for pulls, and SIGHUP changes them in the middle
-of one."""
+"""[bulk] upload, upload_per_peer and download bound what goes from node to node for pulls, by BitTorrent, too, and SIGHUP
+changes them in the middle of one."""
 import signal
 import sys
 import threading
@@ -16,8 +16,12 @@ SLACK = 5
 LARGEST = 4 << 20  # what one request may overdraw the cap by
 
 
+def by_bittorrent(node):
+    return node.counted("swarmfs_bulk_bytes_total", direction="sent")
+
+
 def served(node):
-    return node.counted("swarmfs_peer_served_bytes_total")
+    return node.counted("swarmfs_peer_served_bytes_total") + by_bittorrent(node)
 
 
 def reloads(node):
@@ -39,6 +43,8 @@ def capped_pull(giver, taker, key, capped, total):
     thread = threading.Thread(target=taker.pull, args=[IMAGE])
     thread.start()
     wait_for("n1 to give something", lambda: served(giver) > before, 60)
+    if giver.bed.bulk:
+        wait_for("n1 to give something by BitTorrent", lambda: by_bittorrent(giver) > 0, 60)
     time.sleep(4)
     given, seconds = served(giver) - before, time.time() - begun
     print(f"{key}: {given:.0f} of {total} bytes in {seconds:.1f} s", flush=True)
@@ -55,13 +61,17 @@ def capped_pull(giver, taker, key, capped, total):
 
 def main():
     need_bed()
-    bed = Bed(4, registry_mbit=REGISTRY)
+    bed = Bed(6, registry_mbit=REGISTRY)
     giver = bed[1]
     bed.start([giver])
     giver.pull(IMAGE)
     wait_for("n1 to vouch for every layer", lambda: all(layer["verified"] for layer in giver.layers(IMAGE)), 60)
     total = bed.image_bytes(IMAGE)
-    for taker, key in zip(bed.nodes[1:], ("upload", "upload_per_peer", "download")):
+    for taker, key in zip(bed.nodes[1:], ("upload", "upload_per_peer", "download", "upload", "upload_per_peer")):
+        if taker is bed[5]:
+            giver.terminate()
+            bed.bulk = True
+            bed.start([giver])
         bed.start([taker])
         capped_pull(giver, taker, key, taker if key == "download" else giver, total)
         taker.terminate()

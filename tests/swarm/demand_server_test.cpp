@@ -33,7 +33,8 @@ class DemandServerTest : public DemandTest {
   }
   ~DemandServerTest() override { server_.reset(); }
 
-  void serve(ServeLimits limits, std::function<uint16_t(const util::Digest&)> bulk_port = {},
+  void serve(ServeLimits limits,
+             std::function<uint16_t(const util::Digest&, const std::string&)> bulk_port = {},
              Preheats* preheats = nullptr) {
     server_.reset();
     const auto own = ca_.issue("server");
@@ -267,7 +268,9 @@ TEST_F(DemandServerTest, tells_by_runs_and_names_nobody_where_it_is_asked_to) {
 
 TEST_F(DemandServerTest, does_not_take_who_only_looks_for_a_member) {
   std::atomic<int> exchanges = 0;
-  serve({}, [&](const util::Digest&) { return static_cast<uint16_t>(++exchanges); });
+  serve({}, [&](const util::Digest&, const std::string&) {
+    return static_cast<uint16_t>(++exchanges);
+  });
   their_views_.interest(layer_, clock_.now());
   const auto answer = ask(
       "/v1/layers", {{"repository", kRepository}, {"layers", layer_.digest.hex()}, {"look", "1"}});
@@ -310,8 +313,9 @@ TEST_F(DemandServerTest, names_the_shareholders_that_it_knows_but_the_asker) {
 
 TEST_F(DemandServerTest, says_where_it_exchanges_a_layer_that_anybody_may_have) {
   std::atomic<int> asked = 0;
-  serve({}, [&](const util::Digest& layer) {
+  serve({}, [&](const util::Digest& layer, const std::string& address) {
     ++asked;
+    EXPECT_EQ(address, "127.0.0.1");
     return layer == layer_.digest ? uint16_t{7950} : uint16_t{0};
   });
   const auto bulk_port = [&] {

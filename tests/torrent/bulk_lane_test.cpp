@@ -46,7 +46,7 @@ struct LaneNode {
     swarm::News news;
     news.layers[layer.digest].size = layer.size;
     news.layers[layer.digest].sealed = true;
-    news.layers[layer.digest].bulk_port = other.lane->asked(layer.digest);
+    news.layers[layer.digest].bulk_port = other.lane->asked(layer.digest, demand.address);
     views.heard(other.demand, kRepository, {layer.digest}, news, now, "other");
   }
   [[nodiscard]] std::optional<chunk::Plan> plan(util::ByteRange range, chunk::Class cls,
@@ -158,7 +158,7 @@ TEST_F(BulkLaneTest, exchanges_no_layer_whose_claim_has_fallen) {
   seed_.stands = node_.stands = false;
   seed_.holdings.exchanged_.reset();
   node_.holdings.exchanged_.reset();
-  ASSERT_TRUE(await([&] { return seed_.lane->asked(seed_.layer.digest) == 0; }));
+  ASSERT_TRUE(await([&] { return seed_.lane->asked(seed_.layer.digest, {}) == 0; }));
   ASSERT_TRUE(await([&] { return !node_.plan({0, kPiece}, chunk::Class::pull); }));
   fetch(node_, {0, kPiece}, fetched);
   auto done = fetched.done.get_future();

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the swarmfs authors
+
+#include "swarm/torrent_rates.h"
+
+#include <libtorrent/settings_pack.hpp>
+#include <set>
+#include <thread>
+
+#include "torrent_fixture.h"
+
+namespace swarmfs::torrent_test {
+namespace {
+
+constexpr uint32_t kOfAll = 1U << static_cast<uint32_t>(lt::session::local_peer_class_id);
+
+lt::settings_pack deaf() {
+  lt::settings_pack settings;
+  settings.set_str(lt::settings_pack::listen_interfaces, "");
+  for (const int off : {lt::settings_pack::enable_dht, lt::settings_pack::enable_lsd,
+                        lt::settings_pack::enable_upnp, lt::settings_pack::enable_natpmp})
+    settings.set_bool(off, false);
+  return settings;
+}
+
+class TorrentRatesTest : public testing::Test {
+ protected:
+  /// The classes of a peer at this address.
+  uint32_t flags(const std::string& address) {
+    return session_.get_peer_class_filter().access(lt::make_address(address));
+  }
+  /// The upload limits of all its classes.
+  std::multiset<int> limits(const std::string& address) {
+    std::multiset<int> made;
+    for (uint32_t i = 0; i < 32; ++i)
+      if (flags(address) >> i & 1)
+        made.insert(session_.get_peer_class(lt::peer_class_t(i)).upload_limit);
+    return made;
+  }
+
+  lt::session session_{deaf()};
+  swarm::TorrentRates rates_{session_};
+};
+
+TEST_F(TorrentRatesTest, gives_each_peer_that_was_met_a_limit_of_its_own) {
+  std::set<uint32_t> classes{flags("10.0.0.1")};
+  EXPECT_EQ(flags("10.0.0.1"), flags("fd00::1")) << "nobody was met";
+  for (int i = 1; i <= 28; ++i) {
+    const std::string address =
+        i % 2 ? "10.0.0." + std::to_string(i) : "fd00::" + std::to_string(i);
+    rates_.meet({address});
+    EXPECT_TRUE(classes.insert(flags(address)).second) << address;
+    EXPECT_TRUE(flags(address) & kOfAll) << address;
+  }
+  rates_.meet({"10.0.0.1", "203.0.113.7"});
+  EXPECT_EQ(flags("203.0.113.7"), flags("10.0.0.1")) << "no more classes";
+  EXPECT_TRUE(flags("10.1.2.3") & kOfAll);
+}
+
+TEST_F(TorrentRatesTest, limits_all_together_and_each) {
+  rates_.set({3'000, 2'000, 1'000});
+  rates_.meet({"10.0.0.1"});
+  for (const char* address : {"10.0.0.1", "203.0.113.7", "fe80::1", "127.0.0.1"})
+    EXPECT_EQ(limits(address), (std::multiset<int>{1'000, 3'000})) << address;
+  EXPECT_EQ(session_.get_peer_class(lt::session::local_peer_class_id).download_limit, 2'000);
+  rates_.set({0, 0, uint64_t{5} << 40});
+  EXPECT_EQ(limits("10.0.0.1"), (std::multiset<int>{0, std::numeric_limits<int>::max()}));
+  rates_.set({});
+  EXPECT_EQ(limits("10.0.0.1"), (std::multiset<int>{0, 0}));
+}
+
+TEST(TorrentExchange, gives_each_peer_no_more_than_it_may) {
+  constexpr double kEach = 200e3;
+  const Subject subject(8 << 20);
+  Node seed("127.0.0.21", {}, {}, {0, 0, static_cast<uint64_t>(kEach)});
+  Node first("127.0.0.22"), second("127.0.0.23");
+  seed.take(subject, true);
+  const auto begun = std::chrono::steady_clock::now();
+  for (Node* node : {&first, &second}) {
+    seed.session().meet(node->endpoint().address);
+    node->take(subject, false, {seed.endpoint()});
+    node->want_all();
+  }
+  ASSERT_TRUE(await([&] { return first.came() > 0 && second.came() > 0; }));
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  for (const Node* node : {&first, &second}) {
+    const double received = node->meters().received.value();
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begun;
+    EXPECT_LE(received, kEach * (passed.count() + 2)) << node->endpoint().to_string();
+    EXPECT_FALSE(node->complete());
+  }
+  seed.session().set_rates({});
+  ASSERT_TRUE(await([&] { return first.complete() && second.complete(); }));
+  for (Node* node : {&first, &second}) EXPECT_TRUE(node->stored().content() == subject.content);
+}
+
+}  // namespace
+}  // namespace swarmfs::torrent_test
