@@ -193,6 +193,7 @@ Keys top_level(const Reader& reader, Config& config) {
                        {"copy", reader.flag(config.containerd.copy)}})},
       {"log", reader.section("log", {{"level", log_level(reader, config.log_level)}})},
       {"fetch", reader.section("fetch", {{"backfill", reader.flag(config.backfill)},
+                                         {"backfill_rate", reader.bytes(config.backfill_rate)},
                                          {"span_cache", reader.bytes(config.span_cache)}})},
       {"credentials",
        reader.section("credentials", {{"files", reader.list(config.credential_files)}})},

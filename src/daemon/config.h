@@ -96,6 +96,7 @@ struct Config {
   bool mirror_borrow_credentials = true;
   util::log::Level log_level = util::log::Level::info;
   bool backfill = true;
+  uint64_t backfill_rate = 0;       ///< bytes per second, from anywhere; 0: no limit
   uint64_t span_cache = 128 << 20;  ///< bytes of inflated spans kept in memory
   std::vector<std::filesystem::path> credential_files;
   std::vector<RegistrySection> registries;

@@ -42,6 +42,7 @@ registry::RegistryOptions registry_options(const Config& config) {
 fetch::FetchOptions fetch_options(const Config& config, std::shared_ptr<util::LinkGauge> link) {
   fetch::FetchOptions options;
   options.fault_timeout = config.fault_timeout;
+  options.backfill_rate = config.backfill_rate;
   options.link = std::move(link);
   std::random_device device;
   if (!config.cluster.listen.empty())
@@ -247,9 +248,11 @@ void Daemon::reload(const Config& config) {
   cache_.set_limits(config.cache_quota, config.cache_high_watermark, config.cache_low_watermark);
   fetcher_.set_fault_timeout(config.fault_timeout);
   front_->set_fault_timeout(config.fault_timeout);
+  fetcher_.set_backfill_rate(config.backfill_rate);
   util::log::info(
       "reloaded: log level, credentials, registries, the cluster's identity, cross_zone_rate, "
-      "max_peer_requests, [bulk], cache limits and fault_timeout; other settings need a restart");
+      "max_peer_requests, [bulk], backfill_rate, cache limits and fault_timeout; other settings "
+      "need a restart");
 }
 
 }  // namespace swarmfs::daemon

@@ -37,7 +37,9 @@ Brain::Brain(chunk::Store& its_store, std::vector<chunk::Source*> its_sources,
       timers(its_timers),
       metrics(its_metrics),
       fault_seconds(
-          metrics.latency("swarmfs_fault_seconds", "Time that a reader waited for absent bytes")) {
+          metrics.latency("swarmfs_fault_seconds", "Time that a reader waited for absent bytes")),
+      backfill_allowance(static_cast<double>(options.backfill_rate),
+                         std::chrono::steady_clock::now()) {
   for (size_t source = 0; source < counters.size(); ++source)
     for (size_t cls = 0; cls < chunk::kClasses; ++cls)
       counters[source][cls] =

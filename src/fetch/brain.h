@@ -11,6 +11,7 @@
 
 #include "fetch/flight.h"
 #include "fetch/inflow.h"
+#include "util/token_bucket.h"
 
 namespace swarmfs::fetch {
 
@@ -190,11 +191,16 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// All that is missing is asked for, in order, by class pull: it comes anyway.
   void bring_whole(const std::shared_ptr<Layer>& layer, Actions& actions);
   void end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions);
+
+  // How backfill gives way (backfill_pace.cpp)
   void hold_back(Actions& actions);
   void let_go(Actions& actions);
   void fault_begins(Actions& actions);
   void fault_ends(Actions& actions);
   void expect_faults();
+  /// False: not now; pumps again when so much has come in that more may.
+  bool spend_on_backfill(uint64_t bytes);
+  void set_backfill_rate(uint64_t bytes_per_second);
 
   chunk::Store& store;
   const std::vector<chunk::Source*> sources;
@@ -237,6 +243,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   bool held_back = false;
   util::SteadyTime faults_near_until;  ///< since a layer came into use, or was read, lately
   util::Operation quiet_timer;
+  util::TokenBucket backfill_allowance;
+  bool awaits_allowance = false;
 };
 
 inline void run(Brain::Actions& actions) {

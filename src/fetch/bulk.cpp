@@ -94,6 +94,7 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
           Failure{Fault::no_space, "the cache quota is full; the rest is fetched when it is read"};
       break;
     }
+    if (bulk->cls == Class::backfill && !spend_on_backfill(next.run.count * kBlockSize)) return;
     start_bulk_flight(bulk, next, actions);
   }
   const bool all = bulk->cursor == count && bulk->layer->state_->by_block.empty();
@@ -277,49 +278,6 @@ void Brain::end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
         bulk->on_done(util::Done{});
     });
   });
-}
-
-void Brain::fault_begins(Actions& actions) {
-  if (faults++ == 0) hold_back(actions);
-}
-
-void Brain::expect_faults() {
-  faults_near_until = std::chrono::steady_clock::now() + options.faults_near;
-}
-
-void Brain::fault_ends(Actions& actions) {
-  if (--faults > 0) return;
-  expect_faults();
-  // An operation must not die under the lock: its callback may be waiting for it.
-  actions.push_back([old = std::make_shared<util::Operation>(std::move(quiet_timer))] {});
-  const std::weak_ptr<Brain> weak = weak_from_this();
-  quiet_timer = timers.after(options.quiet, [weak] {
-    const auto self = weak.lock();
-    if (!self) return;
-    Actions then;
-    {
-      const std::lock_guard hold(self->mutex);
-      if (self->faults == 0) self->let_go(then);
-    }
-    run(then);
-  });
-}
-
-void Brain::hold_back(Actions& actions) {
-  held_back = true;
-  for (const auto& flight : flights) {
-    // Prefetch is what the next faults will ask for, and little at a time: it goes on.
-    const bool yields = flight->context.cls == Class::backfill;
-    if (yields && !flight->awaited_by_reader() && !flight->paused)
-      set_paused(flight, true, actions);
-  }
-}
-
-void Brain::let_go(Actions& actions) {
-  held_back = false;
-  for (const auto& flight : flights)
-    if (flight->paused) set_paused(flight, false, actions);
-  pump(actions);
 }
 
 void Brain::stop() {

@@ -96,6 +96,9 @@ util::Outcome<std::optional<HeldBlock>> Fetcher::held_block(const Layer& layer) 
 void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {
   brain_->fault_timeout = timeout;
 }
+void Fetcher::set_backfill_rate(uint64_t bytes_per_second) {
+  brain_->set_backfill_rate(bytes_per_second);
+}
 
 bool Fetcher::try_read_now(Layer& layer, util::ByteRange range, std::byte* into) {
   if (!layer.stored().try_read_now(range, into)) return false;

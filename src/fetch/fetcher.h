@@ -44,6 +44,8 @@ struct FetchOptions {
   /// many more as are as many bytes.
   unsigned backfill_transfers = 3;
   unsigned pull_transfers = 6;
+  /// Bytes per second that backfill brings in, of all layers and from anywhere; 0: no limit.
+  uint64_t backfill_rate = 0;
   /// Where in a layer's windows bulk begins, [0, 1) (blocks_at): another place on every node.
   double turn = 0;
   /// Is told of what comes.
@@ -150,6 +152,8 @@ class Fetcher {
   [[nodiscard]] util::Outcome<std::optional<HeldBlock>> held_block(const Layer& layer) const;
   /// Of FetchOptions, for the reads to come.
   void set_fault_timeout(std::chrono::milliseconds timeout);
+  /// Likewise, from now on.
+  void set_backfill_rate(uint64_t bytes_per_second);
   /// A hit without waiting; see chunk::StoredLayer.
   bool try_read_now(Layer& layer, util::ByteRange range, std::byte* into);
   /// Bytes that somebody read of what is kept beside the layer, its data space: they came from the

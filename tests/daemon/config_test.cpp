@@ -45,6 +45,7 @@ copy = true
 level = "debug"
 [fetch]
 backfill = false
+backfill_rate = "20MB"
 span_cache = "64MiB"
 [credentials]
 files = ["/a", "/b"]
@@ -75,6 +76,7 @@ cluster_max_bytes_per_second = 100000000
   EXPECT_EQ(config.containerd.content, "/var/lib/containerd/store");
   EXPECT_TRUE(config.containerd.copy);
   EXPECT_FALSE(config.backfill);
+  EXPECT_EQ(config.backfill_rate, 20'000'000u);
   ASSERT_EQ(config.credential_files.size(), 2u);
   ASSERT_EQ(config.registries.size(), 1u);
   EXPECT_EQ(config.registries[0].host, "r:5000");

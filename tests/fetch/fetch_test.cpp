@@ -243,6 +243,42 @@ TEST_F(FetchTest, backfill_brings_everything_and_yields_to_a_fault) {
   EXPECT_EQ(source_.requests(), requests);
 }
 
+TEST_F(FetchTest, backfill_keeps_to_its_rate_and_nothing_else_does) {
+  start({.backfill_rate = 512 << 10});
+  const auto begun = std::chrono::steady_clock::now();
+  const auto backfill = fetcher_->bring_in(layer_, Class::backfill, [](const auto&) {});
+  EXPECT_EQ(source_.requests(), 1u) << "more than a second's worth";
+  auto fault = read({kSize - 100, 100});
+  EXPECT_EQ(source_.requests(), 2u);
+  source_.answer_all();
+  expect_bytes(fault, {kSize - 100, 100});
+  await([&] { return source_.requests() == 3; });
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::seconds(3)) << "overdrawn";
+  fetcher_->set_backfill_rate(1);
+  source_.answer_all();
+  std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_EQ(source_.requests(), 3u);
+  const auto pull = fetcher_->bring_in(layer_, Class::pull, [](const auto&) {});
+  EXPECT_GE(source_.requests(), 5u);
+}
+
+TEST_F(FetchTest, backfill_ends_whatever_its_rate_was) {
+  start({.backfill_rate = 1});
+  std::promise<Outcome<util::Done>> done;
+  const auto operation = fetcher_->bring_in(layer_, Class::backfill,
+                                            [&](Outcome<util::Done> o) { done.set_value(o); });
+  source_.answer_all();
+  EXPECT_EQ(source_.requests(), 1u) << "it would take a month";
+  fetcher_->set_backfill_rate(200 << 20);
+  auto future = done.get_future();
+  for (int i = 0; i < 2000 && future.wait_for(milliseconds(5)) != std::future_status::ready; ++i)
+    source_.answer_all();
+  ASSERT_EQ(future.wait_for(std::chrono::seconds(1)), std::future_status::ready);
+  EXPECT_TRUE(future.get());
+  auto all = read({0, kSize});
+  expect_bytes(all, {0, kSize});
+}
+
 TEST_F(FetchTest, a_layer_was_brought_in_when_all_of_it_is_stored) {
   start();
   for (const bool fault_is_last : {false, true}) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """[bulk] upload, upload_per_peer and download bound what goes from node to node for pulls, by BitTorrent, too, and SIGHUP
-changes them in the middle of one."""
+changes them in the middle of one. So it is with [fetch] backfill_rate, for what a mount brings in."""
 import signal
 import sys
 import threading
@@ -24,13 +24,17 @@ def served(node):
     return node.counted("swarmfs_peer_served_bytes_total") + by_bittorrent(node)
 
 
+def backfilled(node):
+    return sum(node.bytes_from(source, **{"class": "backfill"}) for source in ("peer", "registry"))
+
+
 def reloads(node):
     return node.log_text().count("reloaded: ")
 
 
-def set_cap(node, key, rate):
+def set_cap(node, key, rate, section="bulk"):
     before = reloads(node)
-    node.extra = f'[bulk]\n{key} = "{rate}B"'
+    node.extra = f'[{section}]\n{key} = "{rate}B"'
     node.configure()
     node.process.send_signal(signal.SIGHUP)
     wait_for(f"{node.name} to reload", lambda: reloads(node) == before + 1, 60)
@@ -59,9 +63,21 @@ def capped_pull(giver, taker, key, capped, total):
     giver.bed.check_blobs(taker, IMAGE)
 
 
+def capped_backfill(node):
+    begun, total = time.time(), node.bed.image_bytes(IMAGE)
+    node.mount(IMAGE)
+    time.sleep(4)
+    came, seconds = backfilled(node), time.time() - begun
+    print(f"backfill_rate: {came:.0f} of {total} bytes in {seconds:.1f} s", flush=True)
+    assert 0 < came <= CAP * (1 + seconds) + LARGEST, (came, seconds)
+    set_cap(node, "backfill_rate", 0, "fetch")
+    wait_for("all to come in", lambda: backfilled(node) > total * 0.8, 60)
+    node.bed.check_blobs(node, IMAGE)
+
+
 def main():
     need_bed()
-    bed = Bed(6, registry_mbit=REGISTRY)
+    bed = Bed(7, registry_mbit=REGISTRY)
     giver = bed[1]
     bed.start([giver])
     giver.pull(IMAGE)
@@ -75,6 +91,9 @@ def main():
         bed.start([taker])
         capped_pull(giver, taker, key, taker if key == "download" else giver, total)
         taker.terminate()
+    bed[7].extra = f'[fetch]\nbackfill_rate = "{CAP}B"'
+    bed.start([bed[7]])
+    capped_backfill(bed[7])
 
 
 if __name__ == "__main__":
