@@ -55,39 +55,33 @@ void Brain::let_go(Actions& actions) {
   pump(actions);
 }
 
-bool Brain::spend_on_backfill(uint64_t bytes) {
-  const auto now = std::chrono::steady_clock::now();
-  const auto wait = backfill_allowance.wait(now);
-  if (wait == util::Duration()) {
-    backfill_allowance.take(static_cast<double>(bytes), now);
-    return true;
-  }
-  if (std::exchange(awaits_allowance, true)) return false;
+bool Brain::may_backfill() {
+  const auto wait = backfill_allowance.wait(std::chrono::steady_clock::now());
+  if (wait == util::Duration()) return true;
+  awaits_allowance = true;
   timers.post(std::min<util::Duration>(wait, kLongestPause), [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->looks.run([&] {
-      Actions actions;
-      {
-        const std::lock_guard hold(self->mutex);
-        self->awaits_allowance = false;
-        self->pump(actions);
-      }
-      run(actions);
-    });
+    if (const auto self = weak.lock()) self->looks.run([&] { self->allow_backfill({}); });
   });
   return false;
 }
 
-void Brain::set_backfill_rate(uint64_t bytes_per_second) {
+void Brain::allow_backfill(std::optional<uint64_t> rate) {
   Actions actions;
   {
     const std::lock_guard hold(mutex);
-    backfill_allowance.set_rate(static_cast<double>(bytes_per_second),
-                                std::chrono::steady_clock::now());
+    if (rate)
+      backfill_allowance.set_rate(static_cast<double>(*rate), std::chrono::steady_clock::now());
+    awaits_allowance = false;
     pump(actions);
   }
   run(actions);
+}
+
+void Brain::spend_on_backfill(const std::shared_ptr<Bulk>& bulk, uint64_t bytes) {
+  backfill_allowance.take(static_cast<double>(bytes), std::chrono::steady_clock::now());
+  // The next layer's turn.
+  bulks.remove(bulk);
+  bulks.push_back(bulk);
 }
 
 }  // namespace swarmfs::fetch

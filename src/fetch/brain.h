@@ -198,9 +198,11 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void fault_begins(Actions& actions);
   void fault_ends(Actions& actions);
   void expect_faults();
-  /// False: not now; pumps again when so much has come in that more may.
-  bool spend_on_backfill(uint64_t bytes);
-  void set_backfill_rate(uint64_t bytes_per_second);
+  /// Whether one more request of backfill may go. If not it will be pumped when one may.
+  bool may_backfill();
+  void spend_on_backfill(const std::shared_ptr<Bulk>& bulk, uint64_t bytes);
+  /// One more may go, or it may with this rate.
+  void allow_backfill(std::optional<uint64_t> rate);
 
   chunk::Store& store;
   const std::vector<chunk::Source*> sources;
@@ -244,7 +246,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   util::SteadyTime faults_near_until;  ///< since a layer came into use, or was read, lately
   util::Operation quiet_timer;
   util::TokenBucket backfill_allowance;
-  bool awaits_allowance = false;
+  bool awaits_allowance = false;  ///< a timer runs
 };
 
 inline void run(Brain::Actions& actions) {

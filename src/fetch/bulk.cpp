@@ -86,6 +86,7 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   if (others_want(bulk->layer->ref())) bulk->take_turn(options.turn);
   while (!bulk->ended && !bulk->failure && bulk->in_flight < limit) {
     if (yields && held_back) return;
+    if (bulk->cls == Class::backfill && awaits_allowance) return;
     if (bulk->layer->front_to_back()) bulk->go_in_order();
     const Next next = next_of(bulk, limit);
     if (next.run.empty()) break;
@@ -94,7 +95,7 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
           Failure{Fault::no_space, "the cache quota is full; the rest is fetched when it is read"};
       break;
     }
-    if (bulk->cls == Class::backfill && !spend_on_backfill(next.run.count * kBlockSize)) return;
+    if (bulk->cls == Class::backfill && !may_backfill()) return;
     start_bulk_flight(bulk, next, actions);
   }
   const bool all = bulk->cursor == count && bulk->layer->state_->by_block.empty();
@@ -255,6 +256,7 @@ void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, Next next, Acti
   context.spare = spare;
   const auto flight = make_flight(bulk->layer, run, std::move(context), actions);
   const uint64_t blocks = chunk::blocks_covering(flight->range).count;
+  if (bulk->cls == Class::backfill) spend_on_backfill(bulk, flight->range.length);
   flight->bulk = bulk;
   flight->weight = std::max(flight->range.length, options.request_size / kMostCuts);
   bulk->in_flight += flight->weight;

@@ -44,7 +44,8 @@ struct FetchOptions {
   /// many more as are as many bytes.
   unsigned backfill_transfers = 3;
   unsigned pull_transfers = 6;
-  /// Bytes per second that backfill brings in, of all layers and from anywhere; 0: no limit.
+  /// Bytes per second that backfill asks for, of all layers and from anywhere; 0: no limit. Nor is
+  /// there one for a layer that is given only from its beginning on, once a request of it was made.
   uint64_t backfill_rate = 0;
   /// Where in a layer's windows bulk begins, [0, 1) (blocks_at): another place on every node.
   double turn = 0;

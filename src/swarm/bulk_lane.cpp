@@ -15,6 +15,7 @@ namespace swarmfs::swarm {
 namespace {
 
 constexpr std::chrono::milliseconds kLook{250};
+constexpr size_t kMostMet = 4096;
 constexpr std::chrono::seconds kAskedFor{120};  ///< a layer is exchanged for so long after that
 constexpr size_t kMostAskedAbout = 1024;
 
@@ -62,8 +63,9 @@ BulkLane::~BulkLane() {
 }
 
 uint16_t BulkLane::asked(const util::Digest& layer, const std::string& address) {
-  if (!address.empty()) session_.meet(address);
   auto state = state_.lock();
+  if (!address.empty() && state->met.size() < kMostMet && state->met.insert(address).second)
+    session_.meet(address);
   if (state->asked.size() < kMostAskedAbout || state->asked.contains(layer))
     state->asked[layer] = now();
   return state->entries.contains(layer) ? options_.listen.front().port : uint16_t{0};

@@ -67,6 +67,7 @@ class BulkLane {
   struct State {
     std::map<util::Digest, util::SteadyTime> asked;
     std::map<util::Digest, Entry> entries;
+    std::set<std::string> met;  ///< addresses that session_ was told
   };
 
   void order_look();

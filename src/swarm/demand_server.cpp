@@ -148,7 +148,8 @@ struct DemandServer::State {
         looks || request.peer == table.self() ? std::nullopt : asker_endpoint(request);
     const bool is_public = !looks && options.bulk_port && holdings.access(repository).known_public;
     const auto remote = Endpoint::parse(request.remote_address);
-    const std::string address = remote ? remote->address : std::string();
+    const std::string address =
+        remote && request.peer != table.self() ? remote->address : std::string();
     const bool names = query(request, "named") != "0";
     // They change slowly and are long: those of one layer at a time.
     const auto turn = static_cast<size_t>(now.time_since_epoch() / kShareholdersTurn);

@@ -19,10 +19,10 @@ int limit_of(uint64_t bytes_per_second) {
   return static_cast<int>(std::min<uint64_t>(bytes_per_second, std::numeric_limits<int>::max()));
 }
 
-/// As a member of this class and of the one of all peers. A private address is in no class of all
-/// peers but libtorrent's "local", so all others are put there, too.
+/// Of a peer in this class, and in that of all. Libtorrent's own filter has none of all: private
+/// addresses are left out.
 uint32_t flags(lt::peer_class_t of) {
-  return 1U << static_cast<uint32_t>(lt::session::local_peer_class_id) |
+  return 1U << static_cast<uint32_t>(lt::session::global_peer_class_id) |
          1U << static_cast<uint32_t>(of);
 }
 
@@ -37,7 +37,7 @@ TorrentRates::TorrentRates(lt::session& session) : session_(session) {
 }
 
 void TorrentRates::set(BulkRates rates) {
-  limit(lt::session::local_peer_class_id, rates.upload, rates.download);
+  limit(lt::session::global_peer_class_id, rates.upload, rates.download);
   for (const auto peers : classes_) limit(peers, rates.upload_per_peer, 0);
 }
 
@@ -52,8 +52,9 @@ void TorrentRates::limit(lt::peer_class_t peers, uint64_t upload, uint64_t downl
 void TorrentRates::meet(const std::vector<std::string>& addresses) {
   const size_t before = met_.size();
   for (const auto& text : addresses) {
-    const auto address = lt::make_address(text);
-    if (met_.size() >= kMostMet || met_.contains(address)) continue;
+    lt::error_code error;
+    const auto address = lt::make_address(text, error);
+    if (error || met_.size() >= kMostMet || met_.contains(address)) continue;
     const size_t of = met_.size() % (classes_.size() - 1);
     met_.emplace(address, of);
     filter_.add_rule(address, address, flags(classes_[of]));

@@ -17,15 +17,16 @@
 namespace swarmfs::swarm {
 
 /// The limits of libtorrent's session: of all peers together, and of each. For the latter every
-/// peer that was met is in one of the few classes that its filter knows; of more peers than that
-/// some share the limit of one. Those that were not met share one, too. Network thread.
+/// peer that was met is in one of the few classes that its filter knows; where more were met some
+/// share the limit of one. Those that were not met share one, too. Network thread.
 class TorrentRates {
  public:
   /// `session` outlives it.
   explicit TorrentRates(lt::session& session);
 
   void set(BulkRates rates);
-  /// Literal addresses, before they connect: a connection stays in the class it began with.
+  /// Literal addresses (others are passed over), before they connect: a connection stays in the
+  /// class it began with.
   void meet(const std::vector<std::string>& addresses);
 
  private:

@@ -254,12 +254,30 @@ TEST_F(FetchTest, backfill_keeps_to_its_rate_and_nothing_else_does) {
   expect_bytes(fault, {kSize - 100, 100});
   await([&] { return source_.requests() == 3; });
   EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::seconds(3)) << "overdrawn";
-  fetcher_->set_backfill_rate(1);
-  source_.answer_all();
-  std::this_thread::sleep_for(milliseconds(100));
-  EXPECT_EQ(source_.requests(), 3u);
   const auto pull = fetcher_->bring_in(layer_, Class::pull, [](const auto&) {});
   EXPECT_GE(source_.requests(), 5u);
+}
+
+TEST_F(FetchTest, backfill_pays_for_what_it_asks_for) {
+  source_.set_plan(chunk::Plan{256 << 10});
+  start({.backfill_rate = 1 << 20});
+  const auto backfill = fetcher_->bring_in(layer_, Class::backfill, [](const auto&) {});
+  EXPECT_GE(source_.requests(), 4u) << "a second's worth";
+}
+
+TEST_F(FetchTest, layers_take_turns_at_the_rate_of_backfill) {
+  start({.backfill_rate = 2 << 20});
+  const auto other =
+      fetcher_->open({util::Sha256::of(util::as_bytes(std::string("another"))), kSize, {}});
+  const auto first = fetcher_->bring_in(layer_, Class::backfill, [](const auto&) {});
+  const auto second = fetcher_->bring_in(other, Class::backfill, [](const auto&) {});
+  await([&] {
+    source_.answer_all();
+    return source_.requests() >= 5;
+  });
+  size_t beginnings = 0;
+  for (size_t id = 0; id < 5; ++id) beginnings += source_.asked(id).offset == 0;
+  EXPECT_EQ(beginnings, 2u) << "of both layers";
 }
 
 TEST_F(FetchTest, backfill_ends_whatever_its_rate_was) {

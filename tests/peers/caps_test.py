@@ -43,12 +43,12 @@ def set_cap(node, key, rate, section="bulk"):
 def capped_pull(giver, taker, key, capped, total):
     """The taker pulls from the giver, slowly, until the cap is lifted. From the registry comes nothing to speak of."""
     set_cap(capped, key, CAP)
-    begun, before = time.time(), served(giver)
+    begun, before, bulk_before = time.time(), served(giver), by_bittorrent(giver)
     thread = threading.Thread(target=taker.pull, args=[IMAGE])
     thread.start()
     wait_for("n1 to give something", lambda: served(giver) > before, 60)
     if giver.bed.bulk:
-        wait_for("n1 to give something by BitTorrent", lambda: by_bittorrent(giver) > 0, 60)
+        wait_for("n1 to give something by BitTorrent", lambda: by_bittorrent(giver) > bulk_before, 60)
     time.sleep(4)
     given, seconds = served(giver) - before, time.time() - begun
     print(f"{key}: {given:.0f} of {total} bytes in {seconds:.1f} s", flush=True)
@@ -70,6 +70,8 @@ def capped_backfill(node):
     came, seconds = backfilled(node), time.time() - begun
     print(f"backfill_rate: {came:.0f} of {total} bytes in {seconds:.1f} s", flush=True)
     assert 0 < came <= CAP * (1 + seconds) + LARGEST, (came, seconds)
+    set_cap(node, "backfill_rate", 2_000_000, "fetch")
+    wait_for("it to come at another rate", lambda: backfilled(node) > came + 3 * LARGEST, 60)
     set_cap(node, "backfill_rate", 0, "fetch")
     wait_for("all to come in", lambda: backfilled(node) > total * 0.8, 60)
     node.bed.check_blobs(node, IMAGE)
