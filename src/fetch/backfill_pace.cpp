@@ -9,8 +9,12 @@ namespace swarmfs::fetch {
 
 using chunk::Class;
 
+namespace {
+
 /// The rate may have changed by then.
-constexpr std::chrono::seconds kLongestPause{1};
+constexpr std::chrono::seconds kLongestWait{1};
+
+}  // namespace
 
 void Brain::fault_begins(Actions& actions) {
   if (faults++ == 0) hold_back(actions);
@@ -59,7 +63,7 @@ bool Brain::may_backfill() {
   const auto wait = backfill_allowance.wait(std::chrono::steady_clock::now());
   if (wait == util::Duration()) return true;
   awaits_allowance = true;
-  timers.post(std::min<util::Duration>(wait, kLongestPause), [weak = weak_from_this()] {
+  timers.post(std::min<util::Duration>(wait, kLongestWait), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->looks.run([&] { self->allow_backfill({}); });
   });
   return false;

@@ -19,8 +19,9 @@ constexpr size_t kMostMet = 4096;
 constexpr std::chrono::seconds kAskedFor{120};  ///< a layer is exchanged for so long after that
 constexpr size_t kMostAskedAbout = 1024;
 
-TorrentOptions torrent_options(const BulkOptions& options, const http::TlsMaterial& material) {
-  return {options.listen, material, options.rates};
+TorrentOptions torrent_options(const BulkOptions& options, const http::TlsMaterial& material,
+                               std::function<bool(const std::string&)> may_meet) {
+  return {options.listen, material, options.rates, std::move(may_meet)};
 }
 
 util::SteadyTime now() {
@@ -39,7 +40,8 @@ BulkLane::BulkLane(BulkOptions options, Holdings& holdings, PeerTable& table, La
       meters_(metrics),
       ca_pem_(std::move(ca_pem)),
       same_zone_(options_.same_zone),
-      session_(torrent_options(options_, material), meters_,
+      session_(torrent_options(options_, material, [this](const auto& at) { return may_meet(at); }),
+               meters_,
                [this](const std::string& address, const util::Digest& layer,
                       const std::string& why) { on_liar(address, layer, why); }),
       source_(std::make_unique<TorrentSource>(
@@ -62,10 +64,26 @@ BulkLane::~BulkLane() {
     entry.layer->end({util::Fault::cancelled, "the bulk lane ends"});
 }
 
-uint16_t BulkLane::asked(const util::Digest& layer, const std::string& address) {
+void BulkLane::meet(const std::string& address, const std::string& zone) {
   auto state = state_.lock();
-  if (!address.empty() && state->met.size() < kMostMet && state->met.insert(address).second)
-    session_.meet(address);
+  // They ask again soon.
+  if (state->zones.size() >= kMostMet && !state->zones.contains(address)) state->zones.clear();
+  const auto [known, fresh] = state->zones.insert_or_assign(address, zone);
+  if (fresh) session_.meet(address);
+}
+
+bool BulkLane::may_meet(const std::string& address) const {
+  if (!same_zone_) return true;
+  auto state = state_.lock();
+  const auto known = state->zones.find(address);
+  return known != state->zones.end() && is_near(known->second);
+}
+
+uint16_t BulkLane::asked(const util::Digest& layer, const std::string& address,
+                         const std::string& zone) {
+  if (!address.empty()) meet(address, zone);
+  if (!is_near(zone)) return 0;
+  auto state = state_.lock();
   if (state->asked.size() < kMostAskedAbout || state->asked.contains(layer))
     state->asked[layer] = now();
   return state->entries.contains(layer) ? options_.listen.front().port : uint16_t{0};
@@ -169,16 +187,19 @@ void BulkLane::look_after(const util::Digest& digest, bool is_wanted) {
   if (!fresh.empty()) session_.inject(entry.layer, std::move(fresh));
 }
 
-std::vector<Endpoint> BulkLane::strangers_to(const TorrentLayer& layer) const {
-  std::vector<Endpoint> made;
+std::vector<Endpoint> BulkLane::strangers_to(const TorrentLayer& layer) {
+  std::vector<Endpoint> near, far;
   for (const auto& member : views_.members(layer.ref().digest, {}, now())) {
     const auto peer = table_.find(member.endpoint);
     if (member.bulk_port == 0 || !peer || !peer->banned.empty()) continue;
-    if (same_zone_ && peer->zone != options_.zone) continue;
+    if (!is_near(peer->zone)) continue;
     if (layer.availability.is_connected(member.endpoint.address)) continue;
-    made.push_back({member.endpoint.address, member.bulk_port});
+    meet(member.endpoint.address, peer->zone);
+    auto& some = peer->zone == options_.zone ? near : far;
+    some.push_back({member.endpoint.address, member.bulk_port});
   }
-  return made;
+  near.insert(near.end(), far.begin(), far.end());
+  return near;
 }
 
 void BulkLane::drop(const util::Digest& digest) {

@@ -44,13 +44,14 @@ class BulkLane {
   /// Its transfers end before the lane does.
   [[nodiscard]] chunk::Source& source() { return *source_; }
 
-  /// A member asks about the layer of a public repository: our port if it is exchanged here, else
-  /// 0; it may be soon. `address`: hers, literal; empty where it is not known.
-  uint16_t asked(const util::Digest& layer, const std::string& address);
+  /// A member of this address and zone asks about the layer of a public repository: our port if it
+  /// is exchanged here, and with that zone, else 0; it may be soon. Address: literal; empty where
+  /// it is not known.
+  uint16_t asked(const util::Digest& layer, const std::string& address, const std::string& zone);
   /// `ca_pem`: the one CA that issued our certificate; only who has it of the same CA meets us.
   void set_identity(const http::TlsMaterial& material, const std::string& ca_pem);
   void set_rates(BulkRates rates) { session_.set_rates(rates); }
-  /// Connects to nobody of another zone. A change ends all connections; they are made anew.
+  /// Exchanges with nobody of another zone. A change ends all connections; they are made anew.
   void set_same_zone(bool same_zone);
   /// Peers that are connected for the layer; empty: it is not exchanged here.
   [[nodiscard]] std::optional<unsigned> peers(const util::Digest& layer) const;
@@ -67,7 +68,7 @@ class BulkLane {
   struct State {
     std::map<util::Digest, util::SteadyTime> asked;
     std::map<util::Digest, Entry> entries;
-    std::set<std::string> met;  ///< addresses that session_ was told
+    std::map<std::string, std::string> zones;  ///< of the addresses that may connect, or we to them
   };
 
   void order_look();
@@ -79,7 +80,13 @@ class BulkLane {
   static void attend(const util::Digest& digest, const std::function<void()>& call);
   void add(const util::Digest& digest);
   void look_after(const util::Digest& digest, bool is_wanted);
-  [[nodiscard]] std::vector<Endpoint> strangers_to(const TorrentLayer& layer) const;
+  /// Those of our zone first.
+  [[nodiscard]] std::vector<Endpoint> strangers_to(const TorrentLayer& layer);
+  void meet(const std::string& address, const std::string& zone);
+  [[nodiscard]] bool may_meet(const std::string& address) const;
+  [[nodiscard]] bool is_near(const std::string& zone) const {
+    return !same_zone_ || zone == options_.zone;
+  }
   void drop(const util::Digest& digest);
   void on_liar(const std::string& address, const util::Digest& layer, const std::string& why);
 

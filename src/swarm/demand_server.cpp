@@ -167,7 +167,7 @@ struct DemandServer::State {
         layer.shareholders = views.shareholders_of(digest, now);
         layer.shareholders.erase(request.peer);
       }
-      if (is_public) layer.bulk_port = options.bulk_port(digest, address);
+      if (is_public) layer.bulk_port = options.bulk_port(digest, address, query(request, "zone"));
       news.layers.emplace(digest, std::move(layer));
     }
     news.full = !asked.empty() && serving->is_full(now);

@@ -28,9 +28,10 @@ struct DemandServerOptions {
   /// Of the registries that are asked here. Any thread; must not block.
   std::function<RegistryWords()> registries;
   /// Our port in the BitTorrent exchange of a layer that anybody may have; 0: it is not exchanged.
-  /// A peer asks about it, from this address. Any thread; must not block. Empty: there is no such
-  /// exchange.
-  std::function<uint16_t(const util::Digest&, const std::string& address)> bulk_port{};
+  /// A peer of this address and zone asks about it. Any thread; must not block. Empty: there is no
+  /// such exchange.
+  std::function<uint16_t(const util::Digest&, const std::string& address, const std::string& zone)>
+      bulk_port{};
   Preheats* preheats = nullptr;     ///< null: members' orders are refused
   LayerTraffic* traffic = nullptr;  ///< is told what is given; outlives the server. Null: nobody
   /// What comes to this node, as its fetcher gauges it.

@@ -132,10 +132,11 @@ struct Swarm::State {
     return {options.zone, options.listen.front().port, node_id(),
             [this](const std::string& repository) { return holdings.access(repository); }};
   }
-  std::function<uint16_t(const util::Digest&, const std::string&)> bulk_port_of() {
+  std::function<uint16_t(const util::Digest&, const std::string&, const std::string&)>
+  bulk_port_of() {
     if (!bulk) return {};
-    return [this](const util::Digest& layer, const std::string& address) {
-      return bulk->asked(layer, address);
+    return [this](const util::Digest& layer, const std::string& address, const std::string& zone) {
+      return bulk->asked(layer, address, zone);
     };
   }
   PeerSourceOptions source_options() {

@@ -226,7 +226,7 @@ struct TorrentSession::State final : TorrentWatch {
 
   bool is_banned(const std::string& address) const override {
     const auto shun = shunned.find(address);
-    return banned.contains(address) ||
+    return banned.contains(address) || (options.may_meet && !options.may_meet(address)) ||
            (shun != shunned.end() && std::chrono::steady_clock::now() < shun->second);
   }
 

@@ -24,6 +24,8 @@ struct TorrentOptions {
   /// who has a certificate of that CA can connect.
   std::optional<http::TlsMaterial> tls;
   BulkRates rates;
+  /// Whether connections with the address may stand. Network thread; must be short. Empty: all may.
+  std::function<bool(const std::string& address)> may_meet{};
 };
 
 /// libtorrent's session of the bulk lane, on a network thread of its own: exchanges pieces with

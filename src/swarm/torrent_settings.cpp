@@ -3,6 +3,8 @@
 
 #include "swarm/torrent_settings.h"
 
+#include <netinet/ip.h>
+
 #include <libtorrent/alert.hpp>
 
 namespace swarmfs::swarm {
@@ -46,6 +48,7 @@ void pace(Pack& settings) {
   settings.set_int(Pack::request_queue_time, 1);
   settings.set_int(Pack::send_buffer_watermark, 128 * 1024);
   settings.set_int(Pack::tick_interval, 100);
+  settings.set_int(Pack::peer_dscp, IPTOS_CLASS_CS1);
 }
 
 void bound(Pack& settings) {

@@ -34,7 +34,8 @@ class DemandServerTest : public DemandTest {
   ~DemandServerTest() override { server_.reset(); }
 
   void serve(ServeLimits limits,
-             std::function<uint16_t(const util::Digest&, const std::string&)> bulk_port = {},
+             std::function<uint16_t(const util::Digest&, const std::string&, const std::string&)>
+                 bulk_port = {},
              Preheats* preheats = nullptr) {
     server_.reset();
     const auto own = ca_.issue("server");
@@ -268,7 +269,7 @@ TEST_F(DemandServerTest, tells_by_runs_and_names_nobody_where_it_is_asked_to) {
 
 TEST_F(DemandServerTest, does_not_take_who_only_looks_for_a_member) {
   std::atomic<int> exchanges = 0;
-  serve({}, [&](const util::Digest&, const std::string&) {
+  serve({}, [&](const util::Digest&, const std::string&, const std::string&) {
     return static_cast<uint16_t>(++exchanges);
   });
   their_views_.interest(layer_, clock_.now());
@@ -313,9 +314,10 @@ TEST_F(DemandServerTest, names_the_shareholders_that_it_knows_but_the_asker) {
 
 TEST_F(DemandServerTest, says_where_it_exchanges_a_layer_that_anybody_may_have) {
   std::atomic<int> asked = 0;
-  serve({}, [&](const util::Digest& layer, const std::string& address) {
+  serve({}, [&](const util::Digest& layer, const std::string& address, const std::string& zone) {
     ++asked;
     EXPECT_EQ(address, "127.0.0.1");
+    EXPECT_EQ(zone, "here");
     return layer == layer_.digest ? uint16_t{7950} : uint16_t{0};
   });
   const auto bulk_port = [&] {

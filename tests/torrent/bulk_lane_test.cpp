@@ -4,6 +4,7 @@
 #include "swarm/bulk_lane.h"
 
 #include <future>
+#include <thread>
 
 #include "../swarm/fake_holdings.h"
 #include "members.h"
@@ -43,10 +44,11 @@ struct LaneNode {
     const auto now = std::chrono::steady_clock::now();
     views.interest(layer, now);
     table.add({other.demand});
+    table.met(other.demand, "other", other.zone);
     swarm::News news;
     news.layers[layer.digest].size = layer.size;
     news.layers[layer.digest].sealed = true;
-    news.layers[layer.digest].bulk_port = other.lane->asked(layer.digest, demand.address);
+    news.layers[layer.digest].bulk_port = other.lane->asked(layer.digest, demand.address, zone);
     views.heard(other.demand, kRepository, {layer.digest}, news, now, "other");
   }
   [[nodiscard]] std::optional<chunk::Plan> plan(util::ByteRange range, chunk::Class cls,
@@ -58,6 +60,7 @@ struct LaneNode {
   }
 
   const swarm::Endpoint endpoint, demand;
+  std::string zone;  ///< that it says
   const Member member;
   chunk::LayerRef layer;
   std::atomic<bool> stands{true};
@@ -139,6 +142,24 @@ TEST_F(BulkLaneTest, brings_a_chunk_into_the_store_and_to_who_asked) {
   EXPECT_FALSE(node_.lane->peers(util::Digest{})) << "of a layer that is not exchanged";
 }
 
+TEST_F(BulkLaneTest, keeps_to_its_zone_whoever_connects) {
+  ASSERT_TRUE(meet());
+  const auto peers = [&] { return seed_.lane->peers(seed_.layer.digest).value_or(0); };
+  const auto asked_from = [&](const std::string& zone) {
+    return seed_.lane->asked(seed_.layer.digest, node_.endpoint.address, zone);
+  };
+  EXPECT_EQ(peers(), 1u);
+  seed_.lane->set_same_zone(true);
+  EXPECT_EQ(asked_from("elsewhere"), 0);
+  ASSERT_TRUE(await([&] { return peers() == 0; }));
+  node_.lane->set_same_zone(true);  // it begins anew: it knows the port, and connects
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  EXPECT_EQ(peers(), 0u);
+  ASSERT_TRUE(await([&] { return asked_from("") != 0; }));
+  node_.lane->set_same_zone(false);
+  ASSERT_TRUE(await([&] { return peers() == 1; }));
+}
+
 TEST_F(BulkLaneTest, a_transfer_that_died_is_not_called) {
   ASSERT_TRUE(meet());
   Fetched kept, dropped;
@@ -158,7 +179,7 @@ TEST_F(BulkLaneTest, exchanges_no_layer_whose_claim_has_fallen) {
   seed_.stands = node_.stands = false;
   seed_.holdings.exchanged_.reset();
   node_.holdings.exchanged_.reset();
-  ASSERT_TRUE(await([&] { return seed_.lane->asked(seed_.layer.digest, {}) == 0; }));
+  ASSERT_TRUE(await([&] { return seed_.lane->asked(seed_.layer.digest, "", "") == 0; }));
   ASSERT_TRUE(await([&] { return !node_.plan({0, kPiece}, chunk::Class::pull); }));
   fetch(node_, {0, kPiece}, fetched);
   auto done = fetched.done.get_future();

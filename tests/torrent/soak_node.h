@@ -80,7 +80,7 @@ struct SoakNode {
     swarm::News news;
     news.layers[layer].size = size;
     news.layers[layer].sealed = true;
-    news.layers[layer].bulk_port = other.lane->asked(layer, endpoint.address);
+    news.layers[layer].bulk_port = other.lane->asked(layer, endpoint.address, "");
     views.heard(other.demand, SoakHoldings::kRepository, {layer}, news,
                 std::chrono::steady_clock::now(), other.endpoint.address);
   }
