@@ -128,7 +128,7 @@ def herd(settings, links):
                      f"{min(plain):.1f}–{max(plain):.1f}", f"{alone:.1f}", f"{by_ctr:.1f}", f"{slowest / max(plain):.2f}",
                      f"{slowest / alone:.2f}", f"{slowest / by_ctr:.2f}", f"{slowest / ideal:.2f}", f"{cpu:.0f}"))
     table(f"Cold herd, {settings.image} image, index nowhere: {links['down_mbit']} Mbit/s per node, {links['registry_mbit']} "
-          f"Mbit/s at the registry, {2 * links['registry_delay_ms']} ms RTT to it (bars: egress 1.15, of ctr alone 1.00)",
+          f"Mbit/s at the registry, {2 * links['registry_delay_ms']} ms RTT to it (bars: egress 1.05, of ideal 1.30)",
           ("nodes", "egress x", "plain x", "pull s", "curl herd s", "curl alone s", "ctr alone s", "of curl herd x",
            "of curl alone x", "of ctr alone x", "of ideal x", "cpu s"), rows)
 

@@ -11,7 +11,7 @@ using chunk::Class;
 
 namespace {
 
-/// The rate may have changed by then.
+/// The rate may be another by then.
 constexpr std::chrono::seconds kLongestWait{1};
 
 }  // namespace
@@ -64,21 +64,25 @@ bool Brain::may_backfill() {
   if (wait == util::Duration()) return true;
   awaits_allowance = true;
   timers.post(std::min<util::Duration>(wait, kLongestWait), [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->looks.run([&] { self->allow_backfill({}); });
+    const auto self = weak.lock();
+    if (!self) return;
+    self->looks.run([&] {
+      Actions actions;
+      {
+        const std::lock_guard hold(self->mutex);
+        self->awaits_allowance = false;
+        self->pump(actions);
+      }
+      run(actions);
+    });
   });
   return false;
 }
 
-void Brain::allow_backfill(std::optional<uint64_t> rate) {
-  Actions actions;
-  {
-    const std::lock_guard hold(mutex);
-    if (rate)
-      backfill_allowance.set_rate(static_cast<double>(*rate), std::chrono::steady_clock::now());
-    awaits_allowance = false;
-    pump(actions);
-  }
-  run(actions);
+void Brain::set_backfill_rate(uint64_t bytes_per_second) {
+  const std::lock_guard hold(mutex);
+  backfill_allowance.set_rate(static_cast<double>(bytes_per_second),
+                              std::chrono::steady_clock::now());
 }
 
 void Brain::spend_on_backfill(const std::shared_ptr<Bulk>& bulk, uint64_t bytes) {

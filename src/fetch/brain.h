@@ -201,8 +201,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// Whether one more request of backfill may go. If not it will be pumped when one may.
   bool may_backfill();
   void spend_on_backfill(const std::shared_ptr<Bulk>& bulk, uint64_t bytes);
-  /// One more may go, or it may with this rate.
-  void allow_backfill(std::optional<uint64_t> rate);
+  /// Who waits notices within a second.
+  void set_backfill_rate(uint64_t bytes_per_second);
 
   chunk::Store& store;
   const std::vector<chunk::Source*> sources;

@@ -86,7 +86,7 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   if (others_want(bulk->layer->ref())) bulk->take_turn(options.turn);
   while (!bulk->ended && !bulk->failure && bulk->in_flight < limit) {
     if (yields && held_back) return;
-    if (bulk->cls == Class::backfill && awaits_allowance) return;
+    if (bulk->cls == Class::backfill && awaits_allowance && !bulk->layer->is_whole()) return;
     if (bulk->layer->front_to_back()) bulk->go_in_order();
     const Next next = next_of(bulk, limit);
     if (next.run.empty()) break;

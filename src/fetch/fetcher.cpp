@@ -97,7 +97,7 @@ void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {
   brain_->fault_timeout = timeout;
 }
 void Fetcher::set_backfill_rate(uint64_t bytes_per_second) {
-  brain_->allow_backfill(bytes_per_second);
+  brain_->set_backfill_rate(bytes_per_second);
 }
 
 bool Fetcher::try_read_now(Layer& layer, util::ByteRange range, std::byte* into) {

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{250};
 constexpr size_t kMostMet = 4096;
+constexpr size_t kMostPeers = 50;               ///< as many as a torrent has connections
 constexpr std::chrono::seconds kAskedFor{120};  ///< a layer is exchanged for so long after that
 constexpr size_t kMostAskedAbout = 1024;
 
@@ -68,8 +69,10 @@ void BulkLane::meet(const std::string& address, const std::string& zone) {
   auto state = state_.lock();
   // They ask again soon.
   if (state->zones.size() >= kMostMet && !state->zones.contains(address)) state->zones.clear();
-  const auto [known, fresh] = state->zones.insert_or_assign(address, zone);
+  const auto [known, fresh] = state->zones.emplace(address, zone);
   if (fresh) session_.meet(address);
+  // Of several daemons at an address the nearest counts.
+  if (known->second != options_.zone) known->second = zone;
 }
 
 bool BulkLane::may_meet(const std::string& address) const {
@@ -198,6 +201,8 @@ std::vector<Endpoint> BulkLane::strangers_to(const TorrentLayer& layer) {
     auto& some = peer->zone == options_.zone ? near : far;
     some.push_back({member.endpoint.address, member.bulk_port});
   }
+  const size_t room = kMostPeers - std::min(near.size(), kMostPeers);
+  far.resize(std::min(far.size(), room));
   near.insert(near.end(), far.begin(), far.end());
   return near;
 }

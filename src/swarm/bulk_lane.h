@@ -80,7 +80,7 @@ class BulkLane {
   static void attend(const util::Digest& digest, const std::function<void()>& call);
   void add(const util::Digest& digest);
   void look_after(const util::Digest& digest, bool is_wanted);
-  /// Those of our zone first.
+  /// Those of other zones where there are few of ours.
   [[nodiscard]] std::vector<Endpoint> strangers_to(const TorrentLayer& layer);
   void meet(const std::string& address, const std::string& zone);
   [[nodiscard]] bool may_meet(const std::string& address) const;

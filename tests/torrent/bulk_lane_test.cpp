@@ -40,7 +40,8 @@ struct LaneNode {
   ~LaneNode() { lane.reset(); }
 
   /// The other's answer to a question about the layer.
-  void hear(LaneNode& other) {
+  void hear(LaneNode& other) { hear(other, other.lane->asked(layer.digest, demand.address, zone)); }
+  void hear(LaneNode& other, uint16_t bulk_port) {
     const auto now = std::chrono::steady_clock::now();
     views.interest(layer, now);
     table.add({other.demand});
@@ -48,7 +49,7 @@ struct LaneNode {
     swarm::News news;
     news.layers[layer.digest].size = layer.size;
     news.layers[layer.digest].sealed = true;
-    news.layers[layer.digest].bulk_port = other.lane->asked(layer.digest, demand.address, zone);
+    news.layers[layer.digest].bulk_port = bulk_port;
     views.heard(other.demand, kRepository, {layer.digest}, news, now, "other");
   }
   [[nodiscard]] std::optional<chunk::Plan> plan(util::ByteRange range, chunk::Class cls,
@@ -143,6 +144,7 @@ TEST_F(BulkLaneTest, brings_a_chunk_into_the_store_and_to_who_asked) {
 }
 
 TEST_F(BulkLaneTest, keeps_to_its_zone_whoever_connects) {
+  node_.zone = "elsewhere";
   ASSERT_TRUE(meet());
   const auto peers = [&] { return seed_.lane->peers(seed_.layer.digest).value_or(0); };
   const auto asked_from = [&](const std::string& zone) {
@@ -150,14 +152,19 @@ TEST_F(BulkLaneTest, keeps_to_its_zone_whoever_connects) {
   };
   EXPECT_EQ(peers(), 1u);
   seed_.lane->set_same_zone(true);
-  EXPECT_EQ(asked_from("elsewhere"), 0);
+  EXPECT_EQ(asked_from(node_.zone), 0);
   ASSERT_TRUE(await([&] { return peers() == 0; }));
+  const auto port = seed_.endpoint.port;
+  node_.hear(seed_, port);
   node_.lane->set_same_zone(true);  // it begins anew: it knows the port, and connects
   std::this_thread::sleep_for(std::chrono::seconds(2));
   EXPECT_EQ(peers(), 0u);
   ASSERT_TRUE(await([&] { return asked_from("") != 0; }));
   node_.lane->set_same_zone(false);
-  ASSERT_TRUE(await([&] { return peers() == 1; }));
+  ASSERT_TRUE(await([&] {
+    node_.hear(seed_, port);
+    return peers() == 1;
+  }));
 }
 
 TEST_F(BulkLaneTest, a_transfer_that_died_is_not_called) {
