@@ -54,22 +54,13 @@ void Brain::admit_waiting(Actions& actions) {
 
 void Brain::watch_queue() {
   if (std::exchange(queue_watched, true)) return;
-  timers.post(kQueueWatch, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->looks.run([&] {
-      Actions actions;
-      {
-        const std::lock_guard hold(self->mutex);
-        self->queue_watched = false;
-        const auto since = std::chrono::steady_clock::now() - kSilent;
-        for (const auto& flight : self->flights)
-          if (!flight->attempts.empty() && flight->progress < since) self->give_inflow(*flight);
-        self->let_eldest_in(since, actions);
-        self->admit_waiting(actions);
-      }
-      run(actions);
-    });
+  look_later(kQueueWatch, [](Brain& self, Actions& actions) {
+    self.queue_watched = false;
+    const auto since = std::chrono::steady_clock::now() - kSilent;
+    for (const auto& flight : self.flights)
+      if (!flight->attempts.empty() && flight->progress < since) self.give_inflow(*flight);
+    self.let_eldest_in(since, actions);
+    self.admit_waiting(actions);
   });
 }
 

@@ -27,8 +27,7 @@ void Brain::expect_faults() {
 void Brain::fault_ends(Actions& actions) {
   if (--faults > 0) return;
   expect_faults();
-  // An operation must not die under the lock: its callback may be waiting for it.
-  actions.push_back([old = std::make_shared<util::Operation>(std::move(quiet_timer))] {});
+  bury(std::move(quiet_timer), actions);
   const std::weak_ptr<Brain> weak = weak_from_this();
   quiet_timer = timers.after(options.quiet, [weak] {
     const auto self = weak.lock();
@@ -63,18 +62,9 @@ bool Brain::may_backfill() {
   const auto wait = backfill_allowance.wait(std::chrono::steady_clock::now());
   if (wait == util::Duration()) return true;
   awaits_allowance = true;
-  timers.post(std::min<util::Duration>(wait, kLongestWait), [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->looks.run([&] {
-      Actions actions;
-      {
-        const std::lock_guard hold(self->mutex);
-        self->awaits_allowance = false;
-        self->pump(actions);
-      }
-      run(actions);
-    });
+  look_later(std::min<util::Duration>(wait, kLongestWait), [](Brain& self, Actions& actions) {
+    self.awaits_allowance = false;
+    self.pump(actions);
   });
   return false;
 }

@@ -156,4 +156,19 @@ std::optional<std::set<chunk::Origin>> Brain::came_for(const chunk::LayerRef& re
   return found->second.origins;
 }
 
+void Brain::look_later(util::Duration pause, std::function<void(Brain&, Actions&)> call) {
+  timers.post(pause, [weak = weak_from_this(), call = std::move(call)] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->looks.run([&] {
+      Actions actions;
+      {
+        const std::lock_guard hold(self->mutex);
+        call(*self, actions);
+      }
+      run(actions);
+    });
+  });
+}
+
 }  // namespace swarmfs::fetch

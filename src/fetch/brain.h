@@ -101,6 +101,9 @@ struct Brain : std::enable_shared_from_this<Brain> {
   bool ask_for_reader(const FlightPtr& flight, Actions& actions);
   void set_paused(const FlightPtr& flight, bool paused, Actions& actions);
 
+  /// After the pause `call` is run under the lock, and then its actions, unless stop() was before.
+  void look_later(util::Duration pause, std::function<void(Brain&, Actions&)> call);
+
   // How much at once (admission.cpp)
   void enqueue(const FlightPtr& flight);
   void leave_queue(const FlightPtr& flight);

@@ -231,19 +231,12 @@ bool Brain::peers_have(const chunk::LayerRef& layer, BlockRange run) const {
 
 void Brain::await_news(const std::shared_ptr<Bulk>& bulk) {
   if (std::exchange(bulk->awaits_news, true)) return;
-  timers.post(kNewsWatch, [weak = weak_from_this(), late = std::weak_ptr<Bulk>(bulk)] {
-    const auto self = weak.lock();
+  look_later(kNewsWatch, [late = std::weak_ptr<Bulk>(bulk)](Brain& self, Actions& actions) {
     const auto found = late.lock();
-    if (!self || !found) return;
-    self->looks.run([&] {
-      Actions actions;
-      {
-        const std::lock_guard hold(self->mutex);
-        found->awaits_news = false;
-        if (!self->stopping && !found->ended) self->pump_one(found, actions);
-      }
-      run(actions);
-    });
+    if (!found) return;
+    bury(found, actions);
+    found->awaits_news = false;
+    if (!self.stopping && !found->ended) self.pump_one(found, actions);
   });
 }
 

@@ -49,17 +49,13 @@ void TorrentRates::limit(lt::peer_class_t peers, uint64_t upload, uint64_t downl
   session_.set_peer_class(peers, info);
 }
 
-void TorrentRates::meet(const std::vector<std::string>& addresses) {
-  const size_t before = met_.size();
-  for (const auto& text : addresses) {
-    lt::error_code error;
-    const auto address = lt::make_address(text, error);
-    if (error || met_.size() >= kMostMet || met_.contains(address)) continue;
-    const size_t of = met_.size() % (classes_.size() - 1);
-    met_.emplace(address, of);
-    filter_.add_rule(address, address, flags(classes_[of]));
-  }
-  if (met_.size() > before) session_.set_peer_class_filter(filter_);
+void TorrentRates::meet(const std::string& text) {
+  lt::error_code error;
+  const auto address = lt::make_address(text, error);
+  if (error || met_.size() >= kMostMet || met_.contains(address)) return;
+  filter_.add_rule(address, address, flags(classes_[met_.size() % (classes_.size() - 1)]));
+  met_.insert(address);
+  session_.set_peer_class_filter(filter_);
 }
 
 }  // namespace swarmfs::swarm

@@ -8,7 +8,7 @@
 #include <libtorrent/ip_filter.hpp>
 #include <libtorrent/peer_class.hpp>
 #include <libtorrent/session.hpp>
-#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,16 +25,16 @@ class TorrentRates {
   explicit TorrentRates(lt::session& session);
 
   void set(BulkRates rates);
-  /// Literal addresses (others are passed over), before they connect: a connection stays in the
-  /// class it began with.
-  void meet(const std::vector<std::string>& addresses);
+  /// A literal address (another is passed over), before it connects, or we to it: a connection
+  /// stays in the class it began with.
+  void meet(const std::string& address);
 
  private:
   void limit(lt::peer_class_t peers, uint64_t upload, uint64_t download);
 
   lt::session& session_;
   std::vector<lt::peer_class_t> classes_;  ///< the last is of those that were not met
-  std::map<lt::address, size_t> met_;      ///< in which of these it is
+  std::set<lt::address> met_;
   lt::ip_filter filter_;
 };
 

@@ -159,14 +159,7 @@ struct TorrentSession::State final : TorrentWatch {
     return params;
   }
 
-  void meet(const std::vector<Endpoint>& peers) {
-    std::vector<std::string> addresses;
-    for (const auto& peer : peers) addresses.push_back(peer.address);
-    rates->meet(addresses);
-  }
-
   void add(const std::shared_ptr<TorrentLayer>& layer, const std::vector<Endpoint>& peers) {
-    meet(peers);
     try {
       shelf[shelf_key(*layer)] = layer;
       auto handle = session->add_torrent(params_of(layer, peers));
@@ -196,7 +189,6 @@ struct TorrentSession::State final : TorrentWatch {
   void connect(const TorrentLayer& layer, const std::vector<Endpoint>& peers) {
     const auto found = torrents.find(&layer);
     if (found == torrents.end()) return;
-    meet(peers);
     auto& [handle, boosted] = found->second;
     for (const auto& peer : peers)
       if (!is_banned(peer.address) && !layer.availability.is_connected(peer.address))
@@ -288,7 +280,7 @@ void TorrentSession::set_rates(BulkRates rates) {
 }
 
 void TorrentSession::meet(std::string address) {
-  state_->post([this, address = std::move(address)] { state_->rates->meet({address}); });
+  state_->post([this, address = std::move(address)] { state_->rates->meet(address); });
 }
 
 void TorrentSession::set_tls(const http::TlsMaterial& material) {

@@ -45,7 +45,7 @@ class TorrentSession {
   TorrentSession& operator=(const TorrentSession&) = delete;
 
   void set_rates(BulkRates rates);
-  /// Who may connect soon; see TorrentRates::meet. Those that we connect to are met anyway.
+  /// Who may connect soon, or we to it; see TorrentRates::meet.
   void meet(std::string address);
   /// For torrents that are added from now on.
   void set_tls(const http::TlsMaterial& material);

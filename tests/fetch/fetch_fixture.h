@@ -75,6 +75,14 @@ class FetchTest : public testing::Test {
   Read read_for_peer(util::ByteRange range) {
     return read(range, chunk::FetchContext{chunk::Class::fault, util::SteadyTime::max(), "", true});
   }
+  /// Every request, until it was brought in; looks so often, 5 ms apart.
+  void answer_until(std::promise<util::Outcome<util::Done>>& brought_in, int looks = 500) {
+    auto done = brought_in.get_future();
+    for (int i = 0; i < looks && done.wait_for(Milliseconds(5)) != std::future_status::ready; ++i)
+      source_.answer_all();
+    ASSERT_EQ(done.wait_for(std::chrono::seconds(1)), std::future_status::ready);
+    EXPECT_TRUE(done.get());
+  }
   void expect_bytes(Read& read, util::ByteRange range) {
     ASSERT_EQ(read.answer.wait_for(std::chrono::seconds(10)), std::future_status::ready);
     const auto outcome = read.answer.get();

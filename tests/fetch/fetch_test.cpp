@@ -232,11 +232,7 @@ TEST_F(FetchTest, backfill_brings_everything_and_yields_to_a_fault) {
   for (int i = 0; i < 500 && source_.paused() > 0; ++i)
     std::this_thread::sleep_for(milliseconds(5));
   EXPECT_EQ(source_.paused(), 0u);
-  auto future = done.get_future();
-  for (int i = 0; i < 500 && future.wait_for(milliseconds(5)) != std::future_status::ready; ++i)
-    source_.answer_all();
-  ASSERT_EQ(future.wait_for(std::chrono::seconds(1)), std::future_status::ready);
-  EXPECT_TRUE(future.get());
+  answer_until(done);
   const auto requests = source_.requests();
   auto all = read({0, kSize});
   expect_bytes(all, {0, kSize});
@@ -288,11 +284,7 @@ TEST_F(FetchTest, backfill_ends_whatever_its_rate_was) {
   source_.answer_all();
   EXPECT_EQ(source_.requests(), 1u) << "it would take a month";
   fetcher_->set_backfill_rate(200 << 20);
-  auto future = done.get_future();
-  for (int i = 0; i < 2000 && future.wait_for(milliseconds(5)) != std::future_status::ready; ++i)
-    source_.answer_all();
-  ASSERT_EQ(future.wait_for(std::chrono::seconds(1)), std::future_status::ready);
-  EXPECT_TRUE(future.get());
+  answer_until(done, 2000);
   auto all = read({0, kSize});
   expect_bytes(all, {0, kSize});
 }
@@ -334,11 +326,7 @@ TEST_F(FetchTest, bulk_that_is_late_is_asked_for_again_while_the_rest_comes) {
   ASSERT_EQ(source_.requests(), before + 1);
   EXPECT_EQ(source_.asked(before), late);
   EXPECT_GT(source_.context(before).deadline, source_.context(1).deadline);
-  auto future = done.get_future();
-  for (int i = 0; i < 500 && future.wait_for(milliseconds(5)) != std::future_status::ready; ++i)
-    source_.answer_all();
-  ASSERT_EQ(future.wait_for(std::chrono::seconds(1)), std::future_status::ready);
-  EXPECT_TRUE(future.get());
+  answer_until(done);
   auto all = read({0, kSize});
   expect_bytes(all, {0, kSize});
 }

@@ -47,18 +47,18 @@ TEST_F(TorrentRatesTest, gives_each_peer_that_was_met_a_limit_of_its_own) {
   for (int i = 1; i <= 28; ++i) {
     const std::string address =
         i % 2 ? "10.0.0." + std::to_string(i) : "fd00::" + std::to_string(i);
-    rates_.meet({address});
+    rates_.meet(address);
     EXPECT_TRUE(classes.insert(flags(address)).second) << address;
     EXPECT_TRUE(flags(address) & kOfAll) << address;
   }
-  rates_.meet({"10.0.0.1", "no address", "203.0.113.7"});
+  for (const char* address : {"10.0.0.1", "no address", "203.0.113.7"}) rates_.meet(address);
   EXPECT_EQ(flags("203.0.113.7"), flags("10.0.0.1")) << "no more classes";
   EXPECT_TRUE(flags("10.1.2.3") & kOfAll);
 }
 
 TEST_F(TorrentRatesTest, limits_all_together_and_each) {
   rates_.set({3'000, 2'000, 1'000});
-  rates_.meet({"10.0.0.1"});
+  rates_.meet("10.0.0.1");
   for (const char* address : {"10.0.0.1", "203.0.113.7", "fe80::1", "127.0.0.1"})
     EXPECT_EQ(limits(address), (std::multiset<int>{1'000, 3'000})) << address;
   EXPECT_EQ(session_.get_peer_class(lt::session::global_peer_class_id).download_limit, 2'000);
