@@ -75,10 +75,10 @@ class Source {
     static_cast<void>(layer), static_cast<void>(range);
     return true;
   }
-  /// Whether others are known to be bringing the layer in as well. Like plan().
-  [[nodiscard]] virtual bool others_want(const LayerRef& layer) {
+  /// How many others are known to be bringing the layer in as well. Like plan().
+  [[nodiscard]] virtual size_t wanting(const LayerRef& layer) {
     static_cast<void>(layer);
-    return false;
+    return 0;
   }
   /// Bytes of the layer that `supplier` (as Transfer::supplier says) gave were wrong. Any thread,
   /// no lock held.

@@ -33,8 +33,8 @@ void Brain::admit_waiting(Actions& actions) {
   if (queue.empty() || stopping) return;
   watch_queue();
   const auto now = std::chrono::steady_clock::now();
-  const InflowLimit limit =
-      inflow_limit(options.link->best(now), faults > 0 || now < faults_near_until);
+  auto limit = inflow_limit(options.link->best(now), faults > 0 || now < faults_near_until);
+  limit.shared = share_pace.limit();
   for (;;) {
     std::vector<FlightPtr> able;
     std::vector<WaitingRequest> waiting;
@@ -43,13 +43,33 @@ void Brain::admit_waiting(Actions& actions) {
       able.push_back(flight);
       Class cls = flight->context.cls;
       for (const auto& part : flight->parts) cls = std::min(cls, part.waiter->context.cls);
-      waiting.push_back({cls, flight->ours, !flight->parts.empty(), flight->layer->state_->inflow});
+      look_for_holders(*flight, now);
+      waiting.push_back({cls, flight->ours || flight->shared, !flight->parts.empty(),
+                         flight->layer->state_->inflow, flight->shared, flight->waits});
     }
     const auto next = next_in(waiting, inflow, limit);
-    if (!next) return;
+    if (!next) return watch_for_holders();
     leave_queue(able[*next]);
     let_in(able[*next], actions);
   }
+}
+
+void Brain::look_for_holders(Flight& flight, util::SteadyTime now) const {
+  const bool others = !flight.ours && !flight.shared && flight.context.cls != Class::prefetch;
+  if (others && now < flight.looked + kNewsWatch) return;
+  flight.looked = now;
+  flight.waits = others && others_want(flight.layer->ref()) &&
+                 !peers_have(flight.layer->with_origins(), chunk::blocks_covering(flight.range));
+}
+
+void Brain::watch_for_holders() {
+  const bool any =
+      std::any_of(queue.begin(), queue.end(), [](const auto& flight) { return flight->waits; });
+  if (!any || std::exchange(holders_watched, true)) return;
+  look_later(kNewsWatch, [](Brain& self, Actions& actions) {
+    self.holders_watched = false;
+    self.admit_waiting(actions);
+  });
 }
 
 void Brain::watch_queue() {
@@ -66,8 +86,8 @@ void Brain::watch_queue() {
 
 void Brain::let_eldest_in(util::SteadyTime since, Actions& actions) {
   if (stopping) return;
-  const auto eldest =
-      std::find_if(queue.begin(), queue.end(), [](const auto& one) { return !one->paused; });
+  const auto eldest = std::find_if(queue.begin(), queue.end(),
+                                   [](const auto& one) { return !one->paused && !one->shared; });
   if (eldest == queue.end() || (*eldest)->progress >= since) return;
   const FlightPtr flight = *eldest;
   leave_queue(flight);
@@ -84,10 +104,24 @@ void Brain::let_in(const FlightPtr& flight, Actions& actions) {
     Actions then;
     {
       const std::lock_guard hold(self->mutex);
+      self->leave_to_holders(flight, then);
       self->ask_next(flight, then);
     }
     run(then);
   });
+}
+
+void Brain::leave_to_holders(const FlightPtr& flight, Actions& actions) {
+  if (flight->ended || !flight->relayed) return;
+  // Who asks us does so because nobody else was known.
+  if (std::chrono::steady_clock::now() < flight->progress + kNewsWatch) return;
+  if (!peers_have(flight->layer->with_origins(), chunk::blocks_covering(flight->range))) return;
+  const util::Failure why{util::Fault::unavailable, "others have it by now"};
+  flight->relayed = false;
+  for (const auto& part : take_parts_of_peers(*flight)) end_waiter(part.waiter, why, actions);
+  if (!flight->context.for_peer) return;
+  flight->failure = why;
+  end_flight(flight, actions);
 }
 
 void Brain::take_inflow(Flight& flight) {
@@ -95,6 +129,8 @@ void Brain::take_inflow(Flight& flight) {
     return;
   inflow.bytes += flight.range.length;
   if (flight.ours) inflow.ours += flight.range.length;
+  if (flight.shared) inflow.shared += flight.range.length;
+  if (flight.waits) inflow.waits += flight.range.length;
   ++inflow.requests;
   flight.layer->state_->inflow += flight.range.length;
 }
@@ -103,16 +139,23 @@ void Brain::give_inflow(Flight& flight) {
   if (!std::exchange(flight.admitted, false)) return;
   inflow.bytes -= flight.range.length;
   if (flight.ours) inflow.ours -= flight.range.length;
+  if (flight.shared) inflow.shared -= flight.range.length;
+  if (flight.waits) inflow.waits -= flight.range.length;
   --inflow.requests;
   flight.layer->state_->inflow -= flight.range.length;
 }
 
 void Brain::let_overtake(const FlightPtr& flight, const chunk::FetchContext& context,
                          Actions& actions) {
-  if (context.cls != Class::fault && !context.for_peer) return;
-  flight->relayed = context.for_peer;
-  leave_queue(flight);
-  let_in(flight, actions);
+  flight->relayed |= context.for_peer;
+  if (context.cls == Class::fault) {
+    leave_queue(flight);
+    return let_in(flight, actions);
+  }
+  if (!context.for_peer) return;
+  if (!std::exchange(flight->shared, true) && flight->bulk)
+    flight->bulk->shared += flight->range.length;
+  admit_waiting(actions);
 }
 
 bool Brain::waits_its_turn(const Flight& flight) const {

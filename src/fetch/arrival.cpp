@@ -197,6 +197,8 @@ void Brain::on_done(AttemptPtr attempt, Outcome<util::Done> outcome) {
     const std::lock_guard hold(mutex);
     if (attempt->ended) return;
     if (attempt->blocks.complete()) {
+      if (attempt->flight->shared && kind_of(*attempt) != SourceKind::peer)
+        share_pace.came(attempt->range.length, std::chrono::steady_clock::now() - attempt->asked);
       drop(attempt, actions);
       ask_next(attempt->flight, actions);
     } else {

@@ -11,12 +11,16 @@
 
 #include "fetch/flight.h"
 #include "fetch/inflow.h"
+#include "fetch/share_pace.h"
 #include "util/token_bucket.h"
 
 namespace swarmfs::fetch {
 
 /// Fetcher's inside, shared with the callbacks under way. One lock; what must happen without it
 /// (starting and dropping transfers, callbacks, store writes) is put into Actions and done after.
+/// Peers tell their news four times a second.
+inline constexpr std::chrono::milliseconds kNewsWatch{100};
+
 struct Brain : std::enable_shared_from_this<Brain> {
   using Actions = std::vector<std::function<void()>>;
   using Tree = std::shared_ptr<const chunk::HashTree>;
@@ -71,6 +75,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   [[nodiscard]] std::optional<Choice> choose(const Flight& flight) const;
   [[nodiscard]] std::optional<chunk::Plan> plan_for_reader(const Flight& flight,
                                                            size_t source) const;
+  [[nodiscard]] bool is_shared(const Flight& flight, const Choice& choice) const;
   /// At once, or when there is room in the inflow.
   void begin(const FlightPtr& flight, const Choice& choice, Actions& actions);
   /// The source turned out, by its failure, to give the layer front to back only.
@@ -83,6 +88,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// It turns to a peer: who waits for a peer's sake goes on without it, where somebody else is
   /// left to ask.
   void leave_for_peers(const FlightPtr& flight, Actions& actions);
+  /// What peers wait for of it, which is theirs to get elsewhere from now on.
+  static std::vector<Part> take_parts_of_peers(Flight& flight);
   void ask_next(const FlightPtr& flight, Actions& actions);
   void launch(const AttemptPtr& attempt);
   void drop(const AttemptPtr& attempt, Actions& actions);
@@ -108,14 +115,20 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void enqueue(const FlightPtr& flight);
   void leave_queue(const FlightPtr& flight);
   void admit_waiting(Actions& actions);
+  /// Whether somebody has it by now who can give it, of what is in the queue.
+  void look_for_holders(Flight& flight, util::SteadyTime now) const;
+  /// Admits anew when there may be news.
+  void watch_for_holders();
   /// While somebody waits: who is silent makes room.
   void watch_queue();
   /// Who has queued since before `since`: others, of peers perhaps, may take all the room for long.
   void let_eldest_in(util::SteadyTime since, Actions& actions);
   void let_in(const FlightPtr& flight, Actions& actions);
+  /// What peers waited for in the queue is asked of the registry no more where others have it.
+  void leave_to_holders(const FlightPtr& flight, Actions& actions);
   void take_inflow(Flight& flight);
   void give_inflow(Flight& flight);
-  /// Now, whatever else is on its way: a fault, or a peer, waits for it.
+  /// A fault waits for it: now, whatever else is on its way. A peer does: it is of our share.
   void let_overtake(const FlightPtr& flight, const chunk::FetchContext& context, Actions& actions);
   /// No reader awaits it, and a second request would make nothing come sooner: the link that the
   /// first one waits for is full, or a peer told it to wait.
@@ -166,27 +179,33 @@ struct Brain : std::enable_shared_from_this<Brain> {
   [[nodiscard]] uint64_t limit_of(const Bulk& bulk) const;
   struct Next {
     chunk::BlockRange run;
-    uint64_t* cursor;    ///< of the bulk, that led there
+    uint64_t* cursor;    ///< of the bulk, that led there; null: none
     bool spare = false;  ///< FetchContext::spare
   };
   /// What to fetch next. Empty: nothing, now.
   Next next_of(const std::shared_ptr<Bulk>& bulk, uint64_t limit);
+  /// It is neither there nor on its way.
+  static bool lacks(const Bulk& bulk, uint64_t block);
+  static chunk::BlockRange first_lacking(const Bulk& bulk, chunk::BlockRange among);
   /// From the cursor, which it moves on, to what is there or on its way.
   chunk::BlockRange next_run(const Bulk& bulk, uint64_t& cursor) const;
   /// The same, of what the registry is to be asked for while others bring the rest.
-  /// `spare`: FetchContext::spare.
-  chunk::BlockRange next_ours(const Bulk& bulk, uint64_t& cursor, bool spare) const;
+  chunk::BlockRange next_ours(const Bulk& bulk, uint64_t& cursor) const;
   /// See bulk_order.h.
   [[nodiscard]] bool leaves_to_others(Bulk& bulk) const;
+  /// Of our own share of any layer something is to be brought in yet.
+  [[nodiscard]] bool owes_shares(chunk::Class cls) const;
   /// The same, of others' shares, once ours is here: one at a time, of what nobody has.
   chunk::BlockRange next_to_stand_in(Bulk& bulk) const;
+  chunk::BlockRange next_from_the_back(Bulk& bulk) const;
   /// Whom a flight of these blocks would ask.
   [[nodiscard]] std::optional<Choice> choose(const Bulk& bulk, chunk::BlockRange run,
                                              bool spare) const;
   /// The same as next_run(), of what others bring. Empty: nothing is left, or news are waited for.
   chunk::BlockRange next_of_others(const std::shared_ptr<Bulk>& bulk, uint64_t limit);
   [[nodiscard]] chunk::BlockRange next_that_peers_have(const Bulk& bulk) const;
-  [[nodiscard]] bool others_want(const chunk::LayerRef& layer) const;
+  [[nodiscard]] size_t wanting(const chunk::LayerRef& layer) const;
+  [[nodiscard]] bool others_want(const chunk::LayerRef& layer) const { return wanting(layer) > 0; }
   [[nodiscard]] bool peers_have(const chunk::LayerRef& layer, chunk::BlockRange run) const;
   /// Pumps again when there may be news.
   void await_news(const std::shared_ptr<Bulk>& bulk);
@@ -241,8 +260,9 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::map<std::pair<util::Digest, chunk::Form>, Opened> layers;
   std::list<FlightPtr> flights;
   std::list<FlightPtr> queue;  ///< of `flights`: they wait for room in the inflow
-  bool queue_watched = false;
+  bool queue_watched = false, holders_watched = false;
   Inflow inflow;
+  SharePace share_pace;
   std::list<std::shared_ptr<Bulk>> bulks;
   unsigned faults = 0;  ///< waiting readers of class fault
   bool held_back = false;

@@ -21,8 +21,6 @@ namespace {
 constexpr unsigned kMostLooks = 32;
 /// However short the plans or the gaps are: no more flights than so many in the place of one.
 constexpr uint64_t kMostCuts = 4;
-/// Peers tell their news four times a second.
-constexpr std::chrono::milliseconds kNewsWatch{100};
 
 }  // namespace
 
@@ -83,7 +81,7 @@ void Brain::pump_one(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   const bool yields = bulk->cls != Class::pull;
   const uint64_t limit = limit_of(*bulk);
   const uint64_t count = chunk::block_count(bulk->layer->ref().size);
-  if (others_want(bulk->layer->ref())) bulk->take_turn(options.turn);
+  bulk->go_among(wanting(bulk->layer->ref()), options.turn);
   while (!bulk->ended && !bulk->failure && bulk->in_flight < limit) {
     if (yields && held_back) return;
     if (bulk->cls == Class::backfill && awaits_allowance && !bulk->layer->is_whole()) return;
@@ -111,37 +109,41 @@ uint64_t Brain::limit_of(const Bulk& bulk) const {
 }
 
 Brain::Next Brain::next_of(const std::shared_ptr<Bulk>& bulk, uint64_t limit) {
-  if (bulk->ours < limit / 2)
-    if (const BlockRange run = next_ours(*bulk, bulk->share_cursor, false); !run.empty())
+  if (bulk->ours < limit / 2 && bulk->shared < share_pace.limit())
+    if (const BlockRange run = next_ours(*bulk, bulk->share_cursor); !run.empty())
       return {run, &bulk->share_cursor};
-  if (const BlockRange run = next_to_stand_in(*bulk); !run.empty())
-    return {run, &bulk->spare_cursor, true};
+  if (const BlockRange run = next_to_stand_in(*bulk); !run.empty()) return {run, nullptr, true};
   return {next_of_others(bulk, limit), &bulk->cursor};
 }
 
+bool Brain::lacks(const Bulk& bulk, uint64_t block) {
+  return !bulk.layer->stored().has({block, 1}) && !bulk.layer->state_->by_block.contains(block);
+}
+
 BlockRange Brain::next_run(const Bulk& bulk, uint64_t& cursor) const {
-  const auto& stored = bulk.layer->stored();
-  const auto& table = bulk.layer->state_->by_block;
   const uint64_t count = chunk::block_count(bulk.layer->ref().size);
-  const auto lacks = [&](uint64_t block) {
-    return !stored.has({block, 1}) && !table.contains(block);
-  };
   for (; cursor < count; ++cursor) {
-    const BlockRange next = blocks_at(cursor, count, bulk.turn);
-    if (!lacks(next.first)) continue;
-    const uint64_t most = std::min(next.count, options.request_size / kBlockSize);
-    uint64_t length = 1;
-    while (length < most && lacks(next.first + length)) ++length;
-    return {next.first, length};
+    const BlockRange next = blocks_at(cursor, count, bulk.order);
+    if (!lacks(bulk, next.first)) continue;
+    return first_lacking(bulk,
+                         {next.first, std::min(next.count, options.request_size / kBlockSize)});
   }
   return {};
 }
 
-BlockRange Brain::next_ours(const Bulk& bulk, uint64_t& cursor, bool spare) const {
+BlockRange Brain::first_lacking(const Bulk& bulk, BlockRange among) {
+  uint64_t first = among.first;
+  while (first < among.end() && !lacks(bulk, first)) ++first;
+  uint64_t end = first;
+  while (end < among.end() && lacks(bulk, end)) ++end;
+  return {first, end - first};
+}
+
+BlockRange Brain::next_ours(const Bulk& bulk, uint64_t& cursor) const {
   for (unsigned look = 0; look < kMostLooks; ++look) {
     const BlockRange run = next_run(bulk, cursor);
     if (run.empty()) break;
-    const auto choice = choose(bulk, run, spare);
+    const auto choice = choose(bulk, run, false);
     if (!choice) break;
     if (choice->ours) return run;
     const uint64_t begin = chunk::bytes_of(run, bulk.layer->ref().size).offset;
@@ -161,14 +163,46 @@ BlockRange Brain::next_to_stand_in(Bulk& bulk) const {
   const uint64_t count = chunk::block_count(bulk.layer->ref().size);
   if (bulk.share_cursor < count || !bulk.had_share || bulk.ours > 0) return {};
   if (bulk.layer->front_to_back()) return {};
+  if (owes_shares(bulk.cls)) {
+    bulk.looks_from.reset();
+    return {};
+  }
   const auto now = std::chrono::steady_clock::now();
-  if (!bulk.looks_from) bulk.looks_from = now + kStandInAfter;
+  if (!bulk.looks_from) bulk.looks_from = now + stands_in_after(share_pace.took());
   if (now < *bulk.looks_from) return {};
-  if (bulk.spare_cursor == count) bulk.spare_cursor = 0;
-  bulk.spare_cursor = std::max(bulk.spare_cursor, bulk.cursor);  // before it nothing is to be asked
-  const BlockRange run = next_ours(bulk, bulk.spare_cursor, true);
+  const BlockRange run = next_from_the_back(bulk);
   if (run.empty()) bulk.looks_from = now + kNewsWatch;
   return run;
+}
+
+/// Where its owner, who goes from the front, comes last: else both ask for the same one.
+BlockRange Brain::next_from_the_back(Bulk& bulk) const {
+  const uint64_t size = bulk.layer->ref().size;
+  const uint64_t count = chunk::block_count(size);
+  const uint64_t step = chunk::chunk_size(size) / kBlockSize;
+  const uint64_t chunks = (count + step - 1) / step;
+  unsigned asked = 0;
+  for (uint64_t& passed = bulk.spare_cursor; passed < chunks && asked < kMostLooks; ++passed) {
+    const uint64_t first = (chunks - 1 - passed) * step;
+    const BlockRange run = first_lacking(bulk, {first, std::min(step, count - first)});
+    if (run.empty()) continue;
+    ++asked;
+    const auto choice = choose(bulk, run, true);
+    if (!choice || choice->ours) return choice ? run : BlockRange();
+  }
+  if (bulk.spare_cursor == chunks) bulk.spare_cursor = 0;
+  return {};
+}
+
+bool Brain::owes_shares(Class cls) const {
+  if (inflow.shared > 0) return true;
+  if (std::any_of(queue.begin(), queue.end(), [](const auto& flight) { return flight->shared; }))
+    return true;
+  return std::any_of(bulks.begin(), bulks.end(), [&](const auto& bulk) {
+    const auto& layer = bulk->layer->ref();
+    return bulk->cls <= cls && bulk->share_cursor < chunk::block_count(layer.size) &&
+           others_want(layer);
+  });
 }
 
 std::optional<Brain::Choice> Brain::choose(const Bulk& bulk, BlockRange run, bool spare) const {
@@ -207,7 +241,7 @@ BlockRange Brain::next_that_peers_have(const Bulk& bulk) const {
   uint64_t at = bulk.cursor;
   unsigned lacking = 0;
   for (unsigned passed = 0; lacking < kMostAhead && passed < kMostPassed && at < count; ++passed) {
-    const BlockRange next = blocks_at(at, count, bulk.turn);
+    const BlockRange next = blocks_at(at, count, bulk.order);
     const uint64_t length = std::min(next.count, chunk_blocks - next.first % chunk_blocks);
     const bool lacks = !stored.has({next.first, 1}) && !table.contains(next.first);
     if (lacks && peers_have(ref, {next.first, length})) return next_run(bulk, at);
@@ -217,9 +251,10 @@ BlockRange Brain::next_that_peers_have(const Bulk& bulk) const {
   return {};
 }
 
-bool Brain::others_want(const chunk::LayerRef& layer) const {
-  return std::any_of(sources.begin(), sources.end(),
-                     [&](chunk::Source* source) { return source->others_want(layer); });
+size_t Brain::wanting(const chunk::LayerRef& layer) const {
+  size_t most = 0;
+  for (chunk::Source* source : sources) most = std::max(most, source->wanting(layer));
+  return most;
 }
 
 bool Brain::peers_have(const chunk::LayerRef& layer, BlockRange run) const {
@@ -241,8 +276,7 @@ void Brain::await_news(const std::shared_ptr<Bulk>& bulk) {
 }
 
 void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, Next next, Actions& actions) {
-  const auto [run, at, spare] = next;
-  uint64_t& cursor = *at;
+  const auto [run, cursor, spare] = next;
   const uint64_t count = chunk::block_count(bulk->layer->ref().size);
   const auto deadline = std::chrono::steady_clock::now() + options.bulk_timeout;
   chunk::FetchContext context{bulk->cls, deadline, "", false};
@@ -254,12 +288,14 @@ void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, Next next, Acti
   flight->weight = std::max(flight->range.length, options.request_size / kMostCuts);
   bulk->in_flight += flight->weight;
   if (flight->ours) bulk->ours += flight->weight;
+  if (flight->shared) bulk->shared += flight->range.length;
   bulk->had_share |= flight->ours && !spare;
   flight->waits_for_share =
       !flight->ours && !peers_have(bulk->layer->with_origins(), {run.first, blocks});
   if (flight->waits_for_share) bulk->waiting += flight->weight;
   // Else it was ahead of the others, or the order is another by now.
-  if (cursor < count && blocks_at(cursor, count, bulk->turn).first == run.first) cursor += blocks;
+  if (cursor && *cursor < count && blocks_at(*cursor, count, bulk->order).first == run.first)
+    *cursor += blocks;
 }
 
 void Brain::end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions) {

@@ -9,16 +9,25 @@ namespace swarmfs::fetch {
 
 namespace {
 
-constexpr uint64_t kOrderWindow = (128 << 20) / chunk::kBlockSize;
+constexpr int kStandInRequests = 4;
+constexpr size_t kFew = 8;
+constexpr uint64_t kWindowOfFew = (8 << 20) / chunk::kBlockSize;
+constexpr uint64_t kWindowOfCrowd = (128 << 20) / chunk::kBlockSize;
 /// The largest chunk: none is cut in two.
 constexpr uint64_t kTurnStep = (1 << 20) / chunk::kBlockSize;
 
 }  // namespace
 
-chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn) {
-  const uint64_t first = position / kOrderWindow * kOrderWindow;
-  const uint64_t length = std::min(kOrderWindow, count - first);
-  const auto steps = static_cast<uint64_t>(turn * static_cast<double>(length / kTurnStep));
+BulkOrder order_among(size_t wanting, double turn) {
+  if (wanting == 0) return {};
+  return {turn, wanting > kFew};
+}
+
+chunk::BlockRange blocks_at(uint64_t position, uint64_t count, const BulkOrder& order) {
+  const uint64_t window = order.crowd ? kWindowOfCrowd : kWindowOfFew;
+  const uint64_t first = position / window * window;
+  const uint64_t length = std::min(window, count - first);
+  const auto steps = static_cast<uint64_t>(order.turn * static_cast<double>(length / kTurnStep));
   const uint64_t passed = position - first;
   const uint64_t at = (passed + steps * kTurnStep) % length;
   return {first + at, std::min(length - at, length - passed)};
@@ -28,6 +37,10 @@ bool leaves_to_others(util::SteadyTime now, util::SteadyTime came,
                       std::optional<util::SteadyTime> share_asked, bool link_full) {
   if (now >= came + kStandInAfter) return false;
   return !share_asked || now < *share_asked + kStandInAfter || link_full;
+}
+
+util::Duration stands_in_after(util::Duration takes) {
+  return std::max<util::Duration>(kStandInAfter, kStandInRequests * takes);
 }
 
 bool may_wait_for_share(uint64_t waiting, uint64_t limit) {

@@ -13,17 +13,30 @@
 /// In which order bulk asks for a layer. Pure.
 namespace swarmfs::fetch {
 
-/// From the front, so that who reads along is never far behind, but window by window (128 MiB), and
-/// each window from a place of the node's own and round: nodes that bring in the same layer soon
-/// have something to give each other, and do not all stand before the one that has what comes next.
-///
-/// The blocks at `position` (< `count`, the layer's blocks) of that order and those after it that
-/// follow in the layer, too. `turn`: where in a window the node begins, [0, 1).
-chunk::BlockRange blocks_at(uint64_t position, uint64_t count, double turn);
+/// From the front, so that who reads along is never far behind, but window by window, and each
+/// window from a place of the node's own and round: nodes that bring in the same layer soon have
+/// something to give each other, and do not all stand before the one that has what comes next. A
+/// few find that in small windows (8 MiB), and what reads along waits for little; a crowd needs
+/// large ones (128 MiB).
+struct BulkOrder {
+  double turn = 0;  ///< where in a window it begins, [0, 1)
+  bool crowd = false;
+  bool operator==(const BulkOrder&) const = default;
+};
+/// Of a node whose own `turn` it is, where so many others bring the layer in: nobody else wants it,
+/// and it comes in order.
+BulkOrder order_among(size_t wanting, double turn);
 
-/// So long after all of its own share is here it brings in others' as well, of what nobody is known
-/// to have. All owners are heard of within about a second; those who are not late end together.
+/// The blocks at `position` (< `count`, the layer's blocks) of that order and those after it that
+/// follow in the layer, too.
+chunk::BlockRange blocks_at(uint64_t position, uint64_t count, const BulkOrder& order);
+
+/// All owners are heard of within about a second.
 inline constexpr std::chrono::milliseconds kStandInAfter{1'000};
+/// So long after all of its own share is here a node brings in others' as well, of what nobody is
+/// known to have, where a request of the registry `takes` so long: at least kStandInAfter, for
+/// shares are not quite equal, and those who have a few chunks more are not late.
+util::Duration stands_in_after(util::Duration takes);
 
 /// Whether what others bring in from who has it (chunk::Plan::theirs) is left to them: while there
 /// is more of our own share to ask for and for so long after it (`share_asked`: when all of it was;

@@ -90,9 +90,18 @@ void Brain::begin(const FlightPtr& flight, const Choice& choice, Actions& action
   const auto& context = flight->context;
   // What passes only once is not waited with.
   if (context.cls == Class::fault || choice.front_to_back) return ask(flight, choice, actions);
-  if (context.for_peer) return let_in(flight, actions);
+  flight->relayed = context.for_peer;
+  flight->shared = is_shared(*flight, choice);
   enqueue(flight);
   admit_waiting(actions);
+}
+
+bool Brain::is_shared(const Flight& flight, const Choice& choice) const {
+  const auto& context = flight.context;
+  if (context.for_peer) return true;
+  // The next faults will ask for what is prefetched.
+  return choice.ours && !context.spare && context.cls != Class::prefetch &&
+         sources[choice.source]->kind() != SourceKind::peer && others_want(flight.layer->ref());
 }
 
 std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
@@ -137,7 +146,8 @@ std::vector<BlockRange> Brain::coming(const Layer& layer) {
   std::vector<BlockRange> found;
   const std::lock_guard hold(mutex);
   for (const auto& flight : flights)
-    if (flight->layer->state_ == layer.state_ && !flight->attempts.empty() && !asks_peer(*flight))
+    if (flight->layer->state_ == layer.state_ &&
+        (flight->queued ? flight->relayed : !flight->attempts.empty() && !asks_peer(*flight)))
       found.push_back(chunk::blocks_covering(flight->range));
   return merged(std::move(found));
 }
@@ -148,6 +158,7 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   const ByteRange rest = flight->rest();
   auto attempt = std::make_shared<Attempt>(flight, choice.source,
                                            rest.clamp(rest.offset + choice.length), choice.hedge);
+  attempt->asked = std::chrono::steady_clock::now();
   flight->attempts.push_back(attempt);
   attempt->front_to_back = choice.front_to_back;
   if (kind_of(*attempt) != SourceKind::peer) flight->layer->front_to_back_ = choice.front_to_back;
@@ -160,18 +171,22 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   if (choice.front_to_back) bring_whole(flight->layer, actions);
 }
 
+std::vector<Part> Brain::take_parts_of_peers(Flight& flight) {
+  auto& parts = flight.parts;
+  const auto leaving = std::stable_partition(
+      parts.begin(), parts.end(), [](const Part& part) { return !part.waiter->context.for_peer; });
+  std::vector<Part> taken(leaving, parts.end());
+  parts.erase(leaving, parts.end());
+  return taken;
+}
+
 void Brain::leave_for_peers(const FlightPtr& flight, Actions& actions) {
   bool others = false;
   for (size_t i = 0; i < sources.size(); ++i)
     others = others || (sources[i]->kind() != SourceKind::peer && !flight->spent[i]);
   const auto why =
       flight->failure.value_or(Failure{Fault::unavailable, "nobody but a peer can supply it now"});
-  const auto leaving =
-      std::stable_partition(flight->parts.begin(), flight->parts.end(),
-                            [](const Part& part) { return !part.waiter->context.for_peer; });
-  const std::vector<Part> parts(leaving, flight->parts.end());
-  flight->parts.erase(leaving, flight->parts.end());
-  for (const auto& [waiter, range] : parts) {
+  for (const auto& [waiter, range] : take_parts_of_peers(*flight)) {
     if (waiter->ended) continue;
     if (others)
       fly(flight->layer, waiter, chunk::blocks_covering(overlap(range, flight->rest())), actions);
@@ -242,6 +257,7 @@ std::vector<Part> Brain::retire(const FlightPtr& flight, Actions& actions) {
   give_inflow(*flight);
   if (flight->bulk) flight->bulk->in_flight -= flight->weight;
   if (flight->bulk && flight->ours) flight->bulk->ours -= flight->weight;
+  if (flight->bulk && flight->shared) flight->bulk->shared -= flight->range.length;
   if (flight->waits_for_share) flight->bulk->waiting -= flight->weight;
   return std::exchange(flight->parts, {});
 }

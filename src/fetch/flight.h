@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "fetch/block_assembler.h"
+#include "fetch/bulk_order.h"
 #include "fetch/contradiction.h"
 #include "fetch/fetcher.h"
 #include "fetch/provenance.h"
@@ -60,6 +61,7 @@ struct Attempt {
   /// Down when `transfer` is set: the first callback may come before fetch() has returned.
   std::latch launched{1};
   bool ended = false;
+  util::SteadyTime asked{};
   bool front_to_back = false;                           ///< as chunk::Plan
   chunk::Class cls = chunk::Class::fault;               ///< that its source was told
   util::SteadyTime deadline = util::SteadyTime::max();  ///< likewise
@@ -80,10 +82,13 @@ struct Flight {
   uint64_t unproven = 0;  ///< so many bytes arrived before the layer was sealed
   bool ended = false;
   bool paused = false;
-  bool ours = false;      ///< of our own share, or of nobody's: the registry's when it was made
-  bool queued = false;    ///< waits for room in the inflow
-  bool relayed = false;   ///< let go for a peer's sake: not to peers
-  bool admitted = false;  ///< counts in the inflow
+  bool ours = false;    ///< of our own share, or of nobody's: the registry's when it was made
+  bool shared = false;  ///< ours, and for others as well: see SharePace
+  bool waits = false;   ///< others', and nobody had it when it was looked at last
+  util::SteadyTime looked{};
+  bool queued = false;                   ///< waits for room in the inflow
+  bool relayed = false;                  ///< let go for a peer's sake: not to peers
+  bool admitted = false;                 ///< counts in the inflow
   std::vector<AttemptPtr> attempts;      ///< under way; more than one only until a block arrives
   std::vector<bool> spent;               ///< by source: it failed here and is not asked now
   unsigned revivals = 0;                 ///< of a source of peers
@@ -122,15 +127,16 @@ using FlightPtr = std::shared_ptr<Flight>;
 struct Bulk {
   std::shared_ptr<Layer> layer;
   chunk::Class cls = chunk::Class::backfill;
-  double turn = 0;            ///< as blocks_at(); in order until others want the layer as well
+  BulkOrder order{};          ///< from the front until others want the layer as well
   bool in_order = false;      ///< for good: it is read so, or given
   uint64_t cursor = 0;        ///< position in that order
   uint64_t share_cursor = 0;  ///< as `cursor`, of our own share
-  uint64_t spare_cursor = 0;  ///< likewise, of what others should have brought in
+  uint64_t spare_cursor = 0;  ///< chunks from the end, in search of what others should have brought
   bool had_share = false;     ///< something was ours
   std::optional<util::SteadyTime> looks_from{};  ///< for such; set once our own share is here
   uint64_t in_flight = 0;                        ///< weight of its flights, bytes
   uint64_t ours = 0;                             ///< of these: of our own share
+  uint64_t shared = 0;                           ///< of those: bytes from the registry (SharePace)
   uint64_t waiting = 0;                        ///< of these: that nobody had when it was asked for
   bool awaits_news = false;                    ///< of peers, to go on
   std::optional<util::SteadyTime> progress{};  ///< when a block came last
@@ -145,14 +151,18 @@ struct Bulk {
 
   /// From the front, again: what was asked for is passed over.
   void go_in_order() {
-    if (turn > 0) rewind();
-    turn = 0;
+    if (order != BulkOrder()) rewind();
+    order = {};
     in_order = true;
   }
-  void take_turn(double its_own) {
-    if (in_order || turn == its_own) return;
+  /// As so many others bring it in. What was a crowd once stays one.
+  void go_among(size_t wanting, double turn) {
+    if (in_order || wanting == 0) return;
+    auto best = order_among(wanting, turn);
+    best.crowd |= order.crowd;
+    if (order == best) return;
     rewind();
-    turn = its_own;
+    order = best;
   }
   void rewind() {
     cursor = share_cursor = spare_cursor = 0;

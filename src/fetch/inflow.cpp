@@ -24,16 +24,19 @@ constexpr double kLeastBackfill = 1 << 20;
 InflowLimit inflow_limit(double rate, bool faults_near) {
   const double all = std::clamp(rate * kSecondsOnTheWay, kLeastInflow, kMostInflow);
   const double before = std::clamp(rate * kSecondsBeforeFault, kLeastBackfill, all);
-  return {static_cast<uint64_t>(all), static_cast<uint64_t>(faults_near ? before : all)};
+  const auto bytes = static_cast<uint64_t>(all);
+  return {bytes, faults_near ? static_cast<uint64_t>(before) : bytes, 0, bytes / 4};
 }
 
 std::optional<size_t> next_in(std::span<const WaitingRequest> waiting, const Inflow& inflow,
                               InflowLimit limit) {
-  if (inflow.bytes >= limit.bytes || inflow.requests >= kMostRequests) return std::nullopt;
+  const bool room = inflow.bytes < limit.bytes && inflow.requests < kMostRequests;
   const bool ours_first = inflow.ours < limit.bytes / 2;
   const bool shy = inflow.bytes - inflow.ours >= limit.backfill;
   const auto may = [&](const WaitingRequest& one) {
-    return one.cls != chunk::Class::backfill || one.ours || !shy;
+    if (one.shared) return inflow.shared < limit.shared;
+    if (one.waits && inflow.waits >= limit.waits) return false;
+    return room && (one.cls != chunk::Class::backfill || one.ours || !shy);
   };
   const auto rank = [&](const WaitingRequest& one) {
     return std::make_tuple(!may(one), one.cls, one.ours != ours_first, !one.awaited, one.of_layer);

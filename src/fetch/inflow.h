@@ -19,6 +19,8 @@ struct Inflow {
   uint64_t bytes = 0;
   uint64_t ours = 0;  ///< of these: of our own share, from the registry
   unsigned requests = 0;
+  uint64_t shared = 0;  ///< of those: for others as well
+  uint64_t waits = 0;   ///< of the rest: for somebody to bring in his share
 };
 
 /// A request that waits to be let go.
@@ -27,12 +29,18 @@ struct WaitingRequest {
   bool ours = false;      ///< of our own share, or of nobody's
   bool awaited = false;   ///< by somebody who reads
   uint64_t of_layer = 0;  ///< bytes of its layer that are on their way
+  bool shared = false;    ///< ours, and for others as well
+  bool waits = false;     ///< others', and nobody has it yet
 };
 
 /// Bytes that may be on their way.
 struct InflowLimit {
   uint64_t bytes = 0;
   uint64_t backfill = 0;  ///< of these: from others, before they get one more of backfill
+  /// Of our own share where others want it as well, however much else is on its way: nodes whose
+  /// links wait for each other's shares would else wait for ever.
+  uint64_t shared = 0;
+  uint64_t waits = 0;  ///< of `bytes`, of what nobody has: what waits brings nothing
 };
 
 /// Where at most `rate` bytes per second come (0: not known yet). `faults_near`: a fault may come

@@ -268,7 +268,8 @@ struct DemandServer::State {
         return respond(partial(range, until_sent(serving, request, number, *bytes)));
       serving->give_back(request, now);
       serving->leave(request, number);
-      respond(bytes ? send_away(holders(range), {}) : refusal(bytes.failure()));
+      const auto elsewhere = holders(range);
+      respond(bytes || !elsewhere.empty() ? send_away(elsewhere, {}) : refusal(bytes.failure()));
     };
     auto operation =
         range.windows

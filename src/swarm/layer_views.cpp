@@ -211,9 +211,9 @@ std::vector<LayerViews::Member> LayerViews::members(const util::Digest& layer,
     if (peer.last() + kBelieved < now) continue;
     if (!peer.wants && !peer.news.sealed && peer.held == 0) continue;
     const bool holds = view->second.holds(endpoint, peer.news, blocks);
-    found.push_back({endpoint, holds, peer.wants, peer.news.sealed, peer.held,
-                     peer.news.size > 0 ? peer.repository : usual, peer.news.bulk_port, peer.full,
-                     peer.link});
+    found.push_back({endpoint, holds, holds && !peer.news.has_here(blocks), peer.wants,
+                     peer.news.sealed, peer.held, peer.news.size > 0 ? peer.repository : usual,
+                     peer.news.bulk_port, peer.full, peer.link});
   }
   return found;
 }

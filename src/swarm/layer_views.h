@@ -41,7 +41,8 @@ class LayerViews {
   /// Peers that have or want a layer.
   struct Member {
     Endpoint endpoint;
-    bool holds = false;  ///< all of the blocks in question, or has them soon
+    bool holds = false;   ///< all of the blocks in question, or has them soon
+    bool coming = false;  ///< it has them soon
     bool wants = false;
     bool sealed = false;
     uint64_t blocks = 0;       ///< that it has

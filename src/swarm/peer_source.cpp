@@ -64,6 +64,7 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
     holds.push_back(member->second->holds);
     candidate.full = member->second->full;
     candidate.wants = member->second->wants;
+    candidate.coming = member->second->coming;
     candidate.link = static_cast<double>(member->second->link);
     made.repositories.push_back(name_to_ask_in(layer, member->second->repository));
     made.peers.push_back(std::move(candidate));
@@ -160,9 +161,9 @@ bool PeerSource::has(const chunk::LayerRef& layer, ByteRange range) {
   return is_to_be_had(state_->views.copies(layer.digest, blocks, std::chrono::steady_clock::now()));
 }
 
-bool PeerSource::others_want(const chunk::LayerRef& layer) {
-  if (layer.form == chunk::Form::windows) return false;
-  return state_->views.copies(layer.digest, {}, std::chrono::steady_clock::now()).wanting > 0;
+size_t PeerSource::wanting(const chunk::LayerRef& layer) {
+  if (layer.form == chunk::Form::windows) return 0;
+  return state_->views.copies(layer.digest, {}, std::chrono::steady_clock::now()).wanting;
 }
 
 std::unique_ptr<chunk::Transfer> PeerSource::fetch(const chunk::LayerRef& layer, ByteRange range,

@@ -45,7 +45,7 @@ class PeerSource final : public chunk::Source {
   [[nodiscard]] std::optional<chunk::Plan> plan(const chunk::LayerRef& layer, util::ByteRange range,
                                                 const chunk::FetchContext& context) override;
   [[nodiscard]] bool has(const chunk::LayerRef& layer, util::ByteRange range) override;
-  [[nodiscard]] bool others_want(const chunk::LayerRef& layer) override;
+  [[nodiscard]] size_t wanting(const chunk::LayerRef& layer) override;
   [[nodiscard]] std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef& layer,
                                                        util::ByteRange range,
                                                        const chunk::FetchContext& context,

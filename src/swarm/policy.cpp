@@ -214,7 +214,7 @@ std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_vi
 
 Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it, Duration registry) {
   if (!is_fault(cls)) {
-    if (has_it) return milliseconds(500);
+    if (has_it && !peer.coming) return milliseconds(500);
     return std::clamp<Duration>(4 * std::max(peer.relay, registry), milliseconds(1'000),
                                 milliseconds(20'000));
   }
@@ -272,7 +272,7 @@ bool is_scarce(const Question& question) {
 
 Patience patience_with_peers(chunk::Class cls, Duration steps, size_t wanting) {
   const auto crowd = static_cast<int64_t>(wanting);
-  if (is_fault(cls) || crowd <= kFew) return {steps, false};
+  if (is_fault(cls) || crowd <= kFew) return {steps, !is_fault(cls) && crowd > 0};
   const Duration most = std::max(steps, kMostPatience);
   return {steps / kFew >= most / crowd ? most : steps * crowd / kFew, true};
 }

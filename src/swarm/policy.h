@@ -32,6 +32,7 @@ struct Candidate {
   bool busy = false;          ///< less than kBusyFor ago it sent us away with bulk
   bool full = false;          ///< it gives as much bulk as it can, said its last news
   bool wants = false;         ///< it is bringing the layer in
+  bool coming = false;        ///< where it is a holder: not here yet, on its way from the registry
   double link = 0;            ///< what comes to it at most, bytes/s; 0: it did not say (see News)
 };
 
@@ -62,8 +63,8 @@ std::vector<size_t> choose(std::span<const Candidate> candidates, std::string_vi
 /// How long to wait for the first byte before the next is asked as well: for a fault a little more
 /// than the peer's p95, 20–50 ms, and 150 ms on top where it must go to the registry first. Bulk
 /// has time, and must not ask a registry that is slow already for the same bytes again: 0.5 s, and
-/// 1–20 s (four times what the registry takes it, or us) where the registry comes first.
-/// `registry`: see Question.
+/// 1–20 s (four times what the registry takes it, or us) where the registry comes first, or they
+/// are on their way from there. `registry`: see Question.
 util::Duration hedge_delay(chunk::Class cls, const Candidate& peer, bool has_it,
                            util::Duration registry);
 

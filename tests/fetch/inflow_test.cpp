@@ -6,6 +6,7 @@
 #include <numeric>
 #include <tuple>
 
+#include "fetch/share_pace.h"
 #include "fetch_fixture.h"
 #include "util/link_gauge.h"
 
@@ -30,6 +31,7 @@ TEST(InflowLimit, is_what_the_link_brings_while_a_request_takes) {
     EXPECT_EQ(inflow_limit(rate, false).backfill, all) << rate;
     EXPECT_EQ(inflow_limit(rate, true).bytes, all) << rate;
     EXPECT_EQ(inflow_limit(rate, true).backfill, before_fault) << rate;
+    EXPECT_EQ(inflow_limit(rate, false).waits, all / 4) << rate;
   }
 }
 
@@ -38,6 +40,9 @@ TEST(NextIn, goes_by_class_then_by_share_then_by_layer) {
   const std::optional<size_t> none;
   const Inflow empty, full{8 * kMib, 0, 8}, busy{kMib, 0, 48}, fed{4 * kMib, 4 * kMib, 4},
       shy{2 * kMib, 0, 2};
+  const WaitingRequest share{Class::pull, true, false, 0, true},
+      awaited_share{Class::pull, true, true, 0, true},
+      late{Class::pull, false, true, 0, false, true};
   const std::tuple<Waiting, Inflow, std::optional<size_t>, const char*> table[] = {
       {{}, empty, none, "nobody waits"},
       {{{}}, empty, 0, "room"},
@@ -60,9 +65,16 @@ TEST(NextIn, goes_by_class_then_by_share_then_by_layer) {
       {{{Class::backfill}, {Class::backfill, true}}, shy, 1, "our share can be paused"},
       {{{Class::backfill}, {Class::prefetch}}, shy, 1, "prefetch is for faults"},
       {{{Class::backfill}, {Class::pull}}, shy, 1, "pulls do not yield"},
+      {{share}, full, 0, "others wait for it, and we for theirs"},
+      {{share}, {2 * kMib, 2 * kMib, 2, kMib}, none, "as much of it as is asked for at once"},
+      {{share, {Class::pull}}, {2 * kMib, 2 * kMib, 2, kMib}, 1, "and others' meanwhile"},
+      {{share, awaited_share}, empty, 1, "first what somebody waits for"},
+      {{late}, {kMib, 0, 1, 0, kMib}, none, "who waits for others' shares brings nothing in"},
+      {{late, {Class::pull}}, {kMib, 0, 1, 0, kMib}, 1, "who has it brings it"},
+      {{late}, empty, 0, "a little may wait"},
   };
   for (const auto& [waiting, inflow, next, what] : table)
-    EXPECT_EQ(next_in(waiting, inflow, {8 * kMib, 2 * kMib}), next) << what;
+    EXPECT_EQ(next_in(waiting, inflow, {8 * kMib, 2 * kMib, kMib, kMib}), next) << what;
 }
 
 TEST(LinkGauge, knows_the_best_second_of_ten) {
@@ -255,6 +267,104 @@ TEST_F(InflowTest, our_share_comes_first_too_where_peers_have_it) {
   await([&] { return ended_ == 1; });
   EXPECT_EQ(layer_->bytes_by_source().at("peer"), kSize);
   EXPECT_EQ(source_.requests(), 0u);
+}
+
+/// Our share, in chunks of which every fourth is ours, is wanted by others as well.
+class ShareTest : public InflowTest {
+ protected:
+  void start_in_crowd() {
+    start_with_peer();
+    source_.set_planner(to_chunk_end);
+    peer_.set_has([](util::ByteRange) { return false; });
+    peer_.set_planner([](util::ByteRange range) -> std::optional<chunk::Plan> {
+      if (range.offset / kShare % 4 == 1) return std::nullopt;
+      return to_chunk_end(range);
+    });
+  }
+  static std::optional<chunk::Plan> to_chunk_end(util::ByteRange range) {
+    return chunk::Plan{kShare - range.offset % kShare};
+  }
+  Read read_for_peer(uint64_t chunk) {
+    return read({chunk * kShare, kShare},
+                chunk::FetchContext{Class::pull, util::SteadyTime::max(), "", true});
+  }
+};
+
+TEST_F(ShareTest, it_is_asked_for_as_it_comes) {
+  start_in_crowd();
+  const auto other = other_layer();
+  const auto one = pull(layer_), two = pull(other);
+  ASSERT_EQ(asked_bytes(), SharePace::kLeast) << "of all layers";
+  source_.answer(0, UINT64_MAX);
+  EXPECT_EQ(asked_bytes(), SharePace::kLeast + 2 * kShare) << "it came at once: more may be asked";
+  while (source_.open() + peer_.open() > 0) {
+    source_.answer_all();
+    peer_.answer_all();
+  }
+  await([&] {
+    source_.answer_all();
+    peer_.answer_all();
+    return ended_ == 2;
+  });
+  EXPECT_EQ(asked_bytes(), 16 * kShare) << "a quarter of two layers, each byte once";
+}
+
+TEST_F(ShareTest, what_a_peer_waits_for_comes_first_of_it_and_is_said_to_be_coming) {
+  start_in_crowd();
+  const auto pulling = pull(layer_);
+  const auto before = source_.requests();
+  ASSERT_EQ(asked_bytes(), SharePace::kLeast);
+  auto relayed = read_for_peer(29);
+  EXPECT_EQ(source_.requests(), before) << "not at once";
+  const auto coming = fetcher_->coming(*layer_);
+  EXPECT_TRUE(std::any_of(coming.begin(), coming.end(), [](const auto& blocks) {
+    return blocks.first * chunk::kBlockSize <= 29 * kShare &&
+           29 * kShare < blocks.end() * chunk::kBlockSize;
+  }));
+  source_.answer(0, UINT64_MAX);
+  ASSERT_GT(source_.requests(), before);
+  EXPECT_EQ(source_.asked(before).offset, 29 * kShare);
+  source_.answer(before, UINT64_MAX);
+  expect_bytes(relayed, {29 * kShare, kShare});
+}
+
+TEST_F(ShareTest, a_fault_of_it_does_not_wait) {
+  start_in_crowd();
+  const auto pulling = pull(layer_);
+  const auto before = source_.requests();
+  auto fault = read({29 * kShare, 100});
+  ASSERT_EQ(source_.requests(), before + 1);
+  source_.answer(before, UINT64_MAX);
+  expect_bytes(fault, {29 * kShare, 100});
+}
+
+TEST_F(ShareTest, what_a_peer_waited_for_is_not_asked_for_where_others_have_it_by_then) {
+  start_in_crowd();
+  const auto pulling = pull(layer_);
+  const auto before = source_.requests();
+  auto relayed = read_for_peer(29);
+  peer_.set_has([](util::ByteRange range) { return range.offset == 29 * kShare; });
+  std::this_thread::sleep_for(milliseconds(150));
+  source_.answer(0, UINT64_MAX);
+  expect_fault(relayed, util::Fault::unavailable);
+  for (size_t id = before; id < source_.requests(); ++id)
+    EXPECT_NE(source_.asked(id).offset, 29 * kShare);
+}
+
+TEST_F(ShareTest, little_is_asked_for_at_once_of_what_others_have_yet_to_bring) {
+  start_in_crowd();
+  peer_.set_planner(to_chunk_end);
+  std::atomic<bool> there = false;
+  peer_.set_has([&](util::ByteRange) { return there.load(); });
+  std::vector<Read> reads;
+  for (uint64_t chunk = 0; chunk < 16; ++chunk)
+    reads.push_back(read({chunk * kShare, kShare}, Class::pull));
+  EXPECT_EQ(peer_.requests(), inflow_limit(0, false).waits / kShare);
+  there = true;
+  await([&] { return peer_.requests() == 16; });
+  peer_.answer_all();
+  for (uint64_t chunk = 0; chunk < 16; ++chunk)
+    expect_bytes(reads[chunk], {chunk * kShare, kShare});
 }
 
 TEST_F(InflowTest, who_supplies_is_told_whether_the_link_is_full) {

@@ -319,6 +319,7 @@ class TurnTest : public FetchTest {
     options.turn = turn;
     options.pull_transfers = pull_transfers;
     start(options);
+    source_.set_wanted(1);
   }
   util::Operation pull() {
     return fetcher_->bring_in(layer_, Class::pull, [&](Outcome<util::Done> outcome) {
@@ -351,13 +352,13 @@ TEST_F(TurnTest, a_pull_goes_round_and_brings_every_byte_once) {
 
 TEST_F(TurnTest, a_pull_that_nobody_else_wants_is_in_order_until_somebody_does) {
   start_turned(0.75, 2);
-  source_.set_wanted(false);
+  source_.set_wanted(0);
   source_.set_plan(Plan{kMiB});
   const auto operation = pull();
   const size_t before = source_.requests();
   ASSERT_EQ(before, 4u);
   for (size_t id = 0; id < before; ++id) EXPECT_EQ(source_.asked(id).offset, id << 20);
-  source_.set_wanted(true);
+  source_.set_wanted(1);
   source_.answer(0, kMiB);
   await([&] { return source_.requests() > before; });
   EXPECT_EQ(source_.asked(before).offset, 6u << 20);
@@ -438,12 +439,30 @@ TEST_F(SourcesTest, bulk_that_has_its_share_stands_in_for_others_one_at_a_time) 
   std::this_thread::sleep_for(milliseconds(300));
   EXPECT_EQ(source_.requests(), 1u) << "nor has it been for a second";
   await([&] { return source_.requests() == 2; });
-  EXPECT_EQ(source_.asked(1).offset, 5 * kMiB);
+  EXPECT_EQ(source_.asked(1).offset, 8 * kMiB) << "where its owner comes last";
   std::this_thread::sleep_for(milliseconds(250));
   EXPECT_EQ(source_.requests(), 2u) << "one at a time";
   source_.answer(1, UINT64_MAX);
   await([&] { return source_.requests() == 3; });
-  EXPECT_EQ(source_.asked(2).offset, 6 * kMiB);
+  EXPECT_EQ(source_.asked(2).offset, 8 * kMiB - kChunk);
+}
+
+TEST_F(SourcesTest, bulk_stands_in_for_nobody_while_a_share_of_another_layer_is_to_come) {
+  start_with_share();
+  peer_.set_left([](util::ByteRange range) { return range.offset / kMiB >= 5; });
+  const auto other = fetcher_->open({util::Sha256::of(util::as_bytes("another")), kSize, {}});
+  const auto done = [](const Outcome<util::Done>&) {};
+  const auto pull = fetcher_->bring_in(layer_, Class::pull, done);
+  const auto slow = fetcher_->bring_in(other, Class::pull, done);
+  ASSERT_EQ(source_.requests(), 1u);
+  source_.answer(0, UINT64_MAX);
+  await([&] { return source_.requests() == 2; });
+  EXPECT_EQ(source_.asked_of().back().digest, other->ref().digest);
+  std::this_thread::sleep_for(kStandInAfter + milliseconds(300));
+  EXPECT_EQ(source_.requests(), 2u);
+  source_.answer(1, UINT64_MAX);
+  await([&] { return source_.requests() > 2; });
+  EXPECT_EQ(source_.asked(2).offset, 8 * kMiB);
 }
 
 TEST_F(SourcesTest, an_owner_is_asked_after_all_where_the_registry_gives_nothing_to_who_stands_in) {
@@ -455,7 +474,7 @@ TEST_F(SourcesTest, an_owner_is_asked_after_all_where_the_registry_gives_nothing
   source_.answer(0, UINT64_MAX);
   await([&] { return source_.requests() == 2; });
   source_.fail(1, {Fault::unavailable, "it is down"});
-  await([&] { return peer_.asked(peer_.requests() - 1).offset == 5 * kMiB; });
+  await([&] { return peer_.asked(peer_.requests() - 1).offset == 6 * kMiB - kChunk; });
   peer_.set_has([](util::ByteRange) { return true; });
   await([&] {
     if (peer_.open() > 0) peer_.answer_all();

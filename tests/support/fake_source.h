@@ -41,7 +41,7 @@ class FakeSource final : public chunk::Source {
     const std::lock_guard hold(mutex_);
     return !has_ || has_(range);
   }
-  bool others_want(const chunk::LayerRef&) override { return wanted_; }
+  size_t wanting(const chunk::LayerRef&) override { return wanted_; }
   void blame(const chunk::LayerRef&, const std::string& supplier, const std::string&) override {
     const std::lock_guard hold(mutex_);
     blamed_.push_back(supplier);
@@ -72,7 +72,7 @@ class FakeSource final : public chunk::Source {
     plan_ = plan;
   }
   /// Whether others want its layers as well; at first they do.
-  void set_wanted(bool wanted) { wanted_ = wanted; }
+  void set_wanted(size_t by) { wanted_ = by; }
   /// What it has at once, by range; at first all.
   void set_has(std::function<bool(util::ByteRange)> has) {
     const std::lock_guard hold(mutex_);
@@ -225,8 +225,8 @@ class FakeSource final : public chunk::Source {
   std::atomic<bool> told_to_wait_{false};
   mutable std::mutex mutex_;
   std::string content_, windows_;
-  std::atomic<bool> wanted_{true};
   const chunk::SourceKind kind_;
+  std::atomic<size_t> wanted_{kind_ == chunk::SourceKind::peer ? 1u : 0u};
   std::optional<chunk::Plan> plan_ = chunk::Plan{UINT64_MAX};
   std::function<std::optional<chunk::Plan>(util::ByteRange)> planner_;
   std::function<bool(util::ByteRange)> has_;

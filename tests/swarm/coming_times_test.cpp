@@ -166,6 +166,16 @@ class LateViews : public testing::TestWithParam<uint64_t> {
 };
 INSTANTIATE_TEST_SUITE_P(Chunks, LateViews, testing::Values(256 << 10, 8 << 20));
 
+TEST_P(LateViews, tell_what_a_holder_has_from_what_is_on_its_way_to_it) {
+  hears(slow_, {{6 * each_, 2}});
+  const auto coming = [&](chunk::BlockRange blocks) {
+    const auto members = views_.members(layer_.digest, blocks, now_);
+    return members.size() == 1 && members[0].holds && members[0].coming;
+  };
+  EXPECT_TRUE(coming({6 * each_, 1}));
+  EXPECT_FALSE(coming({5 * each_, 1}));
+}
+
 TEST_P(LateViews, do_not_count_a_peer_as_holder_of_what_is_late_there) {
   const uint64_t step = chunk::chunk_size(layer_.size) / chunk::kBlockSize;
   const chunk::BlockRange late{6 * each_ + 1, 2}, around{6 * each_, step};

@@ -35,19 +35,32 @@ bool Node::lacks(uint32_t chunk) const {
 std::optional<uint32_t> Node::next_run(uint64_t& at) const {
   const uint64_t count = has.size();
   for (; at < count; ++at) {
-    const auto blocks = fetch::blocks_at(at * kBlocks, count * kBlocks, turn);
+    const auto blocks = fetch::blocks_at(at * kBlocks, count * kBlocks, order);
     const auto chunk = static_cast<uint32_t>(blocks.first / kBlocks);
     if (lacks(chunk)) return chunk;
   }
   return {};
 }
 
-AskPtr Node::next_ours(uint64_t& at, bool spare) {
+AskPtr Node::next_from_the_back() {
+  for (unsigned looks = 0; spare_cursor < has.size() && looks < kMostLooks; ++spare_cursor) {
+    const auto chunk = static_cast<uint32_t>(has.size() - 1 - spare_cursor);
+    if (!lacks(chunk)) continue;
+    ++looks;
+    const auto ask = std::make_shared<Ask>(Ask{.chunk = chunk, .spare = true});
+    plan(*ask);
+    if (ask->ours) return ask;
+  }
+  if (spare_cursor == has.size()) spare_cursor = 0;
+  return nullptr;
+}
+
+AskPtr Node::next_ours(uint64_t& at) {
   for (unsigned look = 0; look < kMostLooks; ++look) {
     const auto chunk = next_run(at);
     if (!chunk) break;
     ++at;
-    const auto ask = std::make_shared<Ask>(Ask{.chunk = *chunk, .spare = spare});
+    const auto ask = std::make_shared<Ask>(Ask{.chunk = *chunk});
     plan(*ask);
     if (ask->ours) return ask;
   }
@@ -61,12 +74,11 @@ bool Node::leaves_to_others() {
 }
 
 AskPtr Node::next_to_stand_in() {
-  if (share_cursor < has.size() || !had_share || ours > 0) return nullptr;
+  if (share_cursor < has.size() || !had_share || ours > 0 || shared > 0) return nullptr;
   const auto now = world.wires.now();
-  if (!looks_from) looks_from = now + fetch::kStandInAfter;
+  if (!looks_from) looks_from = now + fetch::stands_in_after(pace.took());
   if (now < *looks_from) return nullptr;
-  if (spare_cursor == has.size()) spare_cursor = 0;
-  AskPtr ask = next_ours(spare_cursor, true);
+  AskPtr ask = next_from_the_back();
   if (!ask) looks_from = now + kNewsWatch;
   return ask;
 }
@@ -77,7 +89,7 @@ AskPtr Node::next_of_others() {
   const auto ask = std::make_shared<Ask>(Ask{.chunk = *first});
   uint64_t at = cursor;
   for (unsigned looks = 0; looks < fetch::kMostAhead && at < has.size(); ++at) {
-    const auto blocks = fetch::blocks_at(at * kBlocks, has.size() * kBlocks, turn);
+    const auto blocks = fetch::blocks_at(at * kBlocks, has.size() * kBlocks, order);
     const auto chunk = static_cast<uint32_t>(blocks.first / kBlocks);
     if (!lacks(chunk)) continue;
     ++looks;
@@ -95,9 +107,16 @@ AskPtr Node::next_of_others() {
 
 void Node::pump() {
   if (gone || !begun) return;
+  if (auto best = fetch::order_among(views.wanting(), turn); best.turn > 0 && best != order) {
+    best.crowd |= order.crowd;
+    if (best != order) cursor = share_cursor = 0;
+    order = best;
+  }
   admit();
   while (asks.size() * kCrowdChunk < pull_limit()) {
-    AskPtr ask = ours * kCrowdChunk < pull_limit() / 2 ? next_ours(share_cursor, false) : nullptr;
+    const bool may_ours =
+        ours * kCrowdChunk < pull_limit() / 2 && shared * kCrowdChunk < pace.limit();
+    AskPtr ask = may_ours ? next_ours(share_cursor) : nullptr;
     if (!ask) ask = next_to_stand_in();
     if (!ask) ask = next_of_others();
     if (!ask) break;
@@ -116,6 +135,8 @@ void Node::watch_news() {
 void Node::enqueue(const AskPtr& ask) {
   ask->counts_as_ours = ask->ours;
   ours += ask->ours;
+  ask->shared = ask->ours && !ask->spare && (ask->steps.empty() || !ask->steps.front().second.peer);
+  shared += ask->shared;
   had_share |= ask->ours && !ask->spare;
   waiting += ask->waits;
   ask->progress = world.wires.now();
@@ -125,11 +146,13 @@ void Node::enqueue(const AskPtr& ask) {
 
 void Node::admit() {
   if (queue.empty()) return;
-  const auto limit = fetch::inflow_limit(gauge.best(world.wires.now()), false);
+  auto limit = fetch::inflow_limit(gauge.best(world.wires.now()), false);
+  limit.shared = pace.limit();
   for (;;) {
     std::vector<fetch::WaitingRequest> requests;
     for (const auto& ask : queue)
-      requests.push_back({chunk::Class::pull, ask->counts_as_ours, false, inflow.bytes});
+      requests.push_back({chunk::Class::pull, ask->counts_as_ours, !ask->relays.empty(),
+                          inflow.bytes, ask->shared});
     const auto next = fetch::next_in(requests, inflow, limit);
     if (!next) return;
     const auto place = std::next(queue.begin(), static_cast<ptrdiff_t>(*next));
@@ -143,21 +166,51 @@ void Node::let_in(const AskPtr& ask) {
   ask->admitted = true;
   inflow.bytes += kCrowdChunk;
   if (ask->counts_as_ours) inflow.ours += kCrowdChunk;
+  if (ask->shared) inflow.shared += kCrowdChunk;
   ++inflow.requests;
   ask->progress = world.wires.now();
   // A later event: who lets it in may be in the middle of something.
   world.wires.after({}, [this, ask] {
     if (ask->done || gone) return;
+    for (auto& then : std::exchange(ask->relays, {}))
+      from_registry(ask->chunk, CrowdWhy::relay, std::move(then));
+    if (ask->done) return;
     plan(*ask);
     next_step(ask, CrowdWhy::share);
     watch_hedge(ask);
   });
 }
 
+bool Node::may_relay() const {
+  static const unsigned most = getenv("RELAYS") ? atoi(getenv("RELAYS")) : 1;
+  uint64_t waits = 0;
+  for (const auto& ask : queue) waits += !ask->relays.empty();
+  return waits * kCrowdChunk < most * pace.limit();
+}
+
+void Node::relay(uint32_t chunk, std::function<void()> then) {
+  const auto found = asks.find(chunk);
+  AskPtr ask = found == asks.end() ? nullptr : found->second;
+  if (has[chunk] || coming.contains(chunk) || (ask && ask->admitted)) {
+    if (ask) ask->relayed = true;
+    return from_registry(chunk, CrowdWhy::relay, std::move(then));
+  }
+  if (!ask) {
+    ask = std::make_shared<Ask>(Ask{.chunk = chunk});
+    ask->ours = true;
+    enqueue(ask);
+  }
+  if (!std::exchange(ask->shared, true)) ++shared;
+  ask->relayed = true;
+  ask->relays.push_back(std::move(then));
+  admit();
+}
+
 void Node::give_inflow(Ask& ask) {
   if (!std::exchange(ask.admitted, false)) return;
   inflow.bytes -= kCrowdChunk;
   if (ask.counts_as_ours) inflow.ours -= kCrowdChunk;
+  if (ask.shared) inflow.shared -= kCrowdChunk;
   --inflow.requests;
 }
 
@@ -188,6 +241,7 @@ void Node::got(const AskPtr& ask) {
   give_inflow(*ask);
   queue.remove(ask);
   ours -= ask->counts_as_ours;
+  shared -= ask->shared;
   waiting -= ask->waits;
   asks.erase(ask->chunk);
   have(ask->chunk);
@@ -229,11 +283,11 @@ void Node::ask_registry() {
 }
 
 void Node::transfer(uint32_t chunk) {
-  world.wires.after(world.options.registry_delay, [this, chunk] {
+  world.wires.after(world.options.registry_delay, [this, chunk, asked = world.wires.now()] {
     if (gone) return;
     const auto flow =
         world.wires.start(world.registry, down, kCrowdChunk, [this, chunk] { transferred(chunk); });
-    transfers[chunk] = {flow};
+    transfers[chunk] = {flow, asked};
     watch_transfer(chunk);
   });
 }
@@ -250,6 +304,7 @@ void Node::watch_transfer(uint32_t chunk) {
 
 void Node::transferred(uint32_t chunk) {
   came(transfers.at(chunk).told, kCrowdChunk);
+  pace.came(kCrowdChunk, world.wires.now() - transfers.at(chunk).asked);
   transfers.erase(chunk);
   world.registry_bytes += kCrowdChunk;
   ++world.second().from_registry;

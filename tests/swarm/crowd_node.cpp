@@ -111,6 +111,8 @@ void Node::tell() {
     if (missing > 0 || has.empty()) other.views.wanted_by(self, now);
     std::vector<bool> bits = other.has;
     for (const auto& [chunk, waiters] : other.coming) bits[chunk] = true;
+    for (const auto& ask : other.queue)
+      if (!ask->relays.empty()) bits[ask->chunk] = true;
     views.heard(other.self,
                 {other.has, std::move(bits), other.missing > 0, !other.may_send_more(),
                  other.gauge.known(now)},
@@ -138,8 +140,11 @@ void Node::plan(Ask& ask) {
   question.self = self.id;
   question.zone = self.zone;
   question.link = gauge.known(world.wires.now());
-  question.peers = views.candidates(world.wires.now());
   question.holders = views.holders(ask.chunk);
+  auto peers = views.candidates(world.wires.now());
+  for (const size_t holder : question.holders)
+    peers[holder].coming = views.is_coming(holder, ask.chunk);
+  question.peers = peers;
   question.registry = registry_time.mean();
   question.spare = ask.spare;
   ask.steps.clear();
@@ -320,14 +325,14 @@ std::shared_ptr<void> Node::serve(uint32_t asker, uint32_t chunk, bool fetch,
   const Serve how = how_to_serve(admits(kServe, load, kBulk, kCrowdChunk), here,
                                  fetch && !views.holders_but(chunk, asker).empty());
   if (how == Serve::busy || how == Serve::refer || (!fetch && !here)) return nullptr;
+  if (how == Serve::relay && !may_relay()) return nullptr;
   ++serving;
   ++serving_to[asker];
   const auto began = world.wires.now();
   // A later event: the asker has the slot by then.
   world.wires.after({}, [this, chunk, how, began, ready = std::move(ready)]() mutable {
     if (gone) return;
-    if (const auto ask = asks.find(chunk); ask != asks.end()) ask->second->relayed = true;
-    from_registry(chunk, CrowdWhy::relay, [this, how, began, ready = std::move(ready)] {
+    relay(chunk, [this, how, began, ready = std::move(ready)] {
       if (how == Serve::relay) registry_time.add(world.wires.now() - began);
       ready();
     });

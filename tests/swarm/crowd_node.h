@@ -15,7 +15,9 @@
 
 #include "crowd.h"
 #include "crowd_views.h"
+#include "fetch/bulk_order.h"
 #include "fetch/inflow.h"
+#include "fetch/share_pace.h"
 #include "swarm/busy_lines.h"
 #include "swarm/latency.h"
 #include "util/link_gauge.h"
@@ -69,6 +71,7 @@ using TryPtr = std::shared_ptr<Try>;
 /// One chunk that comes from the registry.
 struct Transfer {
   Wires::Flow flow{};
+  util::SteadyTime asked{};
   double told = 0;  ///< as Try's
 };
 
@@ -77,11 +80,13 @@ struct Ask {
   uint32_t chunk = 0;
   bool spare = false;  ///< FetchContext::spare
   bool ours = false;
-  bool theirs = false;          ///< chunk::Plan::theirs
-  bool counts_as_ours = false;  ///< it was when it was made
-  bool waits = false;           ///< nobody had it when it was asked for
-  bool admitted = false;        ///< counts in the inflow
-  bool relayed = false;         ///< let go for a peer's sake: not to peers
+  bool theirs = false;                          ///< chunk::Plan::theirs
+  bool counts_as_ours = false;                  ///< it was when it was made
+  bool shared = false;                          ///< ours, from the registry: see fetch::SharePace
+  bool waits = false;                           ///< nobody had it when it was asked for
+  bool admitted = false;                        ///< counts in the inflow
+  bool relayed = false;                         ///< let go for a peer's sake: not to peers
+  std::vector<std::function<void()>> relays{};  ///< who wait for it to be let go
   bool done = false;
   util::SteadyTime progress{};
   std::vector<std::pair<uint32_t, Step>> steps{};  ///< and the node, where it is no registry
@@ -110,7 +115,8 @@ struct Node {
   void pump();
   [[nodiscard]] bool lacks(uint32_t chunk) const;
   std::optional<uint32_t> next_run(uint64_t& cursor) const;
-  AskPtr next_ours(uint64_t& at, bool spare);
+  AskPtr next_ours(uint64_t& at);
+  AskPtr next_from_the_back();
   AskPtr next_to_stand_in();
   AskPtr next_of_others();
   [[nodiscard]] bool leaves_to_others();
@@ -118,6 +124,9 @@ struct Node {
   void enqueue(const AskPtr& ask);
   void admit();
   void let_in(const AskPtr& ask);
+  /// For a peer's sake.
+  void relay(uint32_t chunk, std::function<void()> then);
+  [[nodiscard]] bool may_relay() const;
   void give_inflow(Ask& ask);
   void watch_queue();
   void got(const AskPtr& ask);
@@ -171,18 +180,21 @@ struct Node {
   std::vector<bool> has;
   uint32_t missing;
 
-  const double turn;  ///< see blocks_at()
+  const double turn;  ///< see fetch::BulkOrder
+  fetch::BulkOrder order{};
   uint64_t cursor = 0, share_cursor = 0, spare_cursor = 0;
   bool had_share = false;
   std::optional<util::SteadyTime> looks_from{};  ///< for what others should have brought in
   std::map<uint32_t, AskPtr> asks;               ///< by chunk
   size_t ours = 0;                               ///< of these
+  size_t shared = 0;                             ///< likewise
   size_t waiting = 0;                            ///< likewise
   util::SteadyTime last_came{};                  ///< anything of these
   util::SteadyTime others_came{};  ///< likewise, but for what waited; at first when it began
   std::optional<util::SteadyTime> share_asked{};  ///< when all of our own share was asked for
   std::list<AskPtr> queue;                        ///< for room in the inflow
   fetch::Inflow inflow;
+  fetch::SharePace pace;
   util::LinkGauge gauge, given;
 
   std::map<uint32_t, std::vector<std::function<void()>>> coming;  ///< from the registry, for whom

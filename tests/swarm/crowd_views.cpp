@@ -146,6 +146,11 @@ ChunkCopies CrowdViews::copies(uint32_t chunk) const {
   return made;
 }
 
+size_t CrowdViews::wanting() const {
+  return static_cast<size_t>(std::count_if(views_.begin(), views_.end(),
+                                           [](const View& view) { return view.told.wants; }));
+}
+
 bool CrowdViews::holds(const View& view, uint32_t chunk) const {
   return view.told.has[chunk] && !coming_.is_late(view.peer, chunk, chunk + 1);
 }

@@ -56,6 +56,11 @@ class CrowdViews {
   [[nodiscard]] uint32_t node(size_t candidate) const { return views_[candidate].peer; }
   /// Of what peers said that they have, not only on its way.
   [[nodiscard]] ChunkCopies copies(uint32_t chunk) const;
+  [[nodiscard]] size_t wanting() const;
+  [[nodiscard]] bool is_coming(size_t candidate, uint32_t chunk) const {
+    const auto& here = views_[candidate].told.here;
+    return here.empty() || !here[chunk];
+  }
   /// Indices into candidates().
   [[nodiscard]] std::vector<size_t> holders(uint32_t chunk) const;
   /// Some of them, each time the next ones.

@@ -132,6 +132,10 @@ TEST(HedgeDelay, follows_the_p95_within_bounds) {
   for (const auto& [cls, p95, relay, registry, has_it, delay] : table)
     EXPECT_EQ(hedge_delay(cls, with(p95, relay), has_it, registry), delay)
         << chunk::to_string(cls) << " " << delay.count();
+  Candidate coming = with({}, milliseconds(500));
+  coming.coming = true;
+  EXPECT_EQ(hedge_delay(Class::pull, coming, true, {}), seconds(2)) << "from the registry first";
+  EXPECT_EQ(hedge_delay(Class::fault, coming, true, {}), milliseconds(20));
 }
 
 TEST(Steps, alone_we_go_to_the_registry) {
@@ -506,7 +510,8 @@ TEST(Patience, of_a_crowd_grows_with_it_and_holds_while_anything_comes) {
     bool in_turns;
   } table[] = {
       {Class::pull, milliseconds(1'500), 0, milliseconds(1'500), false},
-      {Class::pull, milliseconds(1'500), 8, milliseconds(1'500), false},
+      {Class::pull, milliseconds(1'500), 1, milliseconds(1'500), true},
+      {Class::pull, milliseconds(1'500), 8, milliseconds(1'500), true},
       {Class::pull, milliseconds(1'600), 9, milliseconds(1'800), true},
       {Class::backfill, milliseconds(1'500), 64, milliseconds(12'000), true},
       {Class::pull, milliseconds(1'500), 1000, milliseconds(30'000), true},
