@@ -208,6 +208,10 @@ util::Operation PeerHoldings::read(const swarm::NamedLayer& named, util::ByteRan
   return parts_.fetcher->read(std::move(layer), range, context, std::move(answer));
 }
 
+bool PeerHoldings::may_relay() {
+  return parts_.fetcher->may_relay();
+}
+
 util::Operation PeerHoldings::windows(const swarm::NamedLayer& layer, const util::Digest& name,
                                       util::ByteRange range, OnRead on_read) {
   const auto gate = std::make_shared<util::CallbackGate>();

@@ -55,6 +55,7 @@ class PeerHoldings final : public swarm::Holdings {
   bool is_stored(const util::Digest& layer) override;
   util::Operation read(const swarm::NamedLayer& layer, util::ByteRange range, bool fetch,
                        const chunk::FetchContext& context, OnRead on_read) override;
+  bool may_relay() override;
   util::Operation windows(const swarm::NamedLayer& layer, const util::Digest& name,
                           util::ByteRange range, OnRead on_read) override;
   void published(const swarm::NamedLayer& layer,

@@ -29,23 +29,33 @@ void Brain::leave_queue(const FlightPtr& flight) {
   queue.remove(flight);
 }
 
+WaitingRequest Brain::as_waiting(const Flight& flight) {
+  Class cls = flight.relayed ? std::min(flight.context.cls, Class::pull) : flight.context.cls;
+  bool awaited = false;
+  for (const auto& part : flight.parts) {
+    if (part.waiter->ended) continue;
+    awaited = true;
+    cls = std::min(cls, part.waiter->context.cls);
+  }
+  return {cls,           flight.ours || flight.shared,
+          awaited,       flight.layer->state_->inflow,
+          flight.shared, flight.waits};
+}
+
 void Brain::admit_waiting(Actions& actions) {
   if (queue.empty() || stopping) return;
   watch_queue();
   const auto now = std::chrono::steady_clock::now();
   auto limit = inflow_limit(options.link->best(now), faults > 0 || now < faults_near_until);
-  limit.shared = share_pace.limit();
+  limit.shared = share_pace.limit(now);
   for (;;) {
     std::vector<FlightPtr> able;
     std::vector<WaitingRequest> waiting;
     for (const auto& flight : queue) {
       if (flight->paused) continue;
       able.push_back(flight);
-      Class cls = flight->context.cls;
-      for (const auto& part : flight->parts) cls = std::min(cls, part.waiter->context.cls);
       look_for_holders(*flight, now);
-      waiting.push_back({cls, flight->ours || flight->shared, !flight->parts.empty(),
-                         flight->layer->state_->inflow, flight->shared, flight->waits});
+      waiting.push_back(as_waiting(*flight));
     }
     const auto next = next_in(waiting, inflow, limit);
     if (!next) return watch_for_holders();
@@ -97,31 +107,25 @@ void Brain::let_eldest_in(util::SteadyTime since, Actions& actions) {
 void Brain::let_in(const FlightPtr& flight, Actions& actions) {
   take_inflow(*flight);
   // It waited for our sake, not for its source's.
-  if (flight->bulk)
+  if (flight->bulk || flight->shared)
     flight->context.deadline = std::chrono::steady_clock::now() + options.bulk_timeout;
   // Who its bytes come from is decided now; its waiters may have yet to join.
   actions.push_back([self = shared_from_this(), flight] {
     Actions then;
     {
       const std::lock_guard hold(self->mutex);
-      self->leave_to_holders(flight, then);
       self->ask_next(flight, then);
     }
     run(then);
   });
 }
 
-void Brain::leave_to_holders(const FlightPtr& flight, Actions& actions) {
-  if (flight->ended || !flight->relayed) return;
-  // Who asks us does so because nobody else was known.
-  if (std::chrono::steady_clock::now() < flight->progress + kNewsWatch) return;
-  if (!peers_have(flight->layer->with_origins(), chunk::blocks_covering(flight->range))) return;
-  const util::Failure why{util::Fault::unavailable, "others have it by now"};
-  flight->relayed = false;
-  for (const auto& part : take_parts_of_peers(*flight)) end_waiter(part.waiter, why, actions);
-  if (!flight->context.for_peer) return;
-  flight->failure = why;
-  end_flight(flight, actions);
+bool Brain::may_relay() {
+  const std::lock_guard hold(mutex);
+  uint64_t in_line = 0;
+  for (const auto& flight : queue)
+    if (flight->relayed) in_line += flight->range.length;
+  return in_line < share_pace.limit(std::chrono::steady_clock::now());
 }
 
 void Brain::take_inflow(Flight& flight) {

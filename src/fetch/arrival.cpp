@@ -37,7 +37,9 @@ unsigned weight_of(const Failure& failure, const Contradiction& contradiction) {
 // The attempt by value: its transfer, which owns the callback, may die inside it.
 void Brain::on_data(AttemptPtr attempt, util::ByteView bytes) {
   attempt->launched.wait();
-  options.link->arrived(bytes.size(), std::chrono::steady_clock::now());
+  const auto now = std::chrono::steady_clock::now();
+  options.link->arrived(bytes.size(), now);
+  if (attempt->first == util::SteadyTime()) attempt->first = now;
   while (const auto block = attempt->blocks.next(bytes))
     if (!take(attempt, *block)) return;
   if (bytes.empty()) return;
@@ -190,6 +192,14 @@ void Brain::revive(const FlightPtr& flight, size_t source, Actions& actions) {
   });
 }
 
+/// From its first byte on: how far away the registry is says nothing of the link.
+void Brain::note_pace(const Attempt& attempt) {
+  const Flight& flight = *attempt.flight;
+  if (!flight.shared || flight.stood_still || kind_of(attempt) == SourceKind::peer) return;
+  const auto now = std::chrono::steady_clock::now();
+  share_pace.came({attempt.range.length, now - attempt.first, inflow.shared}, now);
+}
+
 void Brain::on_done(AttemptPtr attempt, Outcome<util::Done> outcome) {
   attempt->launched.wait();
   Actions actions;
@@ -197,8 +207,7 @@ void Brain::on_done(AttemptPtr attempt, Outcome<util::Done> outcome) {
     const std::lock_guard hold(mutex);
     if (attempt->ended) return;
     if (attempt->blocks.complete()) {
-      if (attempt->flight->shared && kind_of(*attempt) != SourceKind::peer)
-        share_pace.came(attempt->range.length, std::chrono::steady_clock::now() - attempt->asked);
+      note_pace(*attempt);
       drop(attempt, actions);
       ask_next(attempt->flight, actions);
     } else {

@@ -16,11 +16,11 @@
 
 namespace swarmfs::fetch {
 
-/// Fetcher's inside, shared with the callbacks under way. One lock; what must happen without it
-/// (starting and dropping transfers, callbacks, store writes) is put into Actions and done after.
 /// Peers tell their news four times a second.
 inline constexpr std::chrono::milliseconds kNewsWatch{100};
 
+/// Fetcher's inside, shared with the callbacks under way. One lock; what must happen without it
+/// (starting and dropping transfers, callbacks, store writes) is put into Actions and done after.
 struct Brain : std::enable_shared_from_this<Brain> {
   using Actions = std::vector<std::function<void()>>;
   using Tree = std::shared_ptr<const chunk::HashTree>;
@@ -88,8 +88,6 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// It turns to a peer: who waits for a peer's sake goes on without it, where somebody else is
   /// left to ask.
   void leave_for_peers(const FlightPtr& flight, Actions& actions);
-  /// What peers wait for of it, which is theirs to get elsewhere from now on.
-  static std::vector<Part> take_parts_of_peers(Flight& flight);
   void ask_next(const FlightPtr& flight, Actions& actions);
   void launch(const AttemptPtr& attempt);
   void drop(const AttemptPtr& attempt, Actions& actions);
@@ -115,6 +113,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void enqueue(const FlightPtr& flight);
   void leave_queue(const FlightPtr& flight);
   void admit_waiting(Actions& actions);
+  static WaitingRequest as_waiting(const Flight& flight);
   /// Whether somebody has it by now who can give it, of what is in the queue.
   void look_for_holders(Flight& flight, util::SteadyTime now) const;
   /// Admits anew when there may be news.
@@ -124,8 +123,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// Who has queued since before `since`: others, of peers perhaps, may take all the room for long.
   void let_eldest_in(util::SteadyTime since, Actions& actions);
   void let_in(const FlightPtr& flight, Actions& actions);
-  /// What peers waited for in the queue is asked of the registry no more where others have it.
-  void leave_to_holders(const FlightPtr& flight, Actions& actions);
+  [[nodiscard]] bool may_relay();
   void take_inflow(Flight& flight);
   void give_inflow(Flight& flight);
   /// A fault waits for it: now, whatever else is on its way. A peer does: it is of our share.
@@ -137,6 +135,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   // What arrives (arrival.cpp)
   void on_data(AttemptPtr attempt, util::ByteView bytes);
   void on_done(AttemptPtr attempt, util::Outcome<util::Done> outcome);
+  void note_pace(const Attempt& attempt);
   bool take(const AttemptPtr& attempt, const Block& block);
   void accept(const AttemptPtr& attempt, const Block& block, bool sealed,
               const std::optional<util::Digest>& leaf, Actions& actions);

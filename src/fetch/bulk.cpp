@@ -109,7 +109,7 @@ uint64_t Brain::limit_of(const Bulk& bulk) const {
 }
 
 Brain::Next Brain::next_of(const std::shared_ptr<Bulk>& bulk, uint64_t limit) {
-  if (bulk->ours < limit / 2 && bulk->shared < share_pace.limit())
+  if (bulk->ours < limit / 2 && bulk->shared < share_pace.limit(std::chrono::steady_clock::now()))
     if (const BlockRange run = next_ours(*bulk, bulk->share_cursor); !run.empty())
       return {run, &bulk->share_cursor};
   if (const BlockRange run = next_to_stand_in(*bulk); !run.empty()) return {run, nullptr, true};
@@ -168,7 +168,7 @@ BlockRange Brain::next_to_stand_in(Bulk& bulk) const {
     return {};
   }
   const auto now = std::chrono::steady_clock::now();
-  if (!bulk.looks_from) bulk.looks_from = now + stands_in_after(share_pace.took());
+  if (!bulk.looks_from) bulk.looks_from = now + stands_in_after(share_pace.took(now));
   if (now < *bulk.looks_from) return {};
   const BlockRange run = next_from_the_back(bulk);
   if (run.empty()) bulk.looks_from = now + kNewsWatch;
@@ -196,8 +196,10 @@ BlockRange Brain::next_from_the_back(Bulk& bulk) const {
 
 bool Brain::owes_shares(Class cls) const {
   if (inflow.shared > 0) return true;
-  if (std::any_of(queue.begin(), queue.end(), [](const auto& flight) { return flight->shared; }))
-    return true;
+  const bool queued = std::any_of(queue.begin(), queue.end(), [&](const auto& flight) {
+    return flight->shared && !flight->paused && flight->context.cls <= cls;
+  });
+  if (queued) return true;
   return std::any_of(bulks.begin(), bulks.end(), [&](const auto& bulk) {
     const auto& layer = bulk->layer->ref();
     return bulk->cls <= cls && bulk->share_cursor < chunk::block_count(layer.size) &&

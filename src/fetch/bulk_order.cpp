@@ -10,6 +10,7 @@ namespace swarmfs::fetch {
 namespace {
 
 constexpr int kStandInRequests = 4;
+constexpr std::chrono::seconds kStandInAtMost{10};
 constexpr size_t kFew = 8;
 constexpr uint64_t kWindowOfFew = (8 << 20) / chunk::kBlockSize;
 constexpr uint64_t kWindowOfCrowd = (128 << 20) / chunk::kBlockSize;
@@ -40,7 +41,7 @@ bool leaves_to_others(util::SteadyTime now, util::SteadyTime came,
 }
 
 util::Duration stands_in_after(util::Duration takes) {
-  return std::max<util::Duration>(kStandInAfter, kStandInRequests * takes);
+  return std::clamp<util::Duration>(kStandInRequests * takes, kStandInAfter, kStandInAtMost);
 }
 
 bool may_wait_for_share(uint64_t waiting, uint64_t limit) {

@@ -34,7 +34,7 @@ chunk::BlockRange blocks_at(uint64_t position, uint64_t count, const BulkOrder& 
 /// All owners are heard of within about a second.
 inline constexpr std::chrono::milliseconds kStandInAfter{1'000};
 /// So long after all of its own share is here a node brings in others' as well, of what nobody is
-/// known to have, where a request of the registry `takes` so long: at least kStandInAfter, for
+/// known to have, where a request of the registry `takes` so long: from kStandInAfter to 10 s, for
 /// shares are not quite equal, and those who have a few chunks more are not late.
 util::Duration stands_in_after(util::Duration takes);
 

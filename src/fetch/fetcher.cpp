@@ -125,6 +125,10 @@ std::vector<chunk::BlockRange> Fetcher::coming(const Layer& layer) const {
   return brain_->coming(layer);
 }
 
+bool Fetcher::may_relay() const {
+  return brain_->may_relay();
+}
+
 std::map<std::string, uint64_t> Fetcher::bytes_by_source() const {
   std::map<std::string, uint64_t> made;
   for (size_t i = 0; i < brain_->counters.size(); ++i) {

@@ -169,8 +169,11 @@ class Fetcher {
   /// Fault::no_space when the quota does not allow it. The operation stops it.
   [[nodiscard]] util::Operation bring_in(std::shared_ptr<Layer> layer, chunk::Class cls,
                                          OnDone on_done);
-  /// Blocks on their way from the registry, ascending: who asks for them for a peer joins.
+  /// Blocks on their way from the registry, or in line for it since a peer asked for them,
+  /// ascending: who asks for them for a peer joins.
   [[nodiscard]] std::vector<chunk::BlockRange> coming(const Layer& layer) const;
+  /// Whether peers' bulk that stands in line for the registry is less than is asked of it at once.
+  [[nodiscard]] bool may_relay() const;
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;
 
  private:

@@ -90,18 +90,19 @@ void Brain::begin(const FlightPtr& flight, const Choice& choice, Actions& action
   const auto& context = flight->context;
   // What passes only once is not waited with.
   if (context.cls == Class::fault || choice.front_to_back) return ask(flight, choice, actions);
-  flight->relayed = context.for_peer;
   flight->shared = is_shared(*flight, choice);
+  if (context.for_peer && !flight->shared) return let_in(flight, actions);
+  flight->relayed = context.for_peer;
   enqueue(flight);
   admit_waiting(actions);
 }
 
 bool Brain::is_shared(const Flight& flight, const Choice& choice) const {
   const auto& context = flight.context;
-  if (context.for_peer) return true;
   // The next faults will ask for what is prefetched.
-  return choice.ours && !context.spare && context.cls != Class::prefetch &&
-         sources[choice.source]->kind() != SourceKind::peer && others_want(flight.layer->ref());
+  const bool ours = choice.ours && !context.spare && context.cls != Class::prefetch &&
+                    sources[choice.source]->kind() != SourceKind::peer;
+  return (ours || context.for_peer) && others_want(flight.layer->ref());
 }
 
 std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
@@ -158,7 +159,6 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   const ByteRange rest = flight->rest();
   auto attempt = std::make_shared<Attempt>(flight, choice.source,
                                            rest.clamp(rest.offset + choice.length), choice.hedge);
-  attempt->asked = std::chrono::steady_clock::now();
   flight->attempts.push_back(attempt);
   attempt->front_to_back = choice.front_to_back;
   if (kind_of(*attempt) != SourceKind::peer) flight->layer->front_to_back_ = choice.front_to_back;
@@ -171,22 +171,18 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   if (choice.front_to_back) bring_whole(flight->layer, actions);
 }
 
-std::vector<Part> Brain::take_parts_of_peers(Flight& flight) {
-  auto& parts = flight.parts;
-  const auto leaving = std::stable_partition(
-      parts.begin(), parts.end(), [](const Part& part) { return !part.waiter->context.for_peer; });
-  std::vector<Part> taken(leaving, parts.end());
-  parts.erase(leaving, parts.end());
-  return taken;
-}
-
 void Brain::leave_for_peers(const FlightPtr& flight, Actions& actions) {
   bool others = false;
   for (size_t i = 0; i < sources.size(); ++i)
     others = others || (sources[i]->kind() != SourceKind::peer && !flight->spent[i]);
   const auto why =
       flight->failure.value_or(Failure{Fault::unavailable, "nobody but a peer can supply it now"});
-  for (const auto& [waiter, range] : take_parts_of_peers(*flight)) {
+  const auto leaving =
+      std::stable_partition(flight->parts.begin(), flight->parts.end(),
+                            [](const Part& part) { return !part.waiter->context.for_peer; });
+  const std::vector<Part> parts(leaving, flight->parts.end());
+  flight->parts.erase(leaving, flight->parts.end());
+  for (const auto& [waiter, range] : parts) {
     if (waiter->ended) continue;
     if (others)
       fly(flight->layer, waiter, chunk::blocks_covering(overlap(range, flight->rest())), actions);
@@ -363,6 +359,7 @@ bool Brain::ask_for_reader(const FlightPtr& flight, Actions& actions) {
 
 void Brain::set_paused(const FlightPtr& flight, bool paused, Actions& actions) {
   flight->paused = paused;
+  flight->stood_still |= paused;
   // What stands still by our own will keeps nobody waiting.
   if (paused)
     give_inflow(*flight);

@@ -43,7 +43,7 @@ struct Flight;
 struct Bulk;
 
 /// One source asked for what a flight still lacks. Owned by the flight and by the callbacks of its
-/// transfer. Guarded by the brain's lock but for `blocks`.
+/// transfer. Guarded by the brain's lock but for `blocks` and `first`.
 struct Attempt {
   Attempt(std::shared_ptr<Flight> its_flight, size_t its_source, util::ByteRange its_range,
           util::Duration its_hedge)
@@ -57,11 +57,11 @@ struct Attempt {
   const size_t source;
   const util::ByteRange range;
   const util::Duration hedge;
-  BlockAssembler blocks;  ///< touched by the transfer's callbacks only
+  BlockAssembler blocks;     ///< touched by the transfer's callbacks only
+  util::SteadyTime first{};  ///< likewise: when its first byte came
   /// Down when `transfer` is set: the first callback may come before fetch() has returned.
   std::latch launched{1};
   bool ended = false;
-  util::SteadyTime asked{};
   bool front_to_back = false;                           ///< as chunk::Plan
   chunk::Class cls = chunk::Class::fault;               ///< that its source was told
   util::SteadyTime deadline = util::SteadyTime::max();  ///< likewise
@@ -82,12 +82,13 @@ struct Flight {
   uint64_t unproven = 0;  ///< so many bytes arrived before the layer was sealed
   bool ended = false;
   bool paused = false;
-  bool ours = false;    ///< of our own share, or of nobody's: the registry's when it was made
-  bool shared = false;  ///< ours, and for others as well: see SharePace
-  bool waits = false;   ///< others', and nobody had it when it was looked at last
+  bool stood_still = false;  ///< was paused once
+  bool ours = false;         ///< of our own share, or of nobody's: the registry's when it was made
+  bool shared = false;       ///< others wait for it as well: see SharePace
+  bool waits = false;  ///< others', and nobody had it when it was looked at last, in the queue
   util::SteadyTime looked{};
   bool queued = false;                   ///< waits for room in the inflow
-  bool relayed = false;                  ///< let go for a peer's sake: not to peers
+  bool relayed = false;                  ///< for a peer's sake: not to peers
   bool admitted = false;                 ///< counts in the inflow
   std::vector<AttemptPtr> attempts;      ///< under way; more than one only until a block arrives
   std::vector<bool> spent;               ///< by source: it failed here and is not asked now
@@ -136,7 +137,7 @@ struct Bulk {
   std::optional<util::SteadyTime> looks_from{};  ///< for such; set once our own share is here
   uint64_t in_flight = 0;                        ///< weight of its flights, bytes
   uint64_t ours = 0;                             ///< of these: of our own share
-  uint64_t shared = 0;                           ///< of those: bytes from the registry (SharePace)
+  uint64_t shared = 0;                           ///< of `in_flight`: see Flight
   uint64_t waiting = 0;                        ///< of these: that nobody had when it was asked for
   bool awaits_news = false;                    ///< of peers, to go on
   std::optional<util::SteadyTime> progress{};  ///< when a block came last

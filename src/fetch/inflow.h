@@ -19,7 +19,7 @@ struct Inflow {
   uint64_t bytes = 0;
   uint64_t ours = 0;  ///< of these: of our own share, from the registry
   unsigned requests = 0;
-  uint64_t shared = 0;  ///< of those: for others as well
+  uint64_t shared = 0;  ///< of all: from the registry, for others as well
   uint64_t waits = 0;   ///< of the rest: for somebody to bring in his share
 };
 

@@ -14,13 +14,31 @@ constexpr uint64_t kRetreat = 4;     ///< a quarter of the limit, likewise
 
 }  // namespace
 
-void SharePace::came(uint64_t length, util::Duration took) {
-  took_ = std::max(took, took_ - took_ / 8);
-  const bool late = took > kTakes;
-  steady_ |= late;
-  const uint64_t more = steady_ ? length * kStep / limit_ : length;
-  limit_ = late ? limit_ - std::min(limit_, length / kRetreat) : limit_ + more;
-  limit_ = std::clamp(limit_, kLeast, kMost);
+SharePace::State SharePace::state(util::SteadyTime now) const {
+  return now < last_ + kForgets ? state_ : State{};
+}
+
+void SharePace::came(const Request& request, util::SteadyTime now) {
+  auto [limit, took, steady] = state(now);
+  const auto [length, its_took, asked] = request;
+  took = std::max(its_took, took - took / 8);
+  if (its_took > kTakes) {
+    steady = true;
+    limit = std::min(limit, std::max(asked, kLeast));
+    limit -= std::min(limit, length / kRetreat);
+  } else if (asked + length > limit) {
+    limit += steady ? length * kStep / limit : length;
+  }
+  state_ = {std::clamp(limit, kLeast, kMost), took, steady};
+  last_ = now;
+}
+
+uint64_t SharePace::limit(util::SteadyTime now) const {
+  return state(now).limit;
+}
+
+util::Duration SharePace::took(util::SteadyTime now) const {
+  return state(now).took;
 }
 
 }  // namespace swarmfs::fetch

@@ -14,23 +14,36 @@ namespace swarmfs::fetch {
 /// comes within half a second. More would come no sooner where all share one link to the registry,
 /// all of it at the end, and until then nobody has anything to pass on. At first it grows with all
 /// that comes in time; from the first request that is late on as congestion control does, a step up
-/// or a part down, so that those who share the link come to equal parts. No lock: its owner's.
+/// or a part down, so that those who share the link come to equal parts. What nobody asked for does
+/// not make it grow, and after ten seconds without any it begins anew. No lock: its owner's.
 class SharePace {
  public:
   static constexpr uint64_t kLeast = 1 << 20, kMost = 32 << 20;
   static constexpr std::chrono::milliseconds kTakes{500};
+  static constexpr std::chrono::seconds kForgets{10};
 
+  /// A request of so many bytes, from its first byte to the last.
+  struct Request {
+    uint64_t length = 0;
+    util::Duration took{};
+    uint64_t asked = 0;  ///< bytes of all that were asked for then, with these
+  };
+  void came(const Request& request, util::SteadyTime now);
   /// Bytes.
-  [[nodiscard]] uint64_t limit() const { return limit_; }
-  /// So many bytes that the registry was asked for came, the last of them after `took`.
-  void came(uint64_t length, util::Duration took);
-  /// The longest of late; zero: none yet.
-  [[nodiscard]] util::Duration took() const { return took_; }
+  [[nodiscard]] uint64_t limit(util::SteadyTime now) const;
+  /// The longest of late; zero: not known.
+  [[nodiscard]] util::Duration took(util::SteadyTime now) const;
 
  private:
-  uint64_t limit_ = kLeast;
-  util::Duration took_{};
-  bool steady_ = false;  ///< something was late
+  struct State {
+    uint64_t limit = kLeast;
+    util::Duration took{};
+    bool steady = false;  ///< something was late
+  };
+  [[nodiscard]] State state(util::SteadyTime now) const;
+
+  State state_;
+  util::SteadyTime last_{};
 };
 
 }  // namespace swarmfs::fetch

@@ -252,7 +252,9 @@ struct DemandServer::State {
     const auto began = std::chrono::steady_clock::now();
     const auto [number, wait] = serving->enter(request, began);
     const auto others = holders(range);
-    const Serve how = how_to_serve(number.has_value(), here, range.fetch && !others.empty());
+    const bool may =
+        here || range.windows || range.cls == chunk::Class::fault || holdings.may_relay();
+    const Serve how = how_to_serve(number && may, here, range.fetch && !others.empty());
     if (how == Serve::busy || how == Serve::refer) {
       if (number) serving->leave(request, *number);
       return respond(send_away(others, wait));
@@ -268,8 +270,7 @@ struct DemandServer::State {
         return respond(partial(range, until_sent(serving, request, number, *bytes)));
       serving->give_back(request, now);
       serving->leave(request, number);
-      const auto elsewhere = holders(range);
-      respond(bytes || !elsewhere.empty() ? send_away(elsewhere, {}) : refusal(bytes.failure()));
+      respond(bytes ? send_away(holders(range), {}) : refusal(bytes.failure()));
     };
     auto operation =
         range.windows

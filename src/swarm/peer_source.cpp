@@ -85,7 +85,8 @@ PeerSource::State::Route PeerSource::State::route(const chunk::LayerRef& layer, 
   made.theirs = scarce && !made.ours;
   for (const auto& step : steps(question)) {
     if (!step.peer) break;
-    made.steps.push_back({*step.peer, step.hedge, holds[*step.peer]});
+    const bool its = holds[*step.peer];
+    made.steps.push_back({*step.peer, step.hedge, its, its && !made.peers[*step.peer].coming});
   }
   return made;
 }

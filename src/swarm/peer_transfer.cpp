@@ -18,9 +18,9 @@ using util::Outcome;
 namespace {
 
 /// Who must get it from the registry is silent until it has it; bulk gets that in a long line.
-std::chrono::seconds stall_timeout(chunk::Class cls, bool holds) {
-  if (cls == chunk::Class::fault) return std::chrono::seconds(holds ? 2 : 7);
-  return std::chrono::seconds(holds ? 5 : 30);
+std::chrono::seconds stall_timeout(chunk::Class cls, bool here) {
+  if (cls == chunk::Class::fault) return std::chrono::seconds(here ? 2 : 7);
+  return std::chrono::seconds(here ? 5 : 30);
 }
 
 std::vector<Endpoint> endpoints(std::string_view list) {
@@ -185,7 +185,7 @@ bool PeerTransfer::ask(size_t index) {
     made->same_zone = peer.zone == source_->options.zone;
     made->range = {order_.range.offset + delivered_, order_.range.length - delivered_};
   }
-  made->attempt = source_->table.attempt(made->endpoint, made->range.length, made->step.holds);
+  made->attempt = source_->table.attempt(made->endpoint, made->range.length, made->step.here);
   if (!made->attempt) return false;
   made->expected = made->attempt->expected();
   {
@@ -214,7 +214,7 @@ void PeerTransfer::launch(const TryPtr& made) {
       made->endpoint,
       "/v1/layers/" + order_.layer.layer().hex() + (windows ? "/windows" : "/bytes"), query);
   request.range = made->range;
-  request.stall_timeout = stall_timeout(order_.context.cls, step.holds);
+  request.stall_timeout = stall_timeout(order_.context.cls, step.here);
   request.bulk = order_.context.cls != chunk::Class::fault;
   http::Handlers handlers;
   const std::weak_ptr<PeerTransfer> weak = weak_from_this();

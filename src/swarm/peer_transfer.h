@@ -23,6 +23,7 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
     size_t peer = 0;  ///< index into Route::peers
     util::Duration hedge{};
     bool holds = false;  ///< else it is asked as owner of the share
+    bool here = false;   ///< else it has to get it from the registry first, or is at it
   };
   /// Whom to ask, in this order, before the registry.
   struct Route {

@@ -136,9 +136,9 @@ bool is_slow(const Candidate& candidate, std::span<const Candidate> all, util::D
 /// How long what was asked of peers may bring nothing until the registry is asked as well, where
 /// the hedges of all steps take `steps` and `wanting` peers want the layer. A crowd that loses
 /// patience makes the registry slower for itself, and for those who bring in what it waits for;
-/// peers that are gone are found out by other means. So bulk among more than 8 waits so many times
-/// longer as they are 8, up to 30 s, and while any of it comes (chunk::Plan::in_turns): what is the
-/// registry's last chunk all wait for until its end.
+/// peers that are gone are found out by other means. So bulk that others want as well waits while
+/// any of it comes (chunk::Plan::in_turns), and among more than 8 so many times longer as they are
+/// 8, up to 30 s: what is the registry's last chunk all wait for until its end.
 struct Patience {
   util::Duration lasts{};
   bool in_turns = false;

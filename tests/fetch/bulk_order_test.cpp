@@ -77,6 +77,7 @@ TEST(BulkOrder, stands_in_later_where_the_registry_is_slow) {
   EXPECT_EQ(stands_in_after({}), kStandInAfter);
   EXPECT_EQ(stands_in_after(std::chrono::milliseconds(100)), kStandInAfter);
   EXPECT_EQ(stands_in_after(std::chrono::milliseconds(700)), std::chrono::milliseconds(2'800));
+  EXPECT_EQ(stands_in_after(std::chrono::minutes(1)), std::chrono::seconds(10));
 }
 
 TEST(BulkOrder, waits_for_shares_of_others_with_a_quarter_of_it) {

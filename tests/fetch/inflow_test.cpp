@@ -328,27 +328,39 @@ TEST_F(ShareTest, what_a_peer_waits_for_comes_first_of_it_and_is_said_to_be_comi
   expect_bytes(relayed, {29 * kShare, kShare});
 }
 
-TEST_F(ShareTest, a_fault_of_it_does_not_wait) {
-  start_in_crowd();
-  const auto pulling = pull(layer_);
-  const auto before = source_.requests();
-  auto fault = read({29 * kShare, 100});
-  ASSERT_EQ(source_.requests(), before + 1);
-  source_.answer(before, UINT64_MAX);
-  expect_bytes(fault, {29 * kShare, 100});
-}
-
-TEST_F(ShareTest, what_a_peer_waited_for_is_not_asked_for_where_others_have_it_by_then) {
+TEST_F(ShareTest, a_reader_of_what_a_peer_waits_for_does_not_wait) {
   start_in_crowd();
   const auto pulling = pull(layer_);
   const auto before = source_.requests();
   auto relayed = read_for_peer(29);
-  peer_.set_has([](util::ByteRange range) { return range.offset == 29 * kShare; });
-  std::this_thread::sleep_for(milliseconds(150));
-  source_.answer(0, UINT64_MAX);
-  expect_fault(relayed, util::Fault::unavailable);
-  for (size_t id = before; id < source_.requests(); ++id)
-    EXPECT_NE(source_.asked(id).offset, 29 * kShare);
+  auto fault = read({29 * kShare, 100});
+  ASSERT_EQ(source_.requests(), before + 1);
+  source_.answer(before, UINT64_MAX);
+  expect_bytes(fault, {29 * kShare, 100});
+  expect_bytes(relayed, {29 * kShare, kShare});
+}
+
+TEST_F(ShareTest, peers_stand_in_line_with_no_more_than_is_asked_for_at_once) {
+  start_in_crowd();
+  const auto pulling = pull(layer_);
+  std::vector<Read> reads;
+  for (uint64_t chunk = 24; chunk < 28; ++chunk) {
+    EXPECT_TRUE(fetcher_->may_relay());
+    reads.push_back(read_for_peer(chunk));
+  }
+  EXPECT_FALSE(fetcher_->may_relay());
+  for (int i = 0; i < 8; ++i) source_.answer_all();
+  EXPECT_TRUE(fetcher_->may_relay());
+}
+
+TEST_F(ShareTest, a_pass_without_peers_over_what_nobody_else_wants_goes_at_once) {
+  start_in_crowd();
+  peer_.set_wanted(0);
+  std::vector<Read> reads;
+  for (uint64_t chunk = 0; chunk < 8; ++chunk) reads.push_back(read_for_peer(chunk));
+  EXPECT_EQ(source_.requests(), 8u);
+  source_.answer_all();
+  for (uint64_t chunk = 0; chunk < 8; ++chunk) expect_bytes(reads[chunk], {chunk * kShare, kShare});
 }
 
 TEST_F(ShareTest, little_is_asked_for_at_once_of_what_others_have_yet_to_bring) {

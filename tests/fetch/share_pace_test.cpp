@@ -14,49 +14,76 @@ using std::chrono::milliseconds;
 
 constexpr uint64_t kMib = 1 << 20;
 
-TEST(SharePace, grows_with_what_comes_in_time_until_something_is_late) {
-  SharePace pace;
-  EXPECT_EQ(pace.limit(), SharePace::kLeast);
-  EXPECT_EQ(pace.took(), util::Duration());
-  for (int i = 0; i < 7; ++i) pace.came(kMib, milliseconds(50));
-  EXPECT_EQ(pace.limit(), 8 * kMib);
-  pace.came(kMib, milliseconds(900));
-  EXPECT_EQ(pace.limit(), 8 * kMib - kMib / 4);
-  for (int i = 0; i < 8; ++i) pace.came(kMib, milliseconds(50));
-  EXPECT_NEAR(static_cast<double>(pace.limit()), 8.75 * kMib, 0.1 * kMib) << "one step";
-  for (int i = 0; i < 1'000; ++i) pace.came(kMib, milliseconds(900));
-  EXPECT_EQ(pace.limit(), SharePace::kLeast);
-  for (int i = 0; i < 100'000; ++i) pace.came(kMib, milliseconds(50));
-  EXPECT_EQ(pace.limit(), SharePace::kMost);
+class SharePaceTest : public testing::Test {
+ protected:
+  /// So often, with as much asked for as may be.
+  void come(int times, milliseconds took) {
+    for (int i = 0; i < times; ++i) pace_.came({kMib, took, pace_.limit(now_)}, now_);
+  }
+
+  util::SteadyTime now_{std::chrono::hours(1)};
+  SharePace pace_;
+};
+
+TEST_F(SharePaceTest, grows_with_what_comes_in_time_until_something_is_late) {
+  EXPECT_EQ(pace_.limit(now_), SharePace::kLeast);
+  EXPECT_EQ(pace_.took(now_), util::Duration());
+  come(7, milliseconds(50));
+  EXPECT_EQ(pace_.limit(now_), 8 * kMib);
+  come(1, milliseconds(900));
+  EXPECT_EQ(pace_.limit(now_), 8 * kMib - kMib / 4);
+  come(8, milliseconds(50));
+  EXPECT_NEAR(static_cast<double>(pace_.limit(now_)), 8.75 * kMib, 0.1 * kMib) << "one step";
+  come(1'000, milliseconds(900));
+  EXPECT_EQ(pace_.limit(now_), SharePace::kLeast);
+  come(100'000, milliseconds(50));
+  EXPECT_EQ(pace_.limit(now_), SharePace::kMost);
 }
 
-TEST(SharePace, knows_what_a_request_took_at_most_of_late) {
-  SharePace pace;
-  pace.came(kMib, milliseconds(800));
-  EXPECT_EQ(pace.took(), milliseconds(800));
-  pace.came(kMib, milliseconds(100));
-  EXPECT_EQ(pace.took(), milliseconds(700));
-  for (int i = 0; i < 50; ++i) pace.came(kMib, milliseconds(100));
-  EXPECT_EQ(pace.took(), milliseconds(100));
+TEST_F(SharePaceTest, does_not_grow_by_what_asks_for_less) {
+  come(7, milliseconds(50));
+  for (int i = 0; i < 100; ++i) pace_.came({kMib, milliseconds(50), 3 * kMib}, now_);
+  EXPECT_EQ(pace_.limit(now_), 8 * kMib);
+  pace_.came({kMib, milliseconds(900), 3 * kMib}, now_);
+  EXPECT_EQ(pace_.limit(now_), 3 * kMib - kMib / 4) << "that was too much";
 }
 
-/// Two nodes at one link of `rate`, of which each has as much as it asks for part of all.
-TEST(SharePace, comes_to_equal_parts) {
+TEST_F(SharePaceTest, forgets_what_was_long_ago) {
+  come(7, milliseconds(50));
+  now_ += SharePace::kForgets;
+  EXPECT_EQ(pace_.limit(now_), SharePace::kLeast);
+  EXPECT_EQ(pace_.took(now_), util::Duration());
+  come(1, milliseconds(50));
+  EXPECT_EQ(pace_.limit(now_), 2 * kMib);
+}
+
+TEST_F(SharePaceTest, knows_what_a_request_took_at_most_of_late) {
+  come(1, milliseconds(800));
+  EXPECT_EQ(pace_.took(now_), milliseconds(800));
+  come(1, milliseconds(100));
+  EXPECT_EQ(pace_.took(now_), milliseconds(700));
+  come(50, milliseconds(100));
+  EXPECT_EQ(pace_.took(now_), milliseconds(100));
+}
+
+/// Two nodes at one link of `kRate`, of which each has as much as it asks for part of all.
+TEST_F(SharePaceTest, comes_to_equal_parts) {
   constexpr double kRate = 12e6;
   SharePace one, two;
-  for (int i = 0; i < 12; ++i) one.came(kMib, milliseconds(50));
-  ASSERT_GT(one.limit(), 10 * two.limit());
+  for (int i = 0; i < 12; ++i) one.came({kMib, milliseconds(50), one.limit(now_)}, now_);
+  ASSERT_GT(one.limit(now_), 10 * two.limit(now_));
   for (int i = 0; i < 200; ++i) {
-    const std::chrono::duration<double> takes(static_cast<double>(one.limit() + two.limit()) /
-                                              kRate);
-    const auto took = std::chrono::duration_cast<util::Duration>(takes);
+    const auto both = static_cast<double>(one.limit(now_) + two.limit(now_));
+    const auto took =
+        std::chrono::duration_cast<util::Duration>(std::chrono::duration<double>(both / kRate));
     for (SharePace* pace : {&one, &two})
-      for (auto left = static_cast<int64_t>(pace->limit()); left > 0; left -= kMib / 4)
-        pace->came(kMib / 4, took);
+      for (auto left = static_cast<int64_t>(pace->limit(now_)); left > 0; left -= kMib / 4)
+        pace->came({kMib / 4, took, pace->limit(now_)}, now_);
   }
-  const double parts = static_cast<double>(one.limit()) / static_cast<double>(two.limit());
-  EXPECT_LT(std::abs(parts - 1), 0.3);
-  EXPECT_NEAR(static_cast<double>(one.limit() + two.limit()) / kRate, 0.5, 0.2) << "seconds";
+  const auto first = static_cast<double>(one.limit(now_));
+  const auto second = static_cast<double>(two.limit(now_));
+  EXPECT_LT(std::abs(first / second - 1), 0.3);
+  EXPECT_NEAR((first + second) / kRate, 0.5, 0.2) << "seconds";
 }
 
 }  // namespace

@@ -26,7 +26,6 @@ class MoodySource final : public chunk::Source {
                                   const chunk::FetchContext&) override {
     return chunk::Plan{256 * 1024, std::chrono::milliseconds(2)};
   }
-  bool has(const chunk::LayerRef&, ByteRange) override { return false; }
   void blame(const chunk::LayerRef&, const std::string&, const std::string&) override { ++blamed_; }
   std::unique_ptr<chunk::Transfer> fetch(const chunk::LayerRef&, ByteRange range,
                                          const chunk::FetchContext&, OnData on_data,

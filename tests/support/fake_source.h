@@ -71,7 +71,7 @@ class FakeSource final : public chunk::Source {
     const std::lock_guard hold(mutex_);
     plan_ = plan;
   }
-  /// Whether others want its layers as well; at first they do.
+  /// How many others want its layers as well; at first one, where it is peers.
   void set_wanted(size_t by) { wanted_ = by; }
   /// What it has at once, by range; at first all.
   void set_has(std::function<bool(util::ByteRange)> has) {

@@ -76,7 +76,7 @@ bool Node::leaves_to_others() {
 AskPtr Node::next_to_stand_in() {
   if (share_cursor < has.size() || !had_share || ours > 0 || shared > 0) return nullptr;
   const auto now = world.wires.now();
-  if (!looks_from) looks_from = now + fetch::stands_in_after(pace.took());
+  if (!looks_from) looks_from = now + fetch::stands_in_after(pace.took(now));
   if (now < *looks_from) return nullptr;
   AskPtr ask = next_from_the_back();
   if (!ask) looks_from = now + kNewsWatch;
@@ -114,8 +114,8 @@ void Node::pump() {
   }
   admit();
   while (asks.size() * kCrowdChunk < pull_limit()) {
-    const bool may_ours =
-        ours * kCrowdChunk < pull_limit() / 2 && shared * kCrowdChunk < pace.limit();
+    const bool may_ours = ours * kCrowdChunk < pull_limit() / 2 &&
+                          shared * kCrowdChunk < pace.limit(world.wires.now());
     AskPtr ask = may_ours ? next_ours(share_cursor) : nullptr;
     if (!ask) ask = next_to_stand_in();
     if (!ask) ask = next_of_others();
@@ -147,7 +147,7 @@ void Node::enqueue(const AskPtr& ask) {
 void Node::admit() {
   if (queue.empty()) return;
   auto limit = fetch::inflow_limit(gauge.best(world.wires.now()), false);
-  limit.shared = pace.limit();
+  limit.shared = pace.limit(world.wires.now());
   for (;;) {
     std::vector<fetch::WaitingRequest> requests;
     for (const auto& ask : queue)
@@ -182,10 +182,9 @@ void Node::let_in(const AskPtr& ask) {
 }
 
 bool Node::may_relay() const {
-  static const unsigned most = getenv("RELAYS") ? atoi(getenv("RELAYS")) : 1;
-  uint64_t waits = 0;
-  for (const auto& ask : queue) waits += !ask->relays.empty();
-  return waits * kCrowdChunk < most * pace.limit();
+  const auto in_line = std::count_if(queue.begin(), queue.end(),
+                                     [](const AskPtr& ask) { return !ask->relays.empty(); });
+  return static_cast<uint64_t>(in_line) * kCrowdChunk < pace.limit(world.wires.now());
 }
 
 void Node::relay(uint32_t chunk, std::function<void()> then) {
@@ -283,11 +282,11 @@ void Node::ask_registry() {
 }
 
 void Node::transfer(uint32_t chunk) {
-  world.wires.after(world.options.registry_delay, [this, chunk, asked = world.wires.now()] {
+  world.wires.after(world.options.registry_delay, [this, chunk] {
     if (gone) return;
     const auto flow =
         world.wires.start(world.registry, down, kCrowdChunk, [this, chunk] { transferred(chunk); });
-    transfers[chunk] = {flow, asked};
+    transfers[chunk] = {flow, world.wires.now()};
     watch_transfer(chunk);
   });
 }
@@ -304,7 +303,8 @@ void Node::watch_transfer(uint32_t chunk) {
 
 void Node::transferred(uint32_t chunk) {
   came(transfers.at(chunk).told, kCrowdChunk);
-  pace.came(kCrowdChunk, world.wires.now() - transfers.at(chunk).asked);
+  const auto now = world.wires.now();
+  pace.came({kCrowdChunk, now - transfers.at(chunk).began, inflow.shared}, now);
   transfers.erase(chunk);
   world.registry_bytes += kCrowdChunk;
   ++world.second().from_registry;

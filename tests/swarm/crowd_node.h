@@ -71,7 +71,7 @@ using TryPtr = std::shared_ptr<Try>;
 /// One chunk that comes from the registry.
 struct Transfer {
   Wires::Flow flow{};
-  util::SteadyTime asked{};
+  util::SteadyTime began{};
   double told = 0;  ///< as Try's
 };
 

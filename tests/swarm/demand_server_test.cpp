@@ -424,18 +424,15 @@ TEST_F(DemandServerTest, names_others_when_it_is_busy_and_whoever_has_what_it_la
   EXPECT_EQ(busy.header("Swarmfs-Others"), holder.to_string());
 }
 
-TEST_F(DemandServerTest, names_who_has_come_by_it_where_it_could_not_be_fetched) {
-  their_views_.interest(layer_, clock_.now());
+TEST_F(DemandServerTest, is_busy_with_what_it_would_have_to_fetch_while_others_stand_in_line) {
+  holdings_.may_relay_ = false;
+  EXPECT_EQ(ask_bytes(kRange, "pull").status, 206) << "it is here";
   holdings_.held_->presence = {};
   holdings_.held_->complete = false;
-  const auto gate = hold_first_read();
-  std::promise<int> answer;
-  const auto asked = start_bytes(kRange, "pull", [&](int status) { answer.set_value(status); });
-  gate->begun.get_future().wait();
-  their_views_.heard({"10.0.0.9", 7946}, kRepository, {layer_.digest},
-                     {"", {{layer_.digest, news(true)}}}, clock_.now());
-  gate->on_read(Failure{Fault::timed_out, "the registry is slow"});
-  EXPECT_EQ(answer.get_future().get(), 503) << "not 504: ask those";
+  EXPECT_EQ(ask_bytes(kRange, "pull").status, 503);
+  EXPECT_EQ(ask_bytes(kRange, "fault").status, 206) << "nor does a reader wait";
+  holdings_.may_relay_ = true;
+  EXPECT_EQ(ask_bytes(kRange, "pull").status, 206);
 }
 
 TEST_F(DemandServerTest, keeps_room_for_faults_and_gives_it_back) {

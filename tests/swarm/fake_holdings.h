@@ -35,6 +35,7 @@ class FakeHoldings final : public Holdings {
     return layer == layer_ ? held_ : std::nullopt;
   }
   std::optional<HeldLayer> held(const NamedLayer& layer) override { return held(layer.digest); }
+  bool may_relay() override { return may_relay_; }
   bool is_stored(const util::Digest& layer) override { return stored_ && layer == layer_; }
   util::Operation read(const NamedLayer&, util::ByteRange range, bool fetch,
                        const chunk::FetchContext& context, OnRead on_read) override {
@@ -97,6 +98,7 @@ class FakeHoldings final : public Holdings {
   bool stored_ = true;
   std::atomic<int> fetches_{0}, helds_{0};
   std::shared_ptr<Gate> gate_;
+  bool may_relay_ = true;
   std::optional<util::Fault> fault_;
 };
 
