@@ -12,13 +12,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr uint64_t kMib = 1 << 20;
+constexpr uint64_t kPiece = 1 << 20;
 
 class SharePaceTest : public testing::Test {
  protected:
   /// So often, with as much asked for as may be.
   void come(int times, milliseconds took) {
-    for (int i = 0; i < times; ++i) pace_.came({kMib, took, pace_.limit(now_)}, now_);
+    for (int i = 0; i < times; ++i) pace_.came({kPiece, took, pace_.limit(now_)}, now_);
   }
 
   util::SteadyTime now_{std::chrono::hours(1)};
@@ -29,11 +29,11 @@ TEST_F(SharePaceTest, grows_with_what_comes_in_time_until_something_is_late) {
   EXPECT_EQ(pace_.limit(now_), SharePace::kLeast);
   EXPECT_EQ(pace_.took(now_), util::Duration());
   come(7, milliseconds(50));
-  EXPECT_EQ(pace_.limit(now_), 8 * kMib);
+  EXPECT_EQ(pace_.limit(now_), 8 * kPiece);
   come(1, milliseconds(900));
-  EXPECT_EQ(pace_.limit(now_), 8 * kMib - kMib / 4);
+  EXPECT_EQ(pace_.limit(now_), 8 * kPiece - kPiece / 4);
   come(8, milliseconds(50));
-  EXPECT_NEAR(static_cast<double>(pace_.limit(now_)), 8.75 * kMib, 0.1 * kMib) << "one step";
+  EXPECT_NEAR(static_cast<double>(pace_.limit(now_)), 8.75 * kPiece, 0.1 * kPiece) << "one step";
   come(1'000, milliseconds(900));
   EXPECT_EQ(pace_.limit(now_), SharePace::kLeast);
   come(100'000, milliseconds(50));
@@ -42,10 +42,10 @@ TEST_F(SharePaceTest, grows_with_what_comes_in_time_until_something_is_late) {
 
 TEST_F(SharePaceTest, does_not_grow_by_what_asks_for_less) {
   come(7, milliseconds(50));
-  for (int i = 0; i < 100; ++i) pace_.came({kMib, milliseconds(50), 3 * kMib}, now_);
-  EXPECT_EQ(pace_.limit(now_), 8 * kMib);
-  pace_.came({kMib, milliseconds(900), 3 * kMib}, now_);
-  EXPECT_EQ(pace_.limit(now_), 3 * kMib - kMib / 4) << "that was too much";
+  for (int i = 0; i < 100; ++i) pace_.came({kPiece, milliseconds(50), 3 * kPiece}, now_);
+  EXPECT_EQ(pace_.limit(now_), 8 * kPiece);
+  pace_.came({kPiece, milliseconds(900), 3 * kPiece}, now_);
+  EXPECT_EQ(pace_.limit(now_), 3 * kPiece - kPiece / 4) << "that was too much";
 }
 
 TEST_F(SharePaceTest, forgets_what_was_long_ago) {
@@ -54,7 +54,7 @@ TEST_F(SharePaceTest, forgets_what_was_long_ago) {
   EXPECT_EQ(pace_.limit(now_), SharePace::kLeast);
   EXPECT_EQ(pace_.took(now_), util::Duration());
   come(1, milliseconds(50));
-  EXPECT_EQ(pace_.limit(now_), 2 * kMib);
+  EXPECT_EQ(pace_.limit(now_), 2 * kPiece);
 }
 
 TEST_F(SharePaceTest, knows_what_a_request_took_at_most_of_late) {
@@ -70,15 +70,15 @@ TEST_F(SharePaceTest, knows_what_a_request_took_at_most_of_late) {
 TEST_F(SharePaceTest, comes_to_equal_parts) {
   constexpr double kRate = 12e6;
   SharePace one, two;
-  for (int i = 0; i < 12; ++i) one.came({kMib, milliseconds(50), one.limit(now_)}, now_);
+  for (int i = 0; i < 12; ++i) one.came({kPiece, milliseconds(50), one.limit(now_)}, now_);
   ASSERT_GT(one.limit(now_), 10 * two.limit(now_));
   for (int i = 0; i < 200; ++i) {
     const auto both = static_cast<double>(one.limit(now_) + two.limit(now_));
     const auto took =
         std::chrono::duration_cast<util::Duration>(std::chrono::duration<double>(both / kRate));
     for (SharePace* pace : {&one, &two})
-      for (auto left = static_cast<int64_t>(pace->limit(now_)); left > 0; left -= kMib / 4)
-        pace->came({kMib / 4, took, pace->limit(now_)}, now_);
+      for (auto left = static_cast<int64_t>(pace->limit(now_)); left > 0; left -= kPiece / 4)
+        pace->came({kPiece / 4, took, pace->limit(now_)}, now_);
   }
   const auto first = static_cast<double>(one.limit(now_));
   const auto second = static_cast<double>(two.limit(now_));
