@@ -125,7 +125,7 @@ bool Brain::may_relay() {
   uint64_t in_line = 0;
   for (const auto& flight : queue)
     if (flight->relayed) in_line += flight->range.length;
-  return in_line < share_pace.limit(std::chrono::steady_clock::now());
+  return in_line < SharePace::kTurnsInLine * share_pace.limit(std::chrono::steady_clock::now());
 }
 
 void Brain::take_inflow(Flight& flight) {
@@ -157,6 +157,10 @@ void Brain::let_overtake(const FlightPtr& flight, const chunk::FetchContext& con
     return let_in(flight, actions);
   }
   if (!context.for_peer) return;
+  if (!SharePace::holds_among(wanting(flight->layer->ref()))) {
+    leave_queue(flight);
+    return let_in(flight, actions);
+  }
   if (!std::exchange(flight->shared, true) && flight->bulk)
     flight->bulk->shared += flight->range.length;
   admit_waiting(actions);

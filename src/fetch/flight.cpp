@@ -102,7 +102,7 @@ bool Brain::is_shared(const Flight& flight, const Choice& choice) const {
   // The next faults will ask for what is prefetched.
   const bool ours = choice.ours && !context.spare && context.cls != Class::prefetch &&
                     sources[choice.source]->kind() != SourceKind::peer;
-  return (ours || context.for_peer) && others_want(flight.layer->ref());
+  return (ours || context.for_peer) && SharePace::holds_among(wanting(flight.layer->ref()));
 }
 
 std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 #include "util/clock.h"
@@ -21,6 +22,16 @@ class SharePace {
   static constexpr uint64_t kLeast = 1 << 20, kMost = 32 << 20;
   static constexpr std::chrono::milliseconds kTakes{500};
   static constexpr std::chrono::seconds kForgets{10};
+  /// So many times as much may stand in line for peers.
+  static constexpr uint64_t kTurnsInLine = 4;
+  static constexpr size_t kMostSharing = 128;
+
+  /// Whether it holds where so many others bring the layer in: there are some, and most of them
+  /// hear of each other's news soon enough. Among a thousand, who do not, two owners would often be
+  /// asked for what the first has in line.
+  static constexpr bool holds_among(size_t wanting) {
+    return wanting > 0 && wanting <= kMostSharing;
+  }
 
   /// A request of so many bytes, from its first byte to the last.
   struct Request {

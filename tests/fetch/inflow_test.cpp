@@ -340,22 +340,22 @@ TEST_F(ShareTest, a_reader_of_what_a_peer_waits_for_does_not_wait) {
   expect_bytes(relayed, {29 * kShare, kShare});
 }
 
-TEST_F(ShareTest, peers_stand_in_line_with_no_more_than_is_asked_for_at_once) {
+TEST_F(ShareTest, peers_do_not_stand_in_line_with_any_amount) {
   start_in_crowd();
   const auto pulling = pull(layer_);
   std::vector<Read> reads;
-  for (uint64_t chunk = 24; chunk < 28; ++chunk) {
+  for (uint64_t chunk = 14; chunk < 30; ++chunk) {
     EXPECT_TRUE(fetcher_->may_relay());
     reads.push_back(read_for_peer(chunk));
   }
   EXPECT_FALSE(fetcher_->may_relay());
-  for (int i = 0; i < 8; ++i) source_.answer_all();
+  for (int i = 0; i < 16; ++i) source_.answer_all();
   EXPECT_TRUE(fetcher_->may_relay());
 }
 
 TEST_F(ShareTest, a_pass_without_peers_over_what_nobody_else_wants_goes_at_once) {
   start_in_crowd();
-  peer_.set_wanted(0);
+  peer_.set_wanted(0);  // as among too many
   std::vector<Read> reads;
   for (uint64_t chunk = 0; chunk < 8; ++chunk) reads.push_back(read_for_peer(chunk));
   EXPECT_EQ(source_.requests(), 8u);

@@ -48,6 +48,13 @@ TEST_F(SharePaceTest, does_not_grow_by_what_asks_for_less) {
   EXPECT_EQ(pace_.limit(now_), 3 * kPiece - kPiece / 4) << "that was too much";
 }
 
+TEST_F(SharePaceTest, holds_among_those_who_hear_of_each_other) {
+  EXPECT_FALSE(SharePace::holds_among(0));
+  EXPECT_TRUE(SharePace::holds_among(1));
+  EXPECT_TRUE(SharePace::holds_among(128));
+  EXPECT_FALSE(SharePace::holds_among(129));
+}
+
 TEST_F(SharePaceTest, forgets_what_was_long_ago) {
   come(7, milliseconds(50));
   now_ += SharePace::kForgets;

@@ -135,7 +135,8 @@ void Node::watch_news() {
 void Node::enqueue(const AskPtr& ask) {
   ask->counts_as_ours = ask->ours;
   ours += ask->ours;
-  ask->shared = ask->ours && !ask->spare && (ask->steps.empty() || !ask->steps.front().second.peer);
+  ask->shared = is_paced() && ask->ours && !ask->spare &&
+                (ask->steps.empty() || !ask->steps.front().second.peer);
   shared += ask->shared;
   had_share |= ask->ours && !ask->spare;
   waiting += ask->waits;
@@ -184,13 +185,14 @@ void Node::let_in(const AskPtr& ask) {
 bool Node::may_relay() const {
   const auto in_line = std::count_if(queue.begin(), queue.end(),
                                      [](const AskPtr& ask) { return !ask->relays.empty(); });
-  return static_cast<uint64_t>(in_line) * kCrowdChunk < pace.limit(world.wires.now());
+  return static_cast<uint64_t>(in_line) * kCrowdChunk <
+         fetch::SharePace::kTurnsInLine * pace.limit(world.wires.now());
 }
 
 void Node::relay(uint32_t chunk, std::function<void()> then) {
   const auto found = asks.find(chunk);
   AskPtr ask = found == asks.end() ? nullptr : found->second;
-  if (has[chunk] || coming.contains(chunk) || (ask && ask->admitted)) {
+  if (has[chunk] || coming.contains(chunk) || !is_paced() || (ask && ask->admitted)) {
     if (ask) ask->relayed = true;
     return from_registry(chunk, CrowdWhy::relay, std::move(then));
   }

@@ -127,6 +127,7 @@ struct Node {
   /// For a peer's sake.
   void relay(uint32_t chunk, std::function<void()> then);
   [[nodiscard]] bool may_relay() const;
+  [[nodiscard]] bool is_paced() const { return fetch::SharePace::holds_among(views.wanting()); }
   void give_inflow(Ask& ask);
   void watch_queue();
   void got(const AskPtr& ask);
