@@ -87,8 +87,8 @@ class Holdings {
   [[nodiscard]] virtual std::optional<HeldLayer> held(const util::Digest& layer) = 0;
   /// For a member.
   [[nodiscard]] virtual std::optional<HeldLayer> held(const NamedLayer& layer) = 0;
-  /// Whether one more chunk that is not here may be fetched for a member's bulk: not where others
-  /// in line for the registry are as much already as is asked of it at once. Any thread, cheap.
+  /// Whether one more chunk that is not here may be fetched for a member's bulk: not where many
+  /// stand in line for the registry already. Any thread, cheap.
   [[nodiscard]] virtual bool may_relay() { return true; }
   /// Whether anything of the layer was ever stored here, in whatever name. Unlike held() it makes
   /// no room for it.
