@@ -151,13 +151,9 @@ void Brain::give_inflow(Flight& flight) {
 
 void Brain::let_overtake(const FlightPtr& flight, const chunk::FetchContext& context,
                          Actions& actions) {
+  if (context.cls != Class::fault && !context.for_peer) return;
   flight->relayed |= context.for_peer;
-  if (context.cls == Class::fault) {
-    leave_queue(flight);
-    return let_in(flight, actions);
-  }
-  if (!context.for_peer) return;
-  if (!SharePace::holds_among(wanting(flight->layer->ref()))) {
+  if (context.cls == Class::fault || !SharePace::holds_among(wanting(flight->layer->ref()))) {
     leave_queue(flight);
     return let_in(flight, actions);
   }

@@ -19,9 +19,9 @@ constexpr uint64_t kTurnStep = (1 << 20) / chunk::kBlockSize;
 
 }  // namespace
 
-BulkOrder order_among(size_t wanting, double turn) {
-  if (wanting == 0) return {};
-  return {turn, wanting > kFew};
+BulkOrder order_among(size_t wanting, double turn, const BulkOrder& before) {
+  if (wanting == 0) return before;
+  return {turn, before.crowd || wanting > kFew};
 }
 
 chunk::BlockRange blocks_at(uint64_t position, uint64_t count, const BulkOrder& order) {

@@ -23,9 +23,9 @@ struct BulkOrder {
   bool crowd = false;
   bool operator==(const BulkOrder&) const = default;
 };
-/// Of a node whose own `turn` it is, where so many others bring the layer in: nobody else wants it,
-/// and it comes in order.
-BulkOrder order_among(size_t wanting, double turn);
+/// Of a node whose own `turn` it is, where so many others bring the layer in, after the order
+/// `before`: that one where nobody else wants it, and what was a crowd once stays one.
+BulkOrder order_among(size_t wanting, double turn, const BulkOrder& before = {});
 
 /// The blocks at `position` (< `count`, the layer's blocks) of that order and those after it that
 /// follow in the layer, too.

@@ -172,8 +172,8 @@ class Fetcher {
   /// Blocks on their way from the registry, or in line for it since a peer asked for them,
   /// ascending: who asks for them for a peer joins.
   [[nodiscard]] std::vector<chunk::BlockRange> coming(const Layer& layer) const;
-  /// Whether as much may stand in line for the registry as peers' bulk does, and one request more:
-  /// SharePace::kTurnsInLine times what is asked of it at once.
+  /// Whether one more request of peers' bulk may stand in line for the registry: where those in
+  /// line are less than SharePace::kTurnsInLine times what is asked of it at once.
   [[nodiscard]] bool may_relay() const;
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;
 

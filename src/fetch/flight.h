@@ -156,12 +156,10 @@ struct Bulk {
     order = {};
     in_order = true;
   }
-  /// As so many others bring it in. What was a crowd once stays one.
+  /// As so many others bring it in.
   void go_among(size_t wanting, double turn) {
-    if (in_order || wanting == 0) return;
-    auto best = order_among(wanting, turn);
-    best.crowd |= order.crowd;
-    if (order == best) return;
+    const auto best = order_among(wanting, turn, order);
+    if (in_order || order == best) return;
     rewind();
     order = best;
   }

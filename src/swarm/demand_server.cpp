@@ -252,9 +252,9 @@ struct DemandServer::State {
     const auto began = std::chrono::steady_clock::now();
     const auto [number, wait] = serving->enter(request, began);
     const auto others = holders(range);
-    const bool may =
-        here || range.windows || range.cls == chunk::Class::fault || holdings.may_relay();
-    const Serve how = how_to_serve(number && may, here, range.fetch && !others.empty());
+    const bool at_once = here || range.windows || range.cls == chunk::Class::fault;
+    const bool admitted = number && (at_once || holdings.may_relay());
+    const Serve how = how_to_serve(admitted, here, range.fetch && !others.empty());
     if (how == Serve::busy || how == Serve::refer) {
       if (number) serving->leave(request, *number);
       return respond(send_away(others, wait));

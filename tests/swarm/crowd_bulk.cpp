@@ -107,9 +107,8 @@ AskPtr Node::next_of_others() {
 
 void Node::pump() {
   if (gone || !begun) return;
-  if (auto best = fetch::order_among(views.wanting(), turn); best.turn > 0 && best != order) {
-    best.crowd |= order.crowd;
-    if (best != order) cursor = share_cursor = 0;
+  if (const auto best = fetch::order_among(views.wanting(), turn, order); best != order) {
+    cursor = share_cursor = 0;
     order = best;
   }
   admit();
