@@ -300,6 +300,11 @@ void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, Next next, Acti
     *cursor += blocks;
 }
 
+void Brain::rewind_bulks(const LayerState& state) {
+  for (const auto& bulk : bulks)
+    if (bulk->layer->state_.get() == &state) bulk->rewind();
+}
+
 void Brain::end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions) {
   if (std::exchange(bulk->ended, true)) return;
   bulks.remove(bulk);

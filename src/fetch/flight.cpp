@@ -265,6 +265,7 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
     if (flight->bulk) flight->bulk->failure = flight->failure;
     write_back(flight, true, actions);
     forget_blocks(*flight, flight->rest());
+    rewind_bulks(*flight->layer->state_);
   }
   if (flight->bulk || flight->layer->state_->by_block.empty())
     pump(actions);

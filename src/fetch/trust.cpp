@@ -103,6 +103,7 @@ std::set<FlightPtr> Brain::doubt(Layer& layer, const std::vector<Provenance::Lie
     forget_blocks(*flight, came);
     wrong_ones.insert(flight);
   }
+  if (!wrong_ones.empty()) rewind_bulks(state);
   std::set<std::pair<std::shared_ptr<Layer>, WaiterPtr>> deceived;
   for (const auto& flight : flights_of(state))
     for (const auto& part : flight->parts)
@@ -149,8 +150,7 @@ void Brain::discard(Layer& layer, const std::string& why) {
         end_waiter(waiter, Failure{Fault::cancelled, "the daemon stops"}, actions);
       else
         begin_again(of, waiter, actions);
-    for (const auto& bulk : bulks)
-      if (bulk->layer->state_ == layer.state_) bulk->rewind();
+    rewind_bulks(state);
     pump(actions);
   }
   run(actions);

@@ -313,6 +313,23 @@ TEST_F(FetchTest, a_layer_was_brought_in_when_all_of_it_is_stored) {
   }
 }
 
+TEST_F(FetchTest, what_another_asked_for_in_vain_is_brought_in_all_the_same) {
+  for (const auto cls : {Class::pull, Class::backfill}) {
+    start();
+    layer_->stored().discard();
+    auto another = read_for_peer({kSize / 2, 100});
+    const auto in_vain = source_.requests() - 1;
+    std::promise<Outcome<util::Done>> done;
+    const auto operation =
+        fetcher_->bring_in(layer_, cls, [&](Outcome<util::Done> o) { done.set_value(o); });
+    for (auto id = in_vain + 1; source_.open() > 1; ++id) source_.answer(id, UINT64_MAX);
+    source_.fail(in_vain, {Fault::unavailable, "no"});
+    expect_fault(another, Fault::unavailable);
+    answer_until(done);
+    EXPECT_TRUE(layer_->stored().has(chunk::blocks_covering({0, kSize}))) << to_string(cls);
+  }
+}
+
 TEST_F(FetchTest, bulk_that_is_late_is_asked_for_again_while_the_rest_comes) {
   start();
   std::promise<Outcome<util::Done>> done;

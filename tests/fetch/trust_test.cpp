@@ -357,6 +357,24 @@ TEST_F(TrustTest, a_reader_that_had_a_wrong_block_before_the_seal_begins_again) 
   expect_bytes(again, kRange);
 }
 
+TEST_F(TrustTest, what_is_brought_in_and_was_wrong_before_the_seal_is_brought_in_again) {
+  start_with_peer();
+  peer_.flip(5);
+  std::promise<util::Outcome<util::Done>> done;
+  const auto operation = fetcher_->bring_in(
+      layer_, Class::pull,
+      [&](const util::Outcome<util::Done>& outcome) { done.set_value(outcome); });
+  peer_.answer(0, 16'384);
+  peer_.set_plan(std::nullopt);
+  layer_->seal(tree());
+  EXPECT_EQ(peer_.blamed().size(), 1u);
+  peer_.answer_all();
+  answer_until(done);
+  EXPECT_TRUE(layer_->stored().has(chunk::blocks_covering({0, kSize})));
+  auto all = read({0, kSize});
+  expect_bytes(all, {0, kSize});
+}
+
 TEST_F(TrustTest, what_a_peer_put_into_the_cache_before_the_seal_is_made_good) {
   start_with_peer();
   peer_.flip(5);
