@@ -49,7 +49,7 @@ struct Indexer::Pass {
     }
     checkpoint.window = {windows.size(), 0};
     if (!window.empty()) {
-      const auto packed = pack_window(window);
+      const auto packed = packer.pack(window);
       checkpoint.window.length = packed.size();
       checkpoint.window_hash = hash_of_window(window);
       windows.insert(windows.end(), packed.begin(), packed.end());
@@ -65,6 +65,7 @@ struct Indexer::Pass {
   IndexerOptions options;
   LayerIndex index;
   util::Bytes windows;
+  WindowPacker packer;
   FileTableBuilder files;
   TarReader tar;
 };

@@ -15,9 +15,25 @@ namespace swarmfs::layer {
 
 namespace {
 
-constexpr int kLevel = 3;  // 9 indexes 40 % slower for 6 % less
+/// 3 takes a quarter longer for 1 % less, 9 makes all of the pass 40 % slower for 7 %.
+constexpr int kLevel = 2;
 
 }  // namespace
+
+struct WindowPacker::Context {
+  Context() : zstd(ZSTD_createCCtx()) {
+    if (!zstd) throw util::Error("cannot start zstd");
+  }
+  ~Context() { ZSTD_freeCCtx(zstd); }
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  ZSTD_CCtx* const zstd;
+};
+
+WindowPacker::WindowPacker()
+    : context_(std::make_unique<Context>()), room_(ZSTD_compressBound(kLongestWindow)) {}
+WindowPacker::~WindowPacker() = default;
 
 WindowHash hash_of_window(util::ByteView plain) {
   const auto digest = util::Sha256::of(plain);
@@ -26,13 +42,12 @@ WindowHash hash_of_window(util::ByteView plain) {
   return made;
 }
 
-util::Bytes pack_window(util::ByteView plain) {
+util::ByteView WindowPacker::pack(util::ByteView plain) {
   assert(!plain.empty() && plain.size() <= kLongestWindow);
-  util::Bytes room(ZSTD_compressBound(plain.size()));
-  const size_t size = ZSTD_compress(room.data(), room.size(), plain.data(), plain.size(), kLevel);
+  const size_t size = ZSTD_compressCCtx(context_->zstd, room_.data(), room_.size(), plain.data(),
+                                        plain.size(), kLevel);
   if (ZSTD_isError(size)) throw util::Error("cannot compress a window");
-  room.resize(size);
-  return room;
+  return util::ByteView(room_).first(size);
 }
 
 std::optional<util::Bytes> unpack_window(util::ByteView packed) {

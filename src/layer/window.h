@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 
 #include "util/units.h"
@@ -18,9 +19,24 @@ inline constexpr size_t kLongestWindow = 32 * 1024;
 using WindowHash = std::array<std::byte, 16>;
 WindowHash hash_of_window(util::ByteView plain);
 
-/// At most kLongestWindow bytes, not empty. Other versions of zstd pack the same window otherwise.
-util::Bytes pack_window(util::ByteView plain);
-/// What pack_window() gave, from wherever it comes: nothing when it is damaged.
+/// Packs windows one after the other. One thread's.
+class WindowPacker {
+ public:
+  WindowPacker();
+  ~WindowPacker();
+  WindowPacker(const WindowPacker&) = delete;
+  WindowPacker& operator=(const WindowPacker&) = delete;
+
+  /// At most kLongestWindow bytes, not empty. Valid until the next. Other versions of zstd pack the
+  /// same window otherwise.
+  [[nodiscard]] util::ByteView pack(util::ByteView plain);
+
+ private:
+  struct Context;
+  const std::unique_ptr<Context> context_;
+  util::Bytes room_;
+};
+/// What a packer gave, from wherever it comes: nothing when it is damaged.
 std::optional<util::Bytes> unpack_window(util::ByteView packed);
 
 }  // namespace swarmfs::layer

@@ -145,7 +145,13 @@ std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRa
   const ByteRange part = in_chunk(layer, range);
   const auto route = state_->route(layer, part, context.cls, context.spare);
   if (route.steps.empty()) return std::nullopt;
-  chunk::Plan plan{.length = part.length, .hedge = {}, .ours = route.ours, .theirs = route.theirs};
+  const auto& first = route.steps.front();
+  chunk::Plan plan{
+      .length = std::min(part.length,
+                         most_at_once(context.cls, first.holds && !first.here, route.wanting)),
+      .hedge = {},
+      .ours = route.ours,
+      .theirs = route.theirs};
   for (const auto& step : route.steps) {
     plan.hedge = step.hedge == util::Duration::max() ? step.hedge : plan.hedge + step.hedge;
     if (step.hedge == util::Duration::max()) break;

@@ -23,6 +23,7 @@ constexpr double kSecondsUnsent = 0.5;
 constexpr uint64_t kLeastUnsent = 2 << 20;
 /// More are a crowd.
 constexpr int64_t kFew = 8;
+constexpr uint64_t kPieceOfComing = 256 << 10;
 constexpr Duration kMostPatience = std::chrono::seconds(30);
 
 /// The finalizer of MurmurHash3: every bit of the input reaches every bit of the output.
@@ -268,6 +269,11 @@ bool is_scarce(const Question& question) {
   return !question.holders.empty() &&
          std::ssize(question.holders) <= count_wanting(question.peers) &&
          std::none_of(question.holders.begin(), question.holders.end(), wants);
+}
+
+uint64_t most_at_once(chunk::Class cls, bool coming, size_t wanting) {
+  const bool is_few = static_cast<int64_t>(wanting) <= kFew;
+  return coming && is_few && !is_fault(cls) ? kPieceOfComing : UINT64_MAX;
 }
 
 Patience patience_with_peers(chunk::Class cls, Duration steps, size_t wanting) {

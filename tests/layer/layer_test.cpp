@@ -236,9 +236,10 @@ TEST(LayerIndex, takes_no_window_but_the_right_one) {
   const auto good = window_of(made, 1);
   ASSERT_TRUE(made.index.unpack(1, good));
   const std::string other = noise(kLongestWindow, 9);
-  const auto forged = pack_window(as_bytes(other));
+  WindowPacker packer;
+  const auto forged = packer.pack(as_bytes(other));
   for (const auto& bad : {good.first(good.size() / 2), as_bytes("no window"), window_of(made, 2),
-                          util::ByteView(forged), util::ByteView()})
+                          forged, util::ByteView()})
     EXPECT_EQ(made.index.unpack(1, bad).failure().fault, util::Fault::corrupt);
 }
 

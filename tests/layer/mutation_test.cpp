@@ -208,8 +208,8 @@ TEST(Mutations, of_an_index_are_read_or_refused) {
 }
 
 TEST(Mutations, of_a_window_are_unpacked_or_refused) {
-  const auto packed = pack_window(as_bytes(support::noise(20'000, 5)));
-  const std::string text(as_text(packed));
+  WindowPacker packer;
+  const std::string text(as_text(packer.pack(as_bytes(support::noise(20'000, 5)))));
   bombard(4, 3000, [&](Mutator& mutator) {
     const auto bad = mutator.mutate(text, 1);
     const auto plain = unpack_window(as_bytes(bad));

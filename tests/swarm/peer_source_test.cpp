@@ -71,6 +71,28 @@ TEST_F(PeerSourceTest, ends_at_the_end_of_a_chunk) {
   EXPECT_EQ(plan->length, 16u * 1024);
 }
 
+TEST_F(PeerSourceTest, asks_for_a_quarter_of_a_chunk_that_its_holder_has_yet_to_get) {
+  chunk::LayerRef layer = layer_;
+  layer.size = 1 << 30;
+  const Peer& holder = peer("a", right);
+  table_.met(at(holder), "a", "here");
+  const auto now = std::chrono::steady_clock::now();
+  views_.interest(layer, now);
+  LayerNews said{layer.size, true, false, BlockSet(chunk::block_count(layer.size))};
+  said.blocks.add({0, 128});
+  said.coming = {{64, 64}};
+  views_.heard(at(holder), kRepository, {layer.digest}, {"here", {{layer.digest, said}}}, now);
+  const auto asked = [&](uint64_t chunk, Class cls) {
+    const uint64_t size = chunk::chunk_size(layer.size);
+    chunk::FetchContext context;
+    context.cls = cls;
+    return source_.plan(layer, {chunk * size, size}, context)->length;
+  };
+  EXPECT_EQ(asked(0, Class::pull), 1u << 20);
+  EXPECT_EQ(asked(1, Class::pull), 256u << 10);
+  EXPECT_EQ(asked(1, Class::fault), 1u << 20);
+}
+
 TEST_F(PeerSourceTest, has_no_plan_where_nobody_has_the_layer_or_a_peer_asks) {
   EXPECT_FALSE(source_.plan(layer_, kRange, {}));
   know(peer("a", right), "a");

@@ -138,6 +138,15 @@ TEST(HedgeDelay, follows_the_p95_within_bounds) {
   EXPECT_EQ(hedge_delay(Class::fault, coming, true, {}), milliseconds(20));
 }
 
+TEST(MostAtOnce, is_a_quarter_of_a_chunk_that_comes_to_its_holder_and_that_few_want) {
+  constexpr uint64_t kAll = UINT64_MAX, kQuarter = 256 << 10;
+  EXPECT_EQ(most_at_once(Class::pull, true, 0), kQuarter);
+  EXPECT_EQ(most_at_once(Class::backfill, true, 8), kQuarter);
+  EXPECT_EQ(most_at_once(Class::pull, true, 9), kAll);
+  EXPECT_EQ(most_at_once(Class::pull, false, 3), kAll);
+  EXPECT_EQ(most_at_once(Class::fault, true, 3), kAll);
+}
+
 TEST(Steps, alone_we_go_to_the_registry) {
   EXPECT_EQ(names(question({})), (std::vector<std::string>{"registry"}));
   const std::vector<Candidate> strangers{peer("")};
