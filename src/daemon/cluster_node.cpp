@@ -28,7 +28,8 @@ std::vector<swarm::Endpoint> endpoints(const std::vector<std::string>& texts) {
 swarm::SwarmCaps caps_of(const ClusterSection& section) {
   return {section.cross_zone_rate,
           section.max_peer_requests,
-          {section.bulk_upload, section.bulk_download, section.bulk_upload_per_peer}};
+          {section.bulk_upload, section.bulk_download, section.bulk_upload_per_peer,
+           section.bulk_download_per_peer}};
 }
 
 swarm::SwarmOptions swarm_options(const ClusterSection& section, swarm::Preheats& orders,

@@ -199,10 +199,12 @@ Keys top_level(const Reader& reader, Config& config) {
        reader.section("credentials", {{"files", reader.list(config.credential_files)}})},
       {"registry", registries(reader, config)},
       {"cluster", cluster_section(reader, config.cluster)},
-      {"bulk", reader.section(
-                   "bulk", {{"upload", reader.bytes(config.cluster.bulk_upload)},
-                            {"upload_per_peer", reader.bytes(config.cluster.bulk_upload_per_peer)},
-                            {"download", reader.bytes(config.cluster.bulk_download)}})},
+      {"bulk",
+       reader.section(
+           "bulk", {{"upload", reader.bytes(config.cluster.bulk_upload)},
+                    {"upload_per_peer", reader.bytes(config.cluster.bulk_upload_per_peer)},
+                    {"download", reader.bytes(config.cluster.bulk_download)},
+                    {"download_per_peer", reader.bytes(config.cluster.bulk_download_per_peer)}})},
   };
 }
 

@@ -61,13 +61,14 @@ struct ClusterSection {
   std::string zone;              ///< up to 63 of [A-Za-z0-9._-]
   uint64_t cross_zone_rate = 0;  ///< bytes per second; 0: no limit
   Provisional provisional = Provisional::cluster;
-  unsigned max_peer_requests = 256;   ///< that are answered at once
-  std::vector<std::string> preheat;   ///< registries from which members may order what we pull
-  unsigned bulk_port = 0;             ///< of the BitTorrent exchange; 0: none
-  uint64_t bulk_upload = 0;           ///< bytes per second of bulk, on both lanes; 0: no limit
-  uint64_t bulk_upload_per_peer = 0;  ///< of this, to each peer; likewise
-  uint64_t bulk_download = 0;         ///< as bulk_upload
-  unsigned identity_line = 0;         ///< where the file names the identity, for messages
+  unsigned max_peer_requests = 256;     ///< that are answered at once
+  std::vector<std::string> preheat;     ///< registries from which members may order what we pull
+  unsigned bulk_port = 0;               ///< of the BitTorrent exchange; 0: none
+  uint64_t bulk_upload = 0;             ///< bytes per second of bulk, on both lanes; 0: no limit
+  uint64_t bulk_upload_per_peer = 0;    ///< of this, to each peer; likewise
+  uint64_t bulk_download = 0;           ///< as bulk_upload
+  uint64_t bulk_download_per_peer = 0;  ///< of this, from each peer; likewise
+  unsigned identity_line = 0;           ///< where the file names the identity, for messages
 
   [[nodiscard]] bool has_identity() const { return !token_file.empty() || !ca_file.empty(); }
 };

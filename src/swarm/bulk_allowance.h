@@ -13,7 +13,7 @@
 
 namespace swarmfs::swarm {
 
-/// Bytes per second that all requests for bulk together may bring; 0: no limit. Any thread.
+/// Bytes per second that requests for bulk may bring together; 0: no limit. Any thread.
 class BulkAllowance : public std::enable_shared_from_this<BulkAllowance> {
  public:
   explicit BulkAllowance(uint64_t rate) : bucket_(made(rate)) {}

@@ -12,6 +12,7 @@ struct BulkRates {
   uint64_t upload = 0;    ///< to all peers together
   uint64_t download = 0;  ///< from all peers together
   uint64_t upload_per_peer = 0;
+  uint64_t download_per_peer = 0;
 };
 
 }  // namespace swarmfs::swarm

@@ -40,7 +40,7 @@ PeerSource::State::State(PeerSourceOptions chosen, DemandClient& its_client, Pee
       timers(its_timers),
       cross_zone(util::TokenBucket(static_cast<double>(options.cross_zone_rate),
                                    std::chrono::steady_clock::now())),
-      download(std::make_shared<BulkAllowance>(options.download_rate)) {
+      download(options.download_rate, options.download_rate_per_peer) {
   for (const bool same : {false, true})
     from_zone[same] = &metrics.counter("swarmfs_peer_bytes_total", "Bytes that other nodes gave",
                                        {{"zone", same ? "same" : "other"}});
@@ -212,8 +212,8 @@ void PeerSource::set_cross_zone_rate(uint64_t rate) {
   state_->cross_zone.lock()->set_rate(static_cast<double>(rate), std::chrono::steady_clock::now());
 }
 
-void PeerSource::set_download_rate(uint64_t rate) {
-  state_->download->set_rate(rate);
+void PeerSource::set_download_rates(uint64_t rate, uint64_t rate_per_peer) {
+  state_->download.set_rates(rate, rate_per_peer);
 }
 
 uint64_t PeerSource::share_length(const chunk::LayerRef& layer, ByteRange range) const {

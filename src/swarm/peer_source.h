@@ -27,6 +27,7 @@ struct PeerSourceOptions {
   std::function<void(const chunk::LayerRef&)> on_fresh;
   LayerTraffic* traffic = nullptr;  ///< is told what is received; outlives the source. Null: nobody
   uint64_t download_rate = 0;       ///< of bulk, bytes per second, at first; 0: no limit
+  uint64_t download_rate_per_peer = 0;  ///< likewise
   /// What comes to this node, as its fetcher gauges it.
   std::shared_ptr<const util::LinkGauge> link = std::make_shared<util::LinkGauge>();
 };
@@ -63,7 +64,7 @@ class PeerSource final : public chunk::Source {
 
   /// Of other zones, bytes per second; 0: no limit.
   void set_cross_zone_rate(uint64_t rate);
-  void set_download_rate(uint64_t rate);
+  void set_download_rates(uint64_t rate, uint64_t rate_per_peer);
 
   struct State;  // shared with the transfers under way
 

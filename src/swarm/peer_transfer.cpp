@@ -17,6 +17,8 @@ using util::Outcome;
 
 namespace {
 
+constexpr std::chrono::seconds kLongestWait{5};  ///< others may have it by then
+
 /// Who must get it from the registry is silent until it has it; bulk gets that in a long line.
 std::chrono::seconds stall_timeout(chunk::Class cls, bool here) {
   if (cls == chunk::Class::fault) return std::chrono::seconds(here ? 2 : 7);
@@ -99,10 +101,20 @@ bool PeerTransfer::told_to_wait() const {
 util::Duration PeerTransfer::capped() {
   const bool is_bulk = order_.context.cls != chunk::Class::fault;
   const auto pause =
-      is_bulk ? source_->download->wait(std::chrono::steady_clock::now()) : util::Duration();
+      is_bulk ? source_->download.wait(std::chrono::steady_clock::now()) : util::Duration();
   const std::lock_guard hold(mutex_);
   capped_ = pause > util::Duration();
   return pause;
+}
+
+bool PeerTransfer::is_capped(const Endpoint& peer) {
+  if (order_.context.cls == chunk::Class::fault) return false;
+  const auto now = std::chrono::steady_clock::now();
+  const auto pause = source_->download.wait(peer, now);
+  if (pause == util::Duration()) return false;
+  const std::lock_guard hold(mutex_);
+  waits_[peer] = now + std::min<util::Duration>(pause, kLongestWait);
+  return true;
 }
 
 void PeerTransfer::ask_next() {
@@ -185,6 +197,7 @@ bool PeerTransfer::ask(size_t index) {
     made->same_zone = peer.zone == source_->options.zone;
     made->range = {order_.range.offset + delivered_, order_.range.length - delivered_};
   }
+  if (is_capped(made->endpoint)) return false;
   made->attempt = source_->table.attempt(made->endpoint, made->range.length, made->step.here);
   if (!made->attempt) return false;
   made->expected = made->attempt->expected();
@@ -193,7 +206,7 @@ bool PeerTransfer::ask(size_t index) {
     if (ended_) return true;
     made->began = std::chrono::steady_clock::now();
     if (order_.context.cls != chunk::Class::fault)
-      made->booking = source_->download->book(made->range.length, made->began);
+      made->bookings = source_->download.book(made->endpoint, made->range.length, made->began);
     live_.push_back(made);
   }
   launch(made);
@@ -316,7 +329,7 @@ void PeerTransfer::on_data(const TryPtr& one, util::ByteView bytes) {
     const std::lock_guard hold(mutex_);
     if (ended_ || std::find(live_.begin(), live_.end(), one) == live_.end()) return;
     one->arrived += bytes.size();
-    one->booking.came(bytes.size());
+    for (auto& booking : one->bookings) booking.came(bytes.size());
     one->last = std::chrono::steady_clock::now();
     const uint64_t end = one->range.offset - order_.range.offset + one->arrived;
     fresh = bytes.last(std::min(bytes.size(), end - std::min(end, delivered_)));

@@ -9,8 +9,8 @@
 #include <mutex>
 #include <set>
 
-#include "swarm/bulk_allowance.h"
 #include "swarm/busy_lines.h"
+#include "swarm/download_caps.h"
 #include "swarm/peer_source.h"
 #include "util/operation.h"
 #include "util/token_bucket.h"
@@ -55,7 +55,7 @@ struct PeerSource::State : std::enable_shared_from_this<PeerSource::State> {
   util::Timers& timers;
   util::CallbackGate gate;  ///< of what is called later: it uses the references above
   util::Sync<util::TokenBucket> cross_zone;
-  const std::shared_ptr<BulkAllowance> download;
+  DownloadCaps download;
   std::array<util::Metrics::Counter*, 2> from_zone{};  ///< [same]
   BusyLines<Endpoint> busy_lines;
   /// Who published an index and had not the windows of this name, and since when.
@@ -113,7 +113,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
     bool again = false;  ///< the peer told who it is: worth asking again, with a proof
     bool busy = false;   ///< the peer sends us away
     std::optional<util::Duration> wait;  ///< that its cap makes us wait
-    BulkAllowance::Booking booking;
+    DownloadCaps::Bookings bookings;
     std::vector<Endpoint> others;  ///< who has it, says a peer that sends us away
   };
   using TryPtr = std::shared_ptr<Try>;
@@ -126,8 +126,10 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   void ask_next();
   std::optional<size_t> next_step();
   void run_out_of_steps();
-  /// Until our own cap lets it ask for bulk.
+  /// Until our own cap of all peers lets it ask for bulk.
   [[nodiscard]] util::Duration capped();
+  /// Our own cap of what this peer gives is used up: it is one of those that make us wait.
+  [[nodiscard]] bool is_capped(const Endpoint& peer);
   /// A cap's: nobody is asked before its end; or before a peer that is busy: until it gives us
   /// something, if that is sooner.
   void wait_out(util::Duration pause, const std::optional<Endpoint>& busy = {});
@@ -161,8 +163,9 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   unsigned wait_ = 0;    ///< the last that began; one more when it has ended
   util::Operation in_line_;
   unsigned referrals_ = 0;  ///< by peers that know who has it
-  /// Whose cap is used up, until when. While there is one, nobody is asked who would have to go to
-  /// the registry. Who is asked again when its time has come stays in here until it answers.
+  /// Whose cap is used up, theirs or ours of them, until when. While there is one, nobody is asked
+  /// who would have to go to the registry. Who is asked again when its time has come stays in here
+  /// until it answers.
   std::map<Endpoint, util::SteadyTime> waits_;
   util::SteadyTime planned_{};  ///< when the steps were made anew
   uint64_t delivered_ = 0;
@@ -171,7 +174,7 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   std::list<TryPtr> ending_;  ///< whose on_done() runs
   TryPtr winner_;             ///< who gave the last byte
   std::string supplier_;      ///< of what came last; empty: of two
-  bool capped_ = false;       ///< by our own cap, now
+  bool capped_ = false;       ///< by our own cap of all peers, now
   bool paused_ = false;
   bool ended_ = false;
 };

@@ -41,7 +41,8 @@ std::vector<std::string> texts(const std::vector<Endpoint>& endpoints) {
 BulkRates lane_rates(const SwarmCaps& caps, bool both_lanes) {
   const auto& rates = caps.bulk_rates;
   if (!both_lanes) return rates;
-  return {(rates.upload + 1) / 2, (rates.download + 1) / 2, (rates.upload_per_peer + 1) / 2};
+  return {(rates.upload + 1) / 2, (rates.download + 1) / 2, (rates.upload_per_peer + 1) / 2,
+          (rates.download_per_peer + 1) / 2};
 }
 
 ServeLimits limits(const SwarmCaps& caps, bool both_lanes) {
@@ -140,13 +141,15 @@ struct Swarm::State {
     };
   }
   PeerSourceOptions source_options() {
+    const auto rates = lane_rates(options.caps, options.bulk_port != 0);
     return {options.zone,
             node_id(),
             options.provisional,
             options.caps.cross_zone_rate,
             [this](const chunk::LayerRef& layer) { look_for(layer); },
             &traffic,
-            lane_rates(options.caps, options.bulk_port != 0).download,
+            rates.download,
+            rates.download_per_peer,
             options.link};
   }
 
@@ -275,10 +278,11 @@ Swarm::~Swarm() = default;
 
 void Swarm::set_caps(const SwarmCaps& caps) {
   state_->source->set_cross_zone_rate(caps.cross_zone_rate);
-  state_->source->set_download_rate(lane_rates(caps, state_->bulk != nullptr).download);
+  const auto rates = lane_rates(caps, state_->bulk != nullptr);
+  state_->source->set_download_rates(rates.download, rates.download_per_peer);
   state_->server->set_limits(limits(caps, state_->bulk != nullptr));
   if (!state_->bulk) return;
-  state_->bulk->set_rates(lane_rates(caps, true));
+  state_->bulk->set_rates(rates);
   state_->bulk->set_same_zone(caps.cross_zone_rate > 0);
 }
 

@@ -38,7 +38,7 @@ TorrentRates::TorrentRates(lt::session& session) : session_(session) {
 
 void TorrentRates::set(BulkRates rates) {
   limit(lt::session::global_peer_class_id, rates.upload, rates.download);
-  for (const auto peers : classes_) limit(peers, rates.upload_per_peer, 0);
+  for (const auto peers : classes_) limit(peers, rates.upload_per_peer, rates.download_per_peer);
 }
 
 void TorrentRates::limit(lt::peer_class_t peers, uint64_t upload, uint64_t download) {

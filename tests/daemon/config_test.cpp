@@ -134,7 +134,9 @@ preheat = ["reg.example.com:5000", "docker.io"]
 bulk_port = 7950
 [bulk]
 upload = "50MB"
+upload_per_peer = "5MB"
 download = 7
+download_per_peer = 3
 )",
                                               "x.toml")
                                      .cluster;
@@ -151,7 +153,9 @@ download = 7
   EXPECT_EQ(cluster.preheat, (Texts{"reg.example.com:5000", "docker.io"}));
   EXPECT_EQ(cluster.bulk_port, 7950u);
   EXPECT_EQ(cluster.bulk_upload, 50'000'000u);
+  EXPECT_EQ(cluster.bulk_upload_per_peer, 5'000'000u);
   EXPECT_EQ(cluster.bulk_download, 7u);
+  EXPECT_EQ(cluster.bulk_download_per_peer, 3u);
 }
 
 TEST(Config, without_a_cluster_there_are_no_peers) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""[bulk] upload, upload_per_peer and download bound what goes from node to node for pulls, by BitTorrent, too, and SIGHUP
-changes them in the middle of one. So it is with [fetch] backfill_rate, for what a mount brings in."""
+"""[bulk] upload, upload_per_peer, download and download_per_peer bound what goes from node to node for pulls, by BitTorrent,
+too, and SIGHUP changes them in the middle of one. So it is with [fetch] backfill_rate, for what a mount brings in."""
 import signal
 import sys
 import threading
@@ -10,6 +10,8 @@ from bed import Bed, need_bed
 from node import wait_for
 
 IMAGE = "small:v1"
+DEMAND_LANE = ("upload", "upload_per_peer", "download", "download_per_peer")
+BOTH_LANES = ("upload", "upload_per_peer", "download_per_peer")
 CAP = 100_000  # bytes per second
 REGISTRY = 20  # Mbit/s: who would not wait for the cap would go there, and not be done in seconds
 SLACK = 5
@@ -79,23 +81,24 @@ def capped_backfill(node):
 
 def main():
     need_bed()
-    bed = Bed(7, registry_mbit=REGISTRY)
+    bed = Bed(2 + len(DEMAND_LANE + BOTH_LANES), registry_mbit=REGISTRY)
     giver = bed[1]
     bed.start([giver])
     giver.pull(IMAGE)
     wait_for("n1 to vouch for every layer", lambda: all(layer["verified"] for layer in giver.layers(IMAGE)), 60)
     total = bed.image_bytes(IMAGE)
-    for taker, key in zip(bed.nodes[1:], ("upload", "upload_per_peer", "download", "upload", "upload_per_peer")):
-        if taker is bed[5]:
+    for taker, key in zip(bed.nodes[1:], DEMAND_LANE + BOTH_LANES):
+        if taker is bed[2 + len(DEMAND_LANE)]:
             giver.terminate()
             bed.bulk = True
             bed.start([giver])
         bed.start([taker])
-        capped_pull(giver, taker, key, taker if key == "download" else giver, total)
+        capped_pull(giver, taker, key, taker if key.startswith("download") else giver, total)
         taker.terminate()
-    bed[7].extra = f'[fetch]\nbackfill_rate = "{CAP}B"'
-    bed.start([bed[7]])
-    capped_backfill(bed[7])
+    last = bed.nodes[-1]
+    last.extra = f'[fetch]\nbackfill_rate = "{CAP}B"'
+    bed.start([last])
+    capped_backfill(last)
 
 
 if __name__ == "__main__":

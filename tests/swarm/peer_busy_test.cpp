@@ -8,6 +8,7 @@
 
 #include "swarm/bulk_allowance.h"
 #include "swarm/busy_lines.h"
+#include "swarm/download_caps.h"
 #include "swarm/peer_source_fixture.h"
 #include "swarm/policy.h"
 
@@ -219,7 +220,7 @@ TEST_F(PeerSourceTest, takes_bulk_no_faster_than_its_own_cap_and_faults_at_once)
   Peer& holder = peer("a", right);
   know(holder, "a");
   // A byte: what the first request overdraws is paid back in half a day.
-  source_.set_download_rate(1);
+  source_.set_download_rates(1, 0);
   EXPECT_FALSE(fetch(kRange)->fault());
   const auto patient = fetch(kRange, Class::backfill);
   EXPECT_TRUE(patient->told_to_wait());
@@ -229,14 +230,39 @@ TEST_F(PeerSourceTest, takes_bulk_no_faster_than_its_own_cap_and_faults_at_once)
       << "bulk that goes on may try again";
 }
 
-TEST_F(PeerSourceTest, waits_for_its_own_cap) {
+TEST_F(PeerSourceTest, takes_bulk_from_each_no_faster_than_its_own_cap_and_meanwhile_from_another) {
+  for (const char* name : {"a", "b"}) know(peer(name, right), name);
+  source_.set_download_rates(0, 1);
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(fetch(kRange)->fault());
+  for (const auto& holder : peers_) EXPECT_EQ(holder.asked().size(), 1u);
+  const auto patient = fetch(kRange, Class::backfill);
+  EXPECT_TRUE(patient->told_to_wait());
+  EXPECT_FALSE(fetch(kRange, Class::fault)->fault());
+  EXPECT_EQ(fetch_for(std::chrono::seconds(1))->fault(), Fault::timed_out)
+      << "bulk that goes on may try again";
+  EXPECT_EQ(peers_.front().asked().size() + peers_.back().asked().size(), 3u) << "bulk waits";
+}
+
+TEST_F(PeerSourceTest, waits_for_its_own_caps) {
   know(peer("a", right), "a");
-  source_.set_download_rate(kRange.length);
-  for (int i = 0; i < 3; ++i) {
-    const auto got = fetch(kRange);
-    EXPECT_FALSE(got->fault());
-    EXPECT_TRUE(got->bytes() == part(kRange));
+  for (const auto& [all, each] : {std::pair(kRange.length, uint64_t{0}), {0, kRange.length}}) {
+    source_.set_download_rates(all, each);
+    for (int i = 0; i < 3; ++i) {
+      const auto got = fetch(kRange);
+      EXPECT_FALSE(got->fault());
+      EXPECT_TRUE(got->bytes() == part(kRange));
+    }
   }
+}
+
+TEST_F(PeerSourceTest, goes_on_soon_when_its_own_cap_of_a_peer_is_lifted) {
+  know(peer("a", right), "a");
+  source_.set_download_rates(0, 1);
+  EXPECT_FALSE(fetch(kRange)->fault());
+  const auto waits = fetch(kRange);
+  EXPECT_TRUE(waits->told_to_wait());
+  source_.set_download_rates(0, 0);
+  EXPECT_FALSE(waits->fault());
 }
 
 TEST(BulkAllowance, has_back_what_did_not_come) {
@@ -249,6 +275,43 @@ TEST(BulkAllowance, has_back_what_did_not_come) {
   }
   EXPECT_LT(allowance->wait(now), std::chrono::seconds(20));
   EXPECT_GT(allowance->wait(now), std::chrono::seconds(10));
+}
+
+void take(DownloadCaps& caps, const Endpoint& peer, uint64_t bytes, util::SteadyTime now) {
+  for (auto& booking : caps.book(peer, bytes, now)) booking.came(bytes);
+}
+
+TEST(DownloadCaps, hold_for_all_together_and_for_each) {
+  const Endpoint a{"10.0.0.1", 1}, b{"10.0.0.2", 1};
+  const auto now = std::chrono::steady_clock::now();
+  constexpr util::Duration kNone{};
+  DownloadCaps caps(1000, 100);
+  take(caps, a, 500, now);
+  EXPECT_GT(caps.wait(a, now), std::chrono::seconds(3));
+  EXPECT_EQ(caps.wait(b, now), kNone);
+  EXPECT_EQ(caps.wait(now), kNone);
+  {
+    const auto booked = caps.book(b, 5000, now);
+    EXPECT_GT(caps.wait(b, now), std::chrono::seconds(40));
+    EXPECT_GT(caps.wait(now), std::chrono::seconds(4));
+  }
+  EXPECT_EQ(caps.wait(b, now), kNone) << "nothing of it came";
+  EXPECT_EQ(caps.wait(now), kNone);
+  caps.set_rates(1000, 0);
+  EXPECT_EQ(caps.wait(a, now), kNone);
+}
+
+TEST(DownloadCaps, forget_many_who_are_idle) {
+  const Endpoint gives{"10.0.0.1", 1};
+  const auto now = std::chrono::steady_clock::now();
+  DownloadCaps caps(0, 1);
+  const auto booked = caps.book(gives, 100, now);
+  const auto idle = [](size_t i) { return Endpoint{"10.0.0.2", static_cast<uint16_t>(i + 1)}; };
+  for (size_t i = 0; i < DownloadCaps::kMostIdlePeers; ++i) take(caps, idle(i), 100, now);
+  EXPECT_GT(caps.wait(idle(0), now), util::Duration());
+  take(caps, idle(DownloadCaps::kMostIdlePeers), 100, now);
+  EXPECT_EQ(caps.wait(idle(0), now), util::Duration());
+  EXPECT_GT(caps.wait(gives, now), util::Duration());
 }
 
 }  // namespace

@@ -87,7 +87,7 @@ class PeerSourceTest : public DemandTest {
   }
   const std::shared_ptr<util::LinkGauge> link_ = std::make_shared<util::LinkGauge>();
   PeerSource source_{{"here", [] { return std::string("me"); }, true, 0,
-                      [](const chunk::LayerRef&) {}, nullptr, 0, link_},
+                      [](const chunk::LayerRef&) {}, nullptr, 0, 0, link_},
                      client_,
                      table_,
                      views_,

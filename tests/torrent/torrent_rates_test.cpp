@@ -12,6 +12,8 @@ namespace swarmfs::torrent_test {
 namespace {
 
 constexpr uint32_t kOfAll = 1U << static_cast<uint32_t>(lt::session::global_peer_class_id);
+constexpr auto kUpload = &lt::peer_class_info::upload_limit;
+constexpr auto kDownload = &lt::peer_class_info::download_limit;
 
 lt::settings_pack deaf() {
   lt::settings_pack settings;
@@ -28,12 +30,11 @@ class TorrentRatesTest : public testing::Test {
   uint32_t flags(const std::string& address) {
     return session_.get_peer_class_filter().access(lt::make_address(address));
   }
-  /// The upload limits of all its classes.
-  std::multiset<int> limits(const std::string& address) {
+  /// The limits of all its classes; `of`: kUpload or kDownload.
+  std::multiset<int> limits(const std::string& address, int lt::peer_class_info::*of) {
     std::multiset<int> made;
     for (uint32_t i = 0; i < 32; ++i)
-      if (flags(address) >> i & 1)
-        made.insert(session_.get_peer_class(lt::peer_class_t(i)).upload_limit);
+      if (flags(address) >> i & 1) made.insert(session_.get_peer_class(lt::peer_class_t(i)).*of);
     return made;
   }
 
@@ -57,15 +58,17 @@ TEST_F(TorrentRatesTest, gives_each_peer_that_was_met_a_limit_of_its_own) {
 }
 
 TEST_F(TorrentRatesTest, limits_all_together_and_each) {
-  rates_.set({3'000, 2'000, 1'000});
+  rates_.set({3'000, 2'000, 1'000, 500});
   rates_.meet("10.0.0.1");
-  for (const char* address : {"10.0.0.1", "203.0.113.7", "fe80::1", "127.0.0.1"})
-    EXPECT_EQ(limits(address), (std::multiset<int>{1'000, 3'000})) << address;
-  EXPECT_EQ(session_.get_peer_class(lt::session::global_peer_class_id).download_limit, 2'000);
+  for (const char* address : {"10.0.0.1", "203.0.113.7", "fe80::1", "127.0.0.1"}) {
+    EXPECT_EQ(limits(address, kUpload), (std::multiset<int>{1'000, 3'000})) << address;
+    EXPECT_EQ(limits(address, kDownload), (std::multiset<int>{500, 2'000})) << address;
+  }
   rates_.set({0, 0, uint64_t{5} << 40});
-  EXPECT_EQ(limits("10.0.0.1"), (std::multiset<int>{0, std::numeric_limits<int>::max()}));
+  EXPECT_EQ(limits("10.0.0.1", kUpload), (std::multiset<int>{0, std::numeric_limits<int>::max()}));
   rates_.set({});
-  EXPECT_EQ(limits("10.0.0.1"), (std::multiset<int>{0, 0}));
+  for (const auto of : {kUpload, kDownload})
+    EXPECT_EQ(limits("10.0.0.1", of), (std::multiset<int>{0, 0}));
 }
 
 TEST(TorrentExchange, gives_each_peer_no_more_than_it_may) {
@@ -94,6 +97,32 @@ TEST(TorrentExchange, gives_each_peer_no_more_than_it_may) {
   seed.session().set_rates({});
   ASSERT_TRUE(await([&] { return first.complete() && second.complete(); }));
   for (Node* node : {&first, &second}) EXPECT_TRUE(node->stored().content() == subject.content);
+}
+
+TEST(TorrentExchange, takes_from_each_peer_no_more_than_it_may) {
+  constexpr double kEach = 200e3;
+  const Subject subject(8 << 20);
+  Node first("127.0.0.25"), second("127.0.0.26");
+  Node taker("127.0.0.27", {}, {}, {0, 0, 0, static_cast<uint64_t>(kEach)});
+  const auto begun = std::chrono::steady_clock::now();
+  for (Node* node : {&first, &second}) {
+    node->take(subject, true);
+    taker.session().meet(node->endpoint().address);
+  }
+  taker.take(subject, false, {first.endpoint(), second.endpoint()});
+  taker.want_all();
+  const auto may_have = [&](unsigned peers) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begun;
+    return peers * kEach * (passed.count() + 2);
+  };
+  const auto received = [&] { return taker.meters().received.value(); };
+  ASSERT_TRUE(await([&] { return received() > 1.2 * may_have(1); }))
+      << "they do not share what one may give";
+  EXPECT_LE(received(), may_have(2));
+  EXPECT_FALSE(taker.complete());
+  taker.session().set_rates({});
+  ASSERT_TRUE(await([&] { return taker.complete(); }));
+  EXPECT_TRUE(taker.stored().content() == subject.content);
 }
 
 }  // namespace
