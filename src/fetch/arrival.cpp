@@ -89,6 +89,7 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
   const ByteRange fresh{flight->rest().offset, block.bytes.size()};
   assert(fresh.offset == block.index * kBlockSize && fresh.length <= flight->rest().length);
   flight->progress = std::chrono::steady_clock::now();
+  if (flight->context.cls != Class::fault) bulk_came = flight->progress;
   if (flight->bulk) {
     flight->bulk->progress = flight->progress;
     if (!flight->waits_for_share) flight->bulk->came = flight->progress;

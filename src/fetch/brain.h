@@ -95,7 +95,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   std::vector<Part> retire(const FlightPtr& flight, Actions& actions);
   void end_flight(const FlightPtr& flight, Actions& actions);
   void set_hedge(const FlightPtr& flight, util::Duration hedge);
-  static util::SteadyTime hedge_due(const Flight& flight, util::SteadyTime now);
+  [[nodiscard]] util::SteadyTime hedge_due(const Flight& flight, util::SteadyTime now) const;
   void look_after(const FlightPtr& flight, util::Duration pause);
   void look_at_hedge(const FlightPtr& flight, unsigned look);
   /// The next source as well, if one can.
@@ -265,7 +265,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   Inflow inflow;
   SharePace share_pace;
   std::list<std::shared_ptr<Bulk>> bulks;
-  unsigned faults = 0;  ///< waiting readers of class fault
+  std::optional<util::SteadyTime> bulk_came;  ///< last, of any layer
+  unsigned faults = 0;                        ///< waiting readers of class fault
   bool held_back = false;
   util::SteadyTime faults_near_until;  ///< since a layer came into use, or was read, lately
   util::Operation quiet_timer;

@@ -22,7 +22,7 @@ using util::Outcome;
 
 namespace {
 
-/// Who waits for just this, in order, has no patience with turns; a client's ends after 20 s.
+/// Who waits for just this, in order, has less patience with turns; a client's ends after 20 s.
 constexpr std::chrono::seconds kAwaited{12};
 constexpr std::chrono::milliseconds kLookAgain{100};  ///< where nobody else could be asked
 
@@ -273,12 +273,11 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
     admit_waiting(actions);
 }
 
-util::SteadyTime Brain::hedge_due(const Flight& flight, util::SteadyTime now) {
-  const bool awaited = flight.in_turns && !flight.parts.empty();
-  const bool in_turns = flight.in_turns && !awaited && flight.bulk;
-  return fetch::hedge_due(now, flight.progress,
-                          awaited ? std::min<util::Duration>(flight.hedge, kAwaited) : flight.hedge,
-                          flight.paused, in_turns ? flight.bulk->progress : std::nullopt);
+util::SteadyTime Brain::hedge_due(const Flight& flight, util::SteadyTime now) const {
+  const auto due = fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused,
+                                    flight.in_turns ? bulk_came : std::nullopt);
+  if (!flight.in_turns || flight.parts.empty()) return due;
+  return std::min(due, fetch::hedge_due(now, flight.progress, kAwaited, flight.paused));
 }
 
 void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge) {

@@ -348,6 +348,33 @@ TEST_F(FetchTest, bulk_that_is_late_is_asked_for_again_while_the_rest_comes) {
   expect_bytes(all, {0, kSize});
 }
 
+TEST_F(FetchTest, what_is_given_in_turns_is_not_late_while_another_layer_comes) {
+  FetchOptions options;
+  options.request_size = 256 << 10;
+  // Else what comes fills the link, and that is reason enough to wait.
+  options.link->arrived(1 << 30, std::chrono::steady_clock::now() - std::chrono::seconds(4));
+  start_with_peer(options);
+  peer_.set_planner([](util::ByteRange range) {
+    chunk::Plan plan{.length = range.length, .hedge = milliseconds(250)};
+    plan.in_turns = true;
+    return plan;
+  });
+  const auto other = fetcher_->open({util::Sha256::of(util::as_bytes("another")), kSize, {}});
+  const auto ignore = [](const Outcome<util::Done>&) {};
+  const auto comes = fetcher_->bring_in(other, Class::pull, ignore);
+  const auto last_of_other = peer_.requests();
+  ASSERT_GT(last_of_other, 1u);
+  const auto waits = fetcher_->bring_in(layer_, Class::pull, ignore);
+  ASSERT_GT(peer_.requests(), last_of_other);
+  auto reader = read({0, 100}, Class::pull);
+  for (int i = 0; i < 30; ++i) {
+    peer_.answer(i / 10, 16'384);
+    std::this_thread::sleep_for(milliseconds(25));
+  }
+  EXPECT_EQ(source_.requests(), 0u);
+  await([&] { return source_.requests() > 0; });
+}
+
 TEST_F(FetchTest, a_reader_that_joins_bulk_which_its_source_lets_wait_is_served_as_a_reader) {
   start();
   source_.set_told_to_wait(true);
