@@ -47,8 +47,8 @@ struct Plan {
   bool ours = false;
   /// By the shares others bring it in, from who has it: who gives it to us as well gives it twice.
   bool theirs = false;
-  /// Without a byte of any bulk that is fetched, says `hedge`: what is given in turns is not late
-  /// while other parts come.
+  /// Without a byte of all bulk that is fetched with it, says `hedge`: what is given in turns is
+  /// not late while other parts come. Nor, for some seconds, while bulk of another layer comes.
   bool in_turns = false;
 };
 

@@ -211,8 +211,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void start_bulk_flight(const std::shared_ptr<Bulk>& bulk, Next next, Actions& actions);
   /// All that is missing is asked for, in order, by class pull: it comes anyway.
   void bring_whole(const std::shared_ptr<Layer>& layer, Actions& actions);
-  /// What was on its way did not come: who brings in the layer had passed it over.
-  void rewind_bulks(const LayerState& state);
+  /// It was on its way and did not come: who brings in the layer may have passed it over.
+  void bring_in_again(const LayerState& state, util::ByteRange range);
   void end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions);
 
   // How backfill gives way (backfill_pace.cpp)

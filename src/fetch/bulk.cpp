@@ -300,9 +300,9 @@ void Brain::start_bulk_flight(const std::shared_ptr<Bulk>& bulk, Next next, Acti
     *cursor += blocks;
 }
 
-void Brain::rewind_bulks(const LayerState& state) {
+void Brain::bring_in_again(const LayerState& state, util::ByteRange range) {
   for (const auto& bulk : bulks)
-    if (bulk->layer->state_.get() == &state) bulk->rewind();
+    if (bulk->layer->state_.get() == &state) bulk->go_back_to(range.offset / kBlockSize);
 }
 
 void Brain::end_bulk(const std::shared_ptr<Bulk>& bulk, Actions& actions) {

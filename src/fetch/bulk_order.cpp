@@ -17,6 +17,10 @@ constexpr uint64_t kWindowOfCrowd = (128 << 20) / chunk::kBlockSize;
 /// The largest chunk: none is cut in two.
 constexpr uint64_t kTurnStep = (1 << 20) / chunk::kBlockSize;
 
+uint64_t window_of(const BulkOrder& order) {
+  return order.crowd ? kWindowOfCrowd : kWindowOfFew;
+}
+
 }  // namespace
 
 BulkOrder order_among(size_t wanting, double turn, const BulkOrder& before) {
@@ -25,13 +29,16 @@ BulkOrder order_among(size_t wanting, double turn, const BulkOrder& before) {
 }
 
 chunk::BlockRange blocks_at(uint64_t position, uint64_t count, const BulkOrder& order) {
-  const uint64_t window = order.crowd ? kWindowOfCrowd : kWindowOfFew;
-  const uint64_t first = position / window * window;
-  const uint64_t length = std::min(window, count - first);
+  const uint64_t first = window_begin(position, order);
+  const uint64_t length = std::min(window_of(order), count - first);
   const auto steps = static_cast<uint64_t>(order.turn * static_cast<double>(length / kTurnStep));
   const uint64_t passed = position - first;
   const uint64_t at = (passed + steps * kTurnStep) % length;
   return {first + at, std::min(length - at, length - passed)};
+}
+
+uint64_t window_begin(uint64_t block, const BulkOrder& order) {
+  return block / window_of(order) * window_of(order);
 }
 
 bool leaves_to_others(util::SteadyTime now, util::SteadyTime came,

@@ -38,6 +38,9 @@ inline constexpr std::chrono::milliseconds kStandInAfter{1'000};
 /// shares are not quite equal, and those who have a few chunks more are not late.
 util::Duration stands_in_after(util::Duration takes);
 
+/// Where in that order the block's window begins: not after any of its blocks.
+uint64_t window_begin(uint64_t block, const BulkOrder& order);
+
 /// Whether what others bring in from who has it (chunk::Plan::theirs) is left to them: while there
 /// is more of our own share to ask for and for so long after it (`share_asked`: when all of it was;
 /// empty: not yet), and then while our link is full; never longer than anything comes (`came`: what

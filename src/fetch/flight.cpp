@@ -22,8 +22,10 @@ using util::Outcome;
 
 namespace {
 
-/// Who waits for just this, in order, has less patience with turns; a client's ends after 20 s.
+/// Who waits for just this, in order, has no patience with turns; a client's ends after 20 s.
 constexpr std::chrono::seconds kAwaited{12};
+/// What is given in turns waits so long, at most, for no more than that another layer comes.
+constexpr std::chrono::seconds kBesideOthers{6};
 constexpr std::chrono::milliseconds kLookAgain{100};  ///< where nobody else could be asked
 
 /// What a plan of `length` bytes covers of `rest` bytes: whole blocks, at least one.
@@ -265,7 +267,7 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
     if (flight->bulk) flight->bulk->failure = flight->failure;
     write_back(flight, true, actions);
     forget_blocks(*flight, flight->rest());
-    rewind_bulks(*flight->layer->state_);
+    bring_in_again(*flight->layer->state_, flight->rest());
   }
   if (flight->bulk || flight->layer->state_->by_block.empty())
     pump(actions);
@@ -274,10 +276,16 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
 }
 
 util::SteadyTime Brain::hedge_due(const Flight& flight, util::SteadyTime now) const {
-  const auto due = fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused,
-                                    flight.in_turns ? bulk_came : std::nullopt);
-  if (!flight.in_turns || flight.parts.empty()) return due;
-  return std::min(due, fetch::hedge_due(now, flight.progress, kAwaited, flight.paused));
+  const bool awaited = flight.in_turns && !flight.parts.empty();
+  const bool in_turns = flight.in_turns && !awaited && flight.bulk;
+  const auto due =
+      fetch::hedge_due(now, flight.progress,
+                       awaited ? std::min<util::Duration>(flight.hedge, kAwaited) : flight.hedge,
+                       flight.paused, in_turns ? flight.bulk->progress : std::nullopt);
+  if (!flight.in_turns) return due;
+  const auto after_all =
+      fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused, bulk_came);
+  return std::max(due, std::min(after_all, flight.progress + kBesideOthers));
 }
 
 void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge) {

@@ -163,6 +163,12 @@ struct Bulk {
     rewind();
     order = best;
   }
+  /// Or further; what was asked for is passed over.
+  void go_back_to(uint64_t block) {
+    const uint64_t position = window_begin(block, order);
+    cursor = std::min(cursor, position);
+    share_cursor = std::min(share_cursor, position);
+  }
   void rewind() {
     cursor = share_cursor = spare_cursor = 0;
     looks_from.reset();

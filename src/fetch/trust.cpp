@@ -101,9 +101,9 @@ std::set<FlightPtr> Brain::doubt(Layer& layer, const std::vector<Provenance::Lie
     if (came.empty() || !touches(came, lies)) continue;
     flight->written = flight->arrived;
     forget_blocks(*flight, came);
+    bring_in_again(state, came);
     wrong_ones.insert(flight);
   }
-  if (!wrong_ones.empty()) rewind_bulks(state);
   std::set<std::pair<std::shared_ptr<Layer>, WaiterPtr>> deceived;
   for (const auto& flight : flights_of(state))
     for (const auto& part : flight->parts)
@@ -150,7 +150,8 @@ void Brain::discard(Layer& layer, const std::string& why) {
         end_waiter(waiter, Failure{Fault::cancelled, "the daemon stops"}, actions);
       else
         begin_again(of, waiter, actions);
-    rewind_bulks(state);
+    for (const auto& bulk : bulks)
+      if (bulk->layer->state_ == layer.state_) bulk->rewind();
     pump(actions);
   }
   run(actions);

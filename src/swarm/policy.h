@@ -134,9 +134,9 @@ bool is_scarce(const Question& question);
 bool is_slow(const Candidate& candidate, std::span<const Candidate> all, util::Duration registry);
 
 /// How many bytes of a chunk one request asks a peer for. An answer begins when all of it is here:
-/// of a chunk that is on its way to its holder (`coming`) bulk asks for a quarter at a time, so
-/// that it is passed on as it comes, and not once it is whole. A crowd would ask four times as
-/// often.
+/// of a chunk that is on its way to its holder (`coming`) bulk asks for 256 KiB at a time, so that
+/// it is passed on as it comes, and not once it is whole. A crowd would ask four times as often.
+/// (The simulation's chunks are whole.)
 uint64_t most_at_once(chunk::Class cls, bool coming, size_t wanting);
 
 /// How long what was asked of peers may bring nothing until the registry is asked as well, where

@@ -45,6 +45,13 @@ TEST(BulkOrder, of_a_crowd_has_larger_windows) {
   EXPECT_EQ(blocks_at(16'384, 20'000, {0.5, true}), (BlockRange{18'176, 1824}));
 }
 
+TEST(BulkOrder, comes_by_a_block_after_its_window_began) {
+  constexpr uint64_t kCount = 20'000;
+  for (const BulkOrder order : {BulkOrder{}, BulkOrder{0.4}, BulkOrder{0.6, true}})
+    for (uint64_t position = 0; position < kCount; position += 7)
+      EXPECT_LE(window_begin(blocks_at(position, kCount, order).first, order), position);
+}
+
 TEST(BulkOrder, comes_by_every_block_once) {
   for (const uint64_t count : {1, 15, 64, 65, 511, 512, 513, 8193, 20'000})
     for (const BulkOrder order :
