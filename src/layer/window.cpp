@@ -20,20 +20,10 @@ constexpr int kLevel = 2;
 
 }  // namespace
 
-struct WindowPacker::Context {
-  Context() : zstd(ZSTD_createCCtx()) {
-    if (!zstd) throw util::Error("cannot start zstd");
-  }
-  ~Context() { ZSTD_freeCCtx(zstd); }
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
-
-  ZSTD_CCtx* const zstd;
-};
-
 WindowPacker::WindowPacker()
-    : context_(std::make_unique<Context>()), room_(ZSTD_compressBound(kLongestWindow)) {}
-WindowPacker::~WindowPacker() = default;
+    : zstd_(ZSTD_createCCtx(), ZSTD_freeCCtx), room_(ZSTD_compressBound(kLongestWindow)) {
+  if (!zstd_) throw util::Error("cannot start zstd");
+}
 
 WindowHash hash_of_window(util::ByteView plain) {
   const auto digest = util::Sha256::of(plain);
@@ -44,7 +34,7 @@ WindowHash hash_of_window(util::ByteView plain) {
 
 util::ByteView WindowPacker::pack(util::ByteView plain) {
   assert(!plain.empty() && plain.size() <= kLongestWindow);
-  const size_t size = ZSTD_compressCCtx(context_->zstd, room_.data(), room_.size(), plain.data(),
+  const size_t size = ZSTD_compressCCtx(zstd_.get(), room_.data(), room_.size(), plain.data(),
                                         plain.size(), kLevel);
   if (ZSTD_isError(size)) throw util::Error("cannot compress a window");
   return util::ByteView(room_).first(size);

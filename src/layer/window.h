@@ -9,6 +9,8 @@
 
 #include "util/units.h"
 
+struct ZSTD_CCtx_s;
+
 namespace swarmfs::layer {
 
 /// What stands before a checkpoint in the data space, at most: one for every 256 KiB of it.
@@ -23,17 +25,12 @@ WindowHash hash_of_window(util::ByteView plain);
 class WindowPacker {
  public:
   WindowPacker();
-  ~WindowPacker();
-  WindowPacker(const WindowPacker&) = delete;
-  WindowPacker& operator=(const WindowPacker&) = delete;
-
   /// At most kLongestWindow bytes, not empty. Valid until the next. Other versions of zstd pack the
   /// same window otherwise.
   [[nodiscard]] util::ByteView pack(util::ByteView plain);
 
  private:
-  struct Context;
-  const std::unique_ptr<Context> context_;
+  const std::unique_ptr<ZSTD_CCtx_s, size_t (*)(ZSTD_CCtx_s*)> zstd_;
   util::Bytes room_;
 };
 /// What a packer gave, from wherever it comes: nothing when it is damaged.

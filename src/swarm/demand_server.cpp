@@ -31,7 +31,6 @@ constexpr uint64_t kLongestRange = 4 << 20;
 constexpr size_t kMostLayers = 128;
 constexpr std::chrono::milliseconds kShareholdersTurn{250};
 constexpr std::chrono::seconds kPatience{25};  ///< for the registry, as owner
-constexpr std::chrono::milliseconds kLongestWait{5'000};
 
 std::vector<util::Digest> digests(std::string_view list) {
   std::vector<util::Digest> made;
@@ -311,7 +310,7 @@ struct DemandServer::State {
     shed.add();
     auto made = refusal(503, "not by this node, now");
     if (wait > util::Duration()) {
-      const auto told = std::min(std::chrono::ceil<std::chrono::milliseconds>(wait), kLongestWait);
+      const auto told = std::min(std::chrono::ceil<std::chrono::milliseconds>(wait), kMostWait);
       made.headers.emplace_back("Swarmfs-Wait", std::to_string(told.count()));
     }
     if (!others.empty()) made.headers.emplace_back("Swarmfs-Others", others);

@@ -146,9 +146,9 @@ std::optional<chunk::Plan> PeerSource::plan(const chunk::LayerRef& layer, ByteRa
   const auto route = state_->route(layer, part, context.cls, context.spare);
   if (route.steps.empty()) return std::nullopt;
   const auto& first = route.steps.front();
+  const bool coming = first.holds && !first.here;
   chunk::Plan plan{
-      .length = std::min(part.length,
-                         most_at_once(context.cls, first.holds && !first.here, route.wanting)),
+      .length = std::min(part.length, most_at_once(context.cls, coming, route.wanting)),
       .hedge = {},
       .ours = route.ours,
       .theirs = route.theirs};

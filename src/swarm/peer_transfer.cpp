@@ -17,8 +17,6 @@ using util::Outcome;
 
 namespace {
 
-constexpr std::chrono::seconds kLongestWait{5};  ///< others may have it by then
-
 /// Who must get it from the registry is silent until it has it; bulk gets that in a long line.
 std::chrono::seconds stall_timeout(chunk::Class cls, bool here) {
   if (cls == chunk::Class::fault) return std::chrono::seconds(here ? 2 : 7);
@@ -113,7 +111,7 @@ bool PeerTransfer::is_capped(const Endpoint& peer) {
   const auto pause = source_->download.wait(peer, now);
   if (pause == util::Duration()) return false;
   const std::lock_guard hold(mutex_);
-  waits_[peer] = now + std::min<util::Duration>(pause, kLongestWait);
+  waits_[peer] = now + std::min<util::Duration>(pause, kMostWait);
   return true;
 }
 

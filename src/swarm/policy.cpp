@@ -51,6 +51,10 @@ bool is_fault(chunk::Class cls) {
   return cls == chunk::Class::fault;
 }
 
+bool is_crowd(size_t wanting) {
+  return wanting > static_cast<size_t>(kFew);
+}
+
 Duration as_owner(const Candidate& candidate) {
   return candidate.expected + candidate.relay;
 }
@@ -255,8 +259,7 @@ std::vector<Step> steps(const Question& question) {
 }
 
 bool is_to_be_had(const ChunkCopies& copies) {
-  const bool is_crowd = copies.wanting > static_cast<size_t>(kFew);
-  if (is_crowd && copies.full >= copies.of_wanting + copies.of_others) return false;
+  if (is_crowd(copies.wanting) && copies.full >= copies.of_wanting + copies.of_others) return false;
   return copies.of_wanting > 0 || copies.of_others > copies.wanting;
 }
 
@@ -272,13 +275,12 @@ bool is_scarce(const Question& question) {
 }
 
 uint64_t most_at_once(chunk::Class cls, bool coming, size_t wanting) {
-  const bool is_few = static_cast<int64_t>(wanting) <= kFew;
-  return coming && is_few && !is_fault(cls) ? kPieceOfComing : UINT64_MAX;
+  return coming && !is_crowd(wanting) && !is_fault(cls) ? kPieceOfComing : UINT64_MAX;
 }
 
 Patience patience_with_peers(chunk::Class cls, Duration steps, size_t wanting) {
+  if (is_fault(cls) || !is_crowd(wanting)) return {steps, !is_fault(cls) && wanting > 0};
   const auto crowd = static_cast<int64_t>(wanting);
-  if (is_fault(cls) || crowd <= kFew) return {steps, !is_fault(cls) && crowd > 0};
   const Duration most = std::max(steps, kMostPatience);
   return {steps / kFew >= most / crowd ? most : steps * crowd / kFew, true};
 }
@@ -309,7 +311,7 @@ std::optional<Duration> wait_as_told(chunk::Class cls, std::string_view told) {
   uint32_t count = 0;
   const auto [end, error] = std::from_chars(told.data(), told.data() + told.size(), count);
   if (is_fault(cls) || error != std::errc() || end != told.data() + told.size()) return {};
-  return std::clamp<Duration>(milliseconds(count), milliseconds(50), milliseconds(5'000));
+  return std::clamp<Duration>(milliseconds(count), milliseconds(50), kMostWait);
 }
 
 bool admits(const ServeLimits& limits, const ServeLoad& load, chunk::Class cls, uint64_t length) {

@@ -175,8 +175,11 @@ bool may_overtake(chunk::Class cls, bool congested);
 /// the next step; for bulk there is none before its deadline.
 std::optional<util::Duration> pause_when_busy(chunk::Class cls, unsigned times);
 
+/// How long a cap makes bulk wait for a peer, at most: others may have it by then.
+inline constexpr std::chrono::milliseconds kMostWait{5'000};
+
 /// How long bulk waits for a peer that named the milliseconds in `told` (Swarmfs-Wait), as its cap
-/// says: 50 ms to 5 s. Empty: it named none, or a reader waits; pause_when_busy() holds then.
+/// says: 50 ms to kMostWait. Empty: it named none, or a reader waits; pause_when_busy() holds then.
 std::optional<util::Duration> wait_as_told(chunk::Class cls, std::string_view told);
 
 /// What a node serves to others at once. Faults may use all of it, bulk only its part.
