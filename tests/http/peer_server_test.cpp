@@ -289,10 +289,15 @@ TEST_F(PeerTest, ends_while_answers_come_from_other_threads) {
     clients.back()->say(kGet);
   }
   std::atomic<bool> over{false};
-  std::thread answering([&] {
+  std::thread answering([&, body = bytes(std::string(100'000, 'x'))] {
     while (!over) {
-      const std::lock_guard hold(mutex);
-      for (const auto& respond : waiting) respond({200, {}, {bytes(std::string(100'000, 'x'))}});
+      // Lets go of the mutex and rests between rounds: the server's thread, which wants it for the
+      // next request, would starve while a queue of answers fills the memory.
+      std::unique_lock hold(mutex);
+      const auto answered = waiting;
+      hold.unlock();
+      for (const auto& respond : answered) respond({200, {}, {body}});
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
   });
   clients[0]->hear_answer();
