@@ -40,6 +40,8 @@ constexpr int kUnsent = 32 * 1024;
 constexpr int kBulkUnsent = 64 * 1024;
 constexpr int kWideBuffer = 1 << 20;
 constexpr std::chrono::milliseconds kLinger{1'000};
+constexpr int kProcessing = 102;
+constexpr std::string_view kSignOfLife = "HTTP/1.1 102 Processing\r\n\r\n";
 constexpr size_t kMaxDiscarded = 1 << 20;
 
 std::string reason_of(int status) {
@@ -227,6 +229,7 @@ PeerConnection::Next PeerConnection::take_request() {
   for (const auto& field : message)
     request.headers.emplace_back(field.name_string(), field.value());
   head_only_ = message.method() == beast::http::verb::head;
+  answer_until_ = {};
   enter(State::answering, loop_.options().answer_timeout);
   loop_.handle(request, id_, ++number_);
   return Next::rest;
@@ -241,8 +244,22 @@ PeerConnection::Next PeerConnection::refuse(int status) {
 
 void PeerConnection::answer(uint64_t number, PeerResponse response) {
   if (state_ != State::answering || number != number_) return;
+  if (response.status == kProcessing) return take_long();
   begin_answer(std::move(response));
   proceed();
+}
+
+void PeerConnection::take_long() {
+  if (parser_->get().version() < 11) return;  // it would take a 102 for the answer
+  answer_until_ = Clock::now() + loop_.options().long_timeout;
+  enter(State::answering, loop_.options().sign_of_life);
+}
+
+void PeerConnection::show_life() {
+  const auto moved = tls_.write(util::as_bytes(kSignOfLife), false);
+  // Before an answer nothing else is on its way: who has no room for a line is gone.
+  if (moved.step != TlsSession::Step::done) return close();
+  enter(State::answering, loop_.options().sign_of_life);
 }
 
 void PeerConnection::mark(bool bulk) {
@@ -384,6 +401,7 @@ void PeerConnection::retire() {
 }
 
 void PeerConnection::expire() {
+  if (state_ == State::answering && Clock::now() < answer_until_) return show_life();
   if (state_ == State::answering) {
     util::log::warning("http: {} waits for an answer in vain", remote_address_);
     begin_answer(plain(503));

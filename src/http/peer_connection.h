@@ -64,6 +64,8 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   Next linger();
   Next end();
   void await_request();
+  void take_long();
+  void show_life();
   void begin_answer(PeerResponse response);
   void mark(bool bulk);
   /// So much may be written now; 0: it waits.
@@ -97,6 +99,7 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   size_t header_bytes_ = 0;
   uint64_t number_ = 0;  ///< of the request
   bool head_only_ = false;
+  util::SteadyTime answer_until_{};  ///< where the handler said that it will take long
 
   std::vector<util::SharedBytes> parts_;  ///< of the answer, its header first
   size_t part_ = 0;

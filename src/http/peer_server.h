@@ -48,6 +48,8 @@ struct PeerServerOptions {
   std::chrono::milliseconds handshake_timeout{5'000};  ///< for all of it
   std::chrono::milliseconds header_timeout{5'000};     ///< from its first byte to its last
   std::chrono::milliseconds answer_timeout{30'000};    ///< for the handler; then 503
+  std::chrono::milliseconds long_timeout{120'000};     ///< likewise, once it said 102
+  std::chrono::milliseconds sign_of_life{5'000};       ///< from 102 to 102, until it answers
   std::chrono::milliseconds write_timeout{15'000};     ///< for every 64 KiB of an answer
   std::chrono::milliseconds idle_timeout{150'000};     ///< more than clients keep a connection
   std::chrono::milliseconds grace{1'000};              ///< for answers under way at the end
@@ -66,7 +68,9 @@ struct PeerServerOptions {
 class PeerServer {
  public:
   /// Called exactly once, from any thread, at any time: also after the connection, the deadline or
-  /// the server are gone, when it does nothing.
+  /// the server are gone, when it does nothing. Before that with status 102, where the answer will
+  /// take long: the client is told again and again that it is still to come (RFC 2518 section
+  /// 10.1), and need not wait as long for one who has died or hangs.
   using Respond = std::function<void(PeerResponse)>;
   /// On a thread of the server: must not block, or other connections wait. Throwing is a 500.
   using Handler = std::function<void(const PeerRequest&, Respond)>;

@@ -30,7 +30,7 @@ namespace {
 constexpr uint64_t kLongestRange = 4 << 20;
 constexpr size_t kMostLayers = 128;
 constexpr std::chrono::milliseconds kShareholdersTurn{250};
-constexpr std::chrono::seconds kPatience{25};  ///< for the registry, as owner
+constexpr std::chrono::seconds kPatience{25};  ///< of a reader's, for the registry, as owner
 
 std::vector<util::Digest> digests(std::string_view list) {
   std::vector<util::Digest> made;
@@ -259,7 +259,10 @@ struct DemandServer::State {
       return respond(send_away(others, wait));
     }
     serving->spend(request, began);
-    chunk::FetchContext context{range.cls, began + kPatience, "peer " + range.peer};
+    const bool takes_long = !present && range.cls != chunk::Class::fault;
+    if (takes_long) respond({102, {}, {}});
+    chunk::FetchContext context{range.cls, began + (takes_long ? kRelayPatience : kPatience),
+                                "peer " + range.peer};
     context.for_peer = true;
     auto on_read = [this, range, request, respond, how, began,
                     number = *number](const Outcome<SharedBytes>& bytes) {

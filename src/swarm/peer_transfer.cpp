@@ -17,10 +17,11 @@ using util::Outcome;
 
 namespace {
 
-/// Who must get it from the registry is silent until it has it; bulk gets that in a long line.
+/// Who must get it from the registry has nothing to give until it has it: a reader does not wait
+/// for long, bulk does while it shows signs of life (http::PeerServer::Respond).
 std::chrono::seconds stall_timeout(chunk::Class cls, bool here) {
   if (cls == chunk::Class::fault) return std::chrono::seconds(here ? 2 : 7);
-  return std::chrono::seconds(here ? 5 : 30);
+  return std::chrono::seconds(here ? 5 : 15);
 }
 
 std::vector<Endpoint> endpoints(std::string_view list) {

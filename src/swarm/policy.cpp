@@ -24,7 +24,7 @@ constexpr uint64_t kLeastUnsent = 2 << 20;
 /// More are a crowd.
 constexpr int64_t kFew = 8;
 constexpr uint64_t kPieceOfComing = 256 << 10;
-constexpr Duration kMostPatience = std::chrono::seconds(30);
+constexpr Duration kMostPatience = std::chrono::seconds(120);
 
 /// The finalizer of MurmurHash3: every bit of the input reaches every bit of the output.
 uint64_t mix(uint64_t value) {

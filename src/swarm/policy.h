@@ -144,12 +144,16 @@ uint64_t most_at_once(chunk::Class cls, bool coming, size_t wanting);
 /// patience makes the registry slower for itself, and for those who bring in what it waits for;
 /// peers that are gone are found out by other means. So bulk that others want as well waits while
 /// any of it comes (chunk::Plan::in_turns), and among more than 8 so many times longer as they are
-/// 8, up to 30 s: what is the registry's last chunk all wait for until its end.
+/// 8, up to 2 min: what is the registry's last chunk all wait for until its end.
 struct Patience {
   util::Duration lasts{};
   bool in_turns = false;
 };
 Patience patience_with_peers(chunk::Class cls, util::Duration steps, size_t wanting);
+
+/// How long an owner lets bulk wait for the registry: behind a narrow one the first chunks of a
+/// crowd come all at once, after a minute, and each second copy would make all of them later.
+inline constexpr std::chrono::seconds kRelayPatience{110};
 
 /// How an answer comes along.
 struct Progress {

@@ -5,6 +5,7 @@
 #include "http/peer_fixture.h"
 #include "http/range.h"
 #include "support/raw_server.h"
+#include "util/sync.h"
 
 namespace swarmfs::http {
 namespace {
@@ -133,6 +134,33 @@ TEST_F(PeerClientTest, says_who_rejects_its_certificate_and_what_to_look_at) {
     }
   }
   EXPECT_EQ(handled_, 0);
+}
+
+TEST_F(PeerClientTest, waits_for_a_late_answer_while_the_server_shows_signs_of_life) {
+  util::Sync<std::vector<PeerServer::Respond>> late;
+  PeerServerOptions options;
+  options.sign_of_life = std::chrono::milliseconds(100);
+  serve(
+      [&](const PeerRequest& asked, PeerServer::Respond respond) {
+        if (asked.path == "/long") respond({102, {}, {}});
+        late.lock()->push_back(std::move(respond));
+      },
+      options);
+  const auto ask_for = [&](const std::string& path) {
+    Request made = request(path);
+    made.stall_timeout = std::chrono::milliseconds(1'000);
+    return client_.perform(made);
+  };
+  auto answer = std::async(std::launch::async, ask_for, "/long");
+  EXPECT_EQ(answer.wait_for(std::chrono::seconds(3)), std::future_status::timeout);
+  late.lock()->at(0)({200, {}, {bytes("late")}});
+  const auto heard = answer.get();
+  ASSERT_TRUE(heard) << heard.failure().message;
+  EXPECT_EQ(heard->status, 200);
+  EXPECT_EQ(heard->body, "late");
+  const auto silent = ask_for("/silent");
+  ASSERT_FALSE(silent);
+  EXPECT_EQ(silent.failure().fault, Fault::timed_out);
 }
 
 TEST_F(PeerClientTest, asks_peers_by_TLS_alone_and_without_a_proxy) {

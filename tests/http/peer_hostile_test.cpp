@@ -248,6 +248,38 @@ TEST_F(PeerHostileTest, answers_503_where_the_handler_does_not_and_goes_on) {
   EXPECT_TRUE(client->hear_answer().starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
 }
 
+TEST_F(PeerHostileTest, says_what_will_take_long_again_and_again_but_not_for_ever) {
+  util::Sync<std::vector<PeerServer::Respond>> late;
+  PeerServerOptions options;
+  options.answer_timeout = options.sign_of_life = 100ms;
+  options.long_timeout = 350ms;
+  serve(
+      [&](const PeerRequest& request, PeerServer::Respond respond) {
+        if (request.path == "/now") return echo(request, respond);
+        respond({102, {}, {}});
+        late.lock()->push_back(std::move(respond));
+      },
+      options);
+  const std::string sign = "HTTP/1.1 102 Processing\r\n\r\n";
+  const auto client = member();
+  client->say(kGet);
+  EXPECT_EQ(client->hear(), sign);
+  EXPECT_EQ(client->hear(), sign);
+  late.lock()->at(0)({200, {}, {bytes("late")}});
+  EXPECT_EQ(client->hear_answer(), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
+  client->say(kGet);
+  std::string all = client->hear();
+  for (int i = 0; i < 50 && all.ends_with(sign); ++i) all += client->hear();
+  EXPECT_TRUE(all.starts_with(sign));
+  EXPECT_TRUE(all.find("HTTP/1.1 503 Service Unavailable\r\n") != std::string::npos) << all;
+  late.lock()->at(1)({102, {}, {}});
+  client->say("GET /now HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_TRUE(client->hear_answer().ends_with("GET /now")) << "a 102 that came too late";
+  // HTTP/1.0 knows no 102.
+  client->say("GET / HTTP/1.0\r\nHost: x\r\n\r\n");
+  EXPECT_TRUE(client->hear_all().starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+}
+
 TEST_F(PeerHostileTest, forgets_a_client_that_goes_while_it_is_answered) {
   std::promise<PeerServer::Respond> asked;
   serve([&](const PeerRequest& request, PeerServer::Respond respond) {

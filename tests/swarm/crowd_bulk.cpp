@@ -2,6 +2,7 @@
 // Copyright the swarmfs authors
 
 #include <algorithm>
+#include <cmath>
 
 #include "crowd_node.h"
 #include "fetch/bulk_order.h"
@@ -297,7 +298,11 @@ void Node::watch_transfer(uint32_t chunk) {
     const auto found = transfers.find(chunk);
     if (found == transfers.end()) return;
     Transfer& transfer = found->second;
-    came(transfer.told, world.wires.sent(transfer.flow));
+    const double sent = world.wires.sent(transfer.flow);
+    // Bulk that comes by blocks, from wherever, is a sign that all of it does.
+    if (std::floor(sent / chunk::kBlockSize) > std::floor(transfer.told / chunk::kBlockSize))
+      last_came = world.wires.now();
+    came(transfer.told, sent);
     watch_transfer(chunk);
   });
 }

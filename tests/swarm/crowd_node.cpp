@@ -16,6 +16,8 @@ using std::chrono::milliseconds;
 constexpr auto kBulk = chunk::Class::pull;
 /// Of a node that is gone nobody hears.
 constexpr util::Duration kConnectTimeout = milliseconds(1000);
+/// As PeerTransfer's: who gives it, and who is to show that it is at it.
+constexpr util::Duration kStall = milliseconds(5'000), kNoSign = milliseconds(15'000);
 /// Of the DHT, which knows those who have the layer already.
 constexpr util::Duration kLookUp = milliseconds(100);
 /// As fetch's brain.
@@ -89,6 +91,10 @@ void Node::vanish() {
   }
   for (const auto& [chunk, ask] : asks)
     for (const auto& one : ask->tries) end(one);
+  for (const auto& other : world.nodes)
+    for (const auto& [chunk, ask] : other->asks)
+      for (const auto& one : ask->tries)
+        if (one->open && one->peer == index) other->lose(ask, one, one->flow ? kStall : kNoSign);
 }
 
 /// A round of news: both sides hear of each other.
@@ -206,14 +212,7 @@ void Node::watch_hedge(const AskPtr& ask) {
 void Node::request(const AskPtr& ask, const TryPtr& one) {
   if (ask->done || gone) return;
   Node& peer = *world.nodes[one->peer];
-  if (peer.gone)
-    return world.wires.after(kConnectTimeout, [this, ask, one] {
-      if (!one->open || ask->done) return;
-      end(one);
-      views.forget(one->peer);
-      ++world.second().nobody;
-      next_step(ask, CrowdWhy::gone);
-    });
+  if (peer.gone) return lose(ask, one, kConnectTimeout);
   one->slot = peer.serve(index, ask->chunk, !one->has_it, [this, ask, one, &peer] {
     if (ask->done || !one->open || one->flow || gone) return;
     if (!peer.may_send_more(index))
@@ -222,6 +221,18 @@ void Node::request(const AskPtr& ask, const TryPtr& one) {
   });
   ++world.second().requests;
   if (!one->slot) sent_away(ask, one, peer.views.holders_but(ask->chunk, index));
+}
+
+void Node::lose(const AskPtr& ask, const TryPtr& one, util::Duration after) {
+  world.wires.after(after, [this, ask, one] {
+    if (!one->open || ask->done) return;
+    end(one);
+    views.forget(one->peer);
+    ++world.second().nobody;
+    const auto& tries = ask->tries;
+    if (std::none_of(tries.begin(), tries.end(), [](const TryPtr& other) { return other->flow; }))
+      next_step(ask, CrowdWhy::gone);
+  });
 }
 
 void Node::sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uint32_t>& others) {

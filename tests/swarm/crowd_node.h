@@ -108,7 +108,7 @@ struct Node {
   void join();
   /// As one that has all of it.
   void join_as_seed();
-  /// Without a word: what it was sending stands still.
+  /// Without a word: what it was sending stands still, until others find out.
   void vanish();
 
   // Bulk, as fetch does it (crowd_bulk.cpp).
@@ -150,6 +150,8 @@ struct Node {
   void set_hedge(const AskPtr& ask, const TryPtr& one, size_t following, util::Duration hedge);
   void watch_hedge(const AskPtr& ask);
   void request(const AskPtr& ask, const TryPtr& one);
+  /// Nothing more is heard of who was asked: found out after so long.
+  void lose(const AskPtr& ask, const TryPtr& one, util::Duration after);
   void sent_away(const AskPtr& ask, const TryPtr& one, const std::vector<uint32_t>& others);
   void end_wait(const AskPtr& ask, unsigned wait);
   void receive(const AskPtr& ask, const TryPtr& one);

@@ -121,6 +121,14 @@ TEST(Crowd, that_loses_one_in_ten_a_minute_takes_little_more_than_one_copy) {
   EXPECT_LE(made.at(0.99), 2.1 * made.optimum);
 }
 
+TEST(Crowd, waits_for_a_registry_far_narrower_than_its_own_links) {
+  const auto made =
+      pull("10 Mbit/s for 100",
+           {.nodes = 64, .chunks = 100, .registry_rate = 1.25e6, .node_rate = 12.5e6});
+  EXPECT_LE(made.copies, 1.2);
+  EXPECT_LE(made.at(0.99), 1.3 * made.optimum);
+}
+
 TEST(Crowd, is_no_slower_where_there_are_more_of_it) {
   const auto small = pull("64", {.nodes = 64, .chunks = 300});
   const auto large = pull("120", {.nodes = 120, .chunks = 300});

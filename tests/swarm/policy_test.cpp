@@ -523,8 +523,8 @@ TEST(Patience, of_a_crowd_grows_with_it_and_holds_while_anything_comes) {
       {Class::pull, milliseconds(1'500), 8, milliseconds(1'500), true},
       {Class::pull, milliseconds(1'600), 9, milliseconds(1'800), true},
       {Class::backfill, milliseconds(1'500), 64, milliseconds(12'000), true},
-      {Class::pull, milliseconds(1'500), 1000, milliseconds(30'000), true},
-      {Class::pull, milliseconds(80'000), 1000, milliseconds(80'000), true},
+      {Class::pull, milliseconds(1'500), 1000, milliseconds(120'000), true},
+      {Class::pull, milliseconds(150'000), 1000, milliseconds(150'000), true},
       {Class::fault, milliseconds(50), 1000, milliseconds(50), false},
   };
   for (const auto& row : table) {
