@@ -53,6 +53,8 @@ struct FetchContext {
   /// Asked on behalf of another node: only the cache or the registry may supply it, never a peer,
   /// so that no two nodes wait for each other.
   bool for_peer = false;
+  /// Bulk that somebody waits for, piece by piece, who gives up where one is late.
+  bool awaited = false;
   /// What comes is checked against the layer's hash tree before anybody sees it. For plan(); set by
   /// whoever checks.
   bool sealed = false;

@@ -50,7 +50,9 @@ util::Outcome<LayerPass> pass_over(fetch::Fetcher& fetcher, std::shared_ptr<fetc
   util::Operation ahead;
   if (!options.no_peers)
     ahead = fetcher.bring_in(layer, options.cls, [](const util::Outcome<util::Done>&) {});
-  LayerStream stream(fetcher, std::move(layer), options.cls, options.no_peers);
+  chunk::FetchContext context{options.cls, util::SteadyTime::max(), "index"};
+  context.for_peer = options.no_peers;
+  LayerStream stream(fetcher, std::move(layer), std::move(context));
   PatientIndexer indexer(options.made == Made::index);
   util::Sha256 hash;
   chunk::HashTreeBuilder tree;

@@ -12,10 +12,8 @@ constexpr size_t kWindow = 3;
 }  // namespace
 
 LayerStream::LayerStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer,
-                         chunk::Class cls, bool no_peers)
-    : fetcher_(fetcher),
-      layer_(std::move(layer)),
-      context_{cls, util::SteadyTime::max(), "index", no_peers} {}
+                         chunk::FetchContext context)
+    : fetcher_(fetcher), layer_(std::move(layer)), context_(std::move(context)) {}
 
 void LayerStream::fill() {
   while (pending_.size() < kWindow && asked_ < layer_->ref().size) {

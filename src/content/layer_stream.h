@@ -15,9 +15,8 @@ namespace swarmfs::content {
 /// Reads a layer's bytes in order, keeping several requests under way. Blocking; one thread.
 class LayerStream {
  public:
-  /// `no_peers`: only the cache and the registry may supply it.
-  LayerStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer, chunk::Class cls,
-              bool no_peers = false);
+  LayerStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer,
+              chunk::FetchContext context);
   /// The next piece; empty at the end. A piece that does not come is a failure after
   /// FetchOptions::bulk_timeout.
   util::Outcome<util::SharedBytes> next();

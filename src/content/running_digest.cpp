@@ -20,7 +20,9 @@ void RunningDigest::begin() {
   discards_ = content_->bytes->discards();
   failure_.reset();
   hash_ = {};
-  stream_ = std::make_unique<LayerStream>(fetcher_, content_->bytes, chunk::Class::backfill);
+  stream_ = std::make_unique<LayerStream>(
+      fetcher_, content_->bytes,
+      chunk::FetchContext{chunk::Class::backfill, util::SteadyTime::max(), "digest"});
 }
 
 bool RunningDigest::hash_next() {

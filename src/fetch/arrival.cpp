@@ -89,7 +89,8 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
   const ByteRange fresh{flight->rest().offset, block.bytes.size()};
   assert(fresh.offset == block.index * kBlockSize && fresh.length <= flight->rest().length);
   flight->progress = std::chrono::steady_clock::now();
-  if (flight->context.cls != Class::fault) bulk_came = flight->progress;
+  if (flight->context.cls != Class::fault)
+    bulk_came = bulk_came_of[registry_of(flight->layer->ref())] = flight->progress;
   if (flight->bulk) {
     flight->bulk->progress = flight->progress;
     if (!flight->waits_for_share) flight->bulk->came = flight->progress;
@@ -163,8 +164,12 @@ void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions)
 /// A slow link, or a registry that may be asked for little at a time, is no failure of bulk.
 bool Brain::renew_deadline(Flight& flight, const Failure& failure) const {
   const auto now = std::chrono::steady_clock::now();
-  if (!flight.bulk || failure.fault != util::Fault::timed_out || !flight.bulk->progress ||
-      now - *flight.bulk->progress >= options.bulk_timeout)
+  const bool goes_on =
+      flight.bulk || std::any_of(flight.parts.begin(), flight.parts.end(), [&](const Part& part) {
+        const Waiter& waiter = *part.waiter;
+        return !waiter.ended && waiter.context.cls != Class::fault && waiter.until > now;
+      });
+  if (!goes_on || failure.fault != util::Fault::timed_out || bulk_deadline(*flight.layer) <= now)
     return false;
   flight.context.deadline = now + options.bulk_timeout;
   return true;

@@ -57,7 +57,12 @@ struct Brain : std::enable_shared_from_this<Brain> {
             Actions& actions);
   void deliver(const WaiterPtr& waiter, util::ByteRange part, const std::byte* bytes,
                Actions& actions);
-  void set_deadline(const WaiterPtr& waiter);
+  void set_deadline(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter);
+  /// It has waited for as long as it may, or goes on while bulk of that registry comes.
+  void look_at_deadline(const std::weak_ptr<Layer>& layer, const WaiterPtr& waiter,
+                        Actions& actions);
+  /// Until when bulk of the layer is waited for: FetchOptions::bulk_timeout.
+  [[nodiscard]] util::SteadyTime bulk_deadline(const Layer& layer) const;
   void end_waiter(const WaiterPtr& waiter, std::optional<util::Failure> failure, Actions& actions);
 
   // Flights and whom they ask (flight.cpp)
@@ -81,6 +86,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// The source turned out, by its failure, to give the layer front to back only.
   [[nodiscard]] bool learnt_order(const Attempt& attempt) const;
   [[nodiscard]] bool asks_peer(const Flight& flight) const;
+  static const std::string& registry_of(const chunk::LayerRef& layer);
   [[nodiscard]] chunk::SourceKind kind_of(const Attempt& attempt) const {
     return sources[attempt.source]->kind();
   }
@@ -96,6 +102,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void end_flight(const FlightPtr& flight, Actions& actions);
   void set_hedge(const FlightPtr& flight, util::Duration hedge);
   [[nodiscard]] util::SteadyTime hedge_due(const Flight& flight, util::SteadyTime now) const;
+  /// When a block of the bulk came last that it is of, or beside.
+  [[nodiscard]] std::optional<util::SteadyTime> bulk_progress(const Flight& flight) const;
   void look_after(const FlightPtr& flight, util::Duration pause);
   void look_at_hedge(const FlightPtr& flight, unsigned look);
   /// The next source as well, if one can.
@@ -146,7 +154,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// What the flight fails with in the end is Fault::corrupt where the registry contradicts the
   /// layer's tree (Contradiction), or all who failed do.
   void failed(const AttemptPtr& attempt, util::Failure failure, Actions& actions);
-  /// True: it ran out of time, and has more now, since its bring_in() goes on.
+  /// True: it ran out of time, and has more now, since somebody waits on.
   [[nodiscard]] bool renew_deadline(Flight& flight, const util::Failure& failure) const;
   void revive(const FlightPtr& flight, size_t source, Actions& actions);
   void write_back(const FlightPtr& flight, bool all, Actions& actions);
@@ -265,8 +273,9 @@ struct Brain : std::enable_shared_from_this<Brain> {
   Inflow inflow;
   SharePace share_pace;
   std::list<std::shared_ptr<Bulk>> bulks;
-  std::optional<util::SteadyTime> bulk_came;  ///< last, of any layer
-  unsigned faults = 0;                        ///< waiting readers of class fault
+  std::optional<util::SteadyTime> bulk_came;                          ///< last, of any layer
+  std::map<std::string, util::SteadyTime, std::less<>> bulk_came_of;  ///< likewise, by registry
+  unsigned faults = 0;  ///< waiting readers of class fault
   bool held_back = false;
   util::SteadyTime faults_near_until;  ///< since a layer came into use, or was read, lately
   util::Operation quiet_timer;

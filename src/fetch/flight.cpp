@@ -132,6 +132,11 @@ std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
   return std::nullopt;
 }
 
+const std::string& Brain::registry_of(const chunk::LayerRef& layer) {
+  static const std::string none;
+  return layer.origins.empty() ? none : layer.origins.front().registry;
+}
+
 bool Brain::learnt_order(const Attempt& attempt) const {
   const auto& flight = *attempt.flight;
   if (attempt.front_to_back) return false;
@@ -276,16 +281,23 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
 }
 
 util::SteadyTime Brain::hedge_due(const Flight& flight, util::SteadyTime now) const {
-  const bool awaited = flight.in_turns && !flight.parts.empty();
-  const bool in_turns = flight.in_turns && !awaited && flight.bulk;
-  const auto due =
-      fetch::hedge_due(now, flight.progress,
-                       awaited ? std::min<util::Duration>(flight.hedge, kAwaited) : flight.hedge,
-                       flight.paused, in_turns ? flight.bulk->progress : std::nullopt);
+  const bool awaited = flight.in_turns && flight.awaited();
+  const auto due = fetch::hedge_due(
+      now, flight.progress,
+      awaited ? std::min<util::Duration>(flight.hedge, kAwaited) : flight.hedge, flight.paused,
+      flight.in_turns && !awaited ? bulk_progress(flight) : std::nullopt);
   if (!flight.in_turns) return due;
   const auto after_all =
       fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused, bulk_came);
   return std::max(due, std::min(after_all, flight.progress + kBesideOthers));
+}
+
+std::optional<util::SteadyTime> Brain::bulk_progress(const Flight& flight) const {
+  if (flight.bulk) return flight.bulk->progress;
+  const auto beside = std::find_if(bulks.begin(), bulks.end(), [&](const auto& bulk) {
+    return bulk->layer->state_ == flight.layer->state_;
+  });
+  return beside == bulks.end() ? std::nullopt : (*beside)->progress;
 }
 
 void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge) {

@@ -27,6 +27,7 @@ struct Waiter {
   unsigned round = 0;    ///< it began again so often, because bytes it had proved wrong
   bool ended = false;
   util::SteadyTime started;
+  util::SteadyTime until;  ///< no longer, whatever comes: as it was asked for
   Fetcher::OnRead on_read;
   util::CallbackGate gate;
   util::Operation timer;
@@ -114,6 +115,12 @@ struct Flight {
            std::any_of(parts.begin(), parts.end(), [](const Part& part) {
              return !part.waiter->ended && part.waiter->context.cls == chunk::Class::fault;
            });
+  }
+  /// Somebody waits for it who gives up where it is late.
+  [[nodiscard]] bool awaited() const {
+    return std::any_of(parts.begin(), parts.end(), [](const Part& part) {
+      return !part.waiter->ended && part.waiter->context.awaited;
+    });
   }
   /// Somebody joined whose deadline is later.
   [[nodiscard]] bool wanted_after(util::SteadyTime deadline) const {

@@ -36,6 +36,7 @@ util::Operation Brain::read(std::shared_ptr<Layer> layer, ByteRange range,
   waiter->on_read = std::move(on_read);
   waiter->started = std::chrono::steady_clock::now();
   const bool fault = waiter->context.cls == Class::fault;
+  waiter->until = waiter->context.deadline;
   const auto limit = fault ? fault_timeout.load() : options.bulk_timeout;
   waiter->context.deadline = std::min(waiter->context.deadline, waiter->started + limit);
   auto self = shared_from_this();
@@ -76,7 +77,7 @@ void Brain::read_missing(const std::shared_ptr<Layer>& layer, const WaiterPtr& w
     } else {
       const uint64_t ahead = fault ? layer->state_->read_ahead.on_access(waiter->range) : 0;
       cover(layer, waiter, waiter->range, ahead, 0, actions);
-      if (!waiter->ended) set_deadline(waiter);
+      if (!waiter->ended) set_deadline(layer, waiter);
     }
   }
   run(actions);
@@ -192,18 +193,38 @@ void Brain::deliver(const WaiterPtr& waiter, ByteRange part, const std::byte* by
   if (waiter->lacking == 0) end_waiter(waiter, std::nullopt, actions);
 }
 
-void Brain::set_deadline(const WaiterPtr& waiter) {
-  const std::weak_ptr<Waiter> weak = waiter;
-  waiter->timer = timers.at(waiter->context.deadline, [self = shared_from_this(), weak] {
-    const auto late = weak.lock();
-    if (!late) return;
-    Actions actions;
-    {
-      const std::lock_guard hold(self->mutex);
-      self->end_waiter(late, Failure{Fault::timed_out, "no source gave the bytes in time"},
-                       actions);
-    }
-    run(actions);
+void Brain::set_deadline(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter) {
+  waiter->timer = timers.at(
+      waiter->context.deadline,
+      [self = shared_from_this(), layer = std::weak_ptr(layer), weak = std::weak_ptr(waiter)] {
+        Actions actions;
+        {
+          const std::lock_guard hold(self->mutex);
+          if (const auto late = weak.lock()) self->look_at_deadline(layer, late, actions);
+        }
+        run(actions);
+      });
+}
+
+util::SteadyTime Brain::bulk_deadline(const Layer& layer) const {
+  const auto found = bulk_came_of.find(registry_of(layer.ref()));
+  return found == bulk_came_of.end() ? util::SteadyTime() : found->second + options.bulk_timeout;
+}
+
+void Brain::look_at_deadline(const std::weak_ptr<Layer>& layer, const WaiterPtr& waiter,
+                             Actions& actions) {
+  if (waiter->ended) return;
+  const auto now = std::chrono::steady_clock::now();
+  const auto held = layer.lock();
+  const auto until = held && waiter->context.cls != Class::fault
+                         ? std::min(waiter->until, bulk_deadline(*held))
+                         : now;
+  if (until <= now)
+    return end_waiter(waiter, Failure{Fault::timed_out, "no source gave the bytes in time"},
+                      actions);
+  waiter->context.deadline = until;
+  look_later(until - now, [layer, weak = std::weak_ptr(waiter)](Brain& self, Actions& then) {
+    if (const auto late = weak.lock()) self.look_at_deadline(layer, late, then);
   });
 }
 

@@ -375,6 +375,63 @@ TEST_F(FetchTest, what_is_given_in_turns_is_not_late_while_another_layer_comes) 
   await([&] { return source_.requests() > 0; });
 }
 
+/// An index is built from what comes in turns, and waits with it; a client does not.
+TEST_F(FetchTest, who_reads_in_order_beside_bulk_waits_for_turns_as_long_as_that_but_a_client) {
+  FetchOptions options;
+  options.request_size = 512 << 10;
+  options.link->arrived(1 << 30, std::chrono::steady_clock::now() - std::chrono::seconds(4));
+  start_with_peer(options);
+  peer_.set_planner([](util::ByteRange range) {
+    chunk::Plan plan{.length = range.length, .hedge = milliseconds(400)};
+    plan.in_turns = true;
+    return plan;
+  });
+  const auto comes = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
+  chunk::FetchContext context{Class::pull, util::SteadyTime::max(), ""};
+  const auto index = read({kSize - 100, 100}, context);
+  context.awaited = true;
+  const auto client = read({7 << 20, 100}, context);
+  for (int i = 0; i < 32; ++i) {
+    peer_.answer(0, 16'384);
+    std::this_thread::sleep_for(milliseconds(210));
+  }
+  ASSERT_EQ(source_.requests(), 1u);
+  EXPECT_EQ(source_.asked(0).offset, 7u << 20);
+}
+
+TEST_F(FetchTest, bulk_is_waited_for_while_any_of_that_registry_comes) {
+  FetchOptions options;
+  options.bulk_timeout = milliseconds(400);
+  start(options);
+  const auto open = [&](const char* name, const char* registry) {
+    return fetcher_->open({util::Sha256::of(util::as_bytes(name)), kSize, {{registry, "r"}}});
+  };
+  layer_ = open("late", "comes");
+  auto late = read({0, 100}, Class::pull);
+  ASSERT_EQ(source_.requests(), 1u);
+  layer_ = open("silent", "silent");
+  auto in_vain = read({0, 100}, Class::pull);
+  layer_ = open("late", "comes");
+  const auto first = source_.requests();
+  const auto comes =
+      fetcher_->bring_in(open("another", "comes"), Class::pull, [](const Outcome<util::Done>&) {});
+  ASSERT_GT(source_.requests(), first);
+  chunk::FetchContext short_of_time{Class::pull,
+                                    std::chrono::steady_clock::now() + milliseconds(600), ""};
+  auto gives_up = read({kSize / 2, 100}, short_of_time);
+  for (int i = 0; i < 16; ++i) {
+    source_.answer(first, 16'384);
+    std::this_thread::sleep_for(milliseconds(60));
+  }
+  EXPECT_EQ(late.answer.wait_for(milliseconds(0)), std::future_status::timeout);
+  source_.answer(0, UINT64_MAX);
+  expect_bytes(late, {0, 100});
+  expect_fault(in_vain, Fault::timed_out);
+  expect_fault(gives_up, Fault::timed_out);
+  auto in_silence = read({kSize / 2, 100}, Class::pull);
+  expect_fault(in_silence, Fault::timed_out);
+}
+
 TEST_F(FetchTest, a_reader_that_joins_bulk_which_its_source_lets_wait_is_served_as_a_reader) {
   start();
   source_.set_told_to_wait(true);
