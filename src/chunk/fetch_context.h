@@ -64,6 +64,9 @@ struct FetchContext {
   /// Whether about as much comes to this node as its link brings: what is late now need not be its
   /// supplier's fault. Any thread, cheap. Empty: not known. Set by whoever fetches.
   std::function<bool()> congested{};
+  /// How long who has to ask the registry for bulk is not late at least, by what our own requests
+  /// take there. As `congested`.
+  std::function<util::Duration()> relay_patience{};
 };
 
 }  // namespace swarmfs::chunk

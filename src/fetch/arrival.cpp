@@ -90,11 +90,11 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
   assert(fresh.offset == block.index * kBlockSize && fresh.length <= flight->rest().length);
   flight->progress = std::chrono::steady_clock::now();
   if (flight->context.cls != Class::fault)
-    bulk_came = bulk_came_of[registry_of(flight->layer->ref())] = flight->progress;
-  if (flight->bulk) {
-    flight->bulk->progress = flight->progress;
-    if (!flight->waits_for_share) flight->bulk->came = flight->progress;
-  }
+    bulk_came = registry_of(*flight->layer).bulk_came = flight->progress;
+  // Whatever it was asked for: who brings it for others as well is none the later.
+  for (const auto& bulk : bulks)
+    if (bulk->layer->state_ == flight->layer->state_) bulk->progress = flight->progress;
+  if (flight->bulk && !flight->waits_for_share) flight->bulk->came = flight->progress;
   count(*flight->layer, kind_of(*attempt), flight->context.cls, fresh.length);
   auto& provenance = flight->layer->state_->provenance;
   if (leaf)
@@ -162,7 +162,7 @@ void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions)
 }
 
 /// A slow link, or a registry that may be asked for little at a time, is no failure of bulk.
-bool Brain::renew_deadline(Flight& flight, const Failure& failure) const {
+bool Brain::renew_deadline(Flight& flight, const Failure& failure) {
   const auto now = std::chrono::steady_clock::now();
   const bool goes_on =
       flight.bulk || std::any_of(flight.parts.begin(), flight.parts.end(), [&](const Part& part) {
@@ -214,6 +214,7 @@ void Brain::on_done(AttemptPtr attempt, Outcome<util::Done> outcome) {
     if (attempt->ended) return;
     if (attempt->blocks.complete()) {
       note_pace(*attempt);
+      note_end(*attempt, true);
       drop(attempt, actions);
       ask_next(attempt->flight, actions);
     } else {

@@ -62,10 +62,15 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void look_at_deadline(const std::weak_ptr<Layer>& layer, const WaiterPtr& waiter,
                         Actions& actions);
   /// Until when bulk of the layer is waited for: FetchOptions::bulk_timeout.
-  [[nodiscard]] util::SteadyTime bulk_deadline(const Layer& layer) const;
+  [[nodiscard]] util::SteadyTime bulk_deadline(const Layer& layer);
   void end_waiter(const WaiterPtr& waiter, std::optional<util::Failure> failure, Actions& actions);
 
   // Flights and whom they ask (flight.cpp)
+  /// What is seen of a registry, by the layers that are from it.
+  struct OfRegistry {
+    std::optional<util::SteadyTime> bulk_came{};  ///< last, from it or from peers
+    std::shared_ptr<RequestTimes> times = std::make_shared<RequestTimes>();
+  };
   struct Choice {
     size_t source = 0;
     uint64_t length = 0;
@@ -86,7 +91,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// The source turned out, by its failure, to give the layer front to back only.
   [[nodiscard]] bool learnt_order(const Attempt& attempt) const;
   [[nodiscard]] bool asks_peer(const Flight& flight) const;
-  static const std::string& registry_of(const chunk::LayerRef& layer);
+  OfRegistry& registry_of(const Layer& layer);
   [[nodiscard]] chunk::SourceKind kind_of(const Attempt& attempt) const {
     return sources[attempt.source]->kind();
   }
@@ -96,12 +101,14 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void leave_for_peers(const FlightPtr& flight, Actions& actions);
   void ask_next(const FlightPtr& flight, Actions& actions);
   void launch(const AttemptPtr& attempt);
+  /// For RequestTimes.
+  void note_end(Attempt& attempt, bool whole);
   void drop(const AttemptPtr& attempt, Actions& actions);
   /// Takes it out of the air; returns what was waited for.
   std::vector<Part> retire(const FlightPtr& flight, Actions& actions);
   void end_flight(const FlightPtr& flight, Actions& actions);
   void set_hedge(const FlightPtr& flight, util::Duration hedge);
-  [[nodiscard]] util::SteadyTime hedge_due(const Flight& flight, util::SteadyTime now) const;
+  [[nodiscard]] util::SteadyTime hedge_due(const Flight& flight, util::SteadyTime now);
   /// When a block of the bulk came last that it is of, or beside.
   [[nodiscard]] std::optional<util::SteadyTime> bulk_progress(const Flight& flight) const;
   void look_after(const FlightPtr& flight, util::Duration pause);
@@ -155,7 +162,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// layer's tree (Contradiction), or all who failed do.
   void failed(const AttemptPtr& attempt, util::Failure failure, Actions& actions);
   /// True: it ran out of time, and has more now, since somebody waits on.
-  [[nodiscard]] bool renew_deadline(Flight& flight, const util::Failure& failure) const;
+  [[nodiscard]] bool renew_deadline(Flight& flight, const util::Failure& failure);
   void revive(const FlightPtr& flight, size_t source, Actions& actions);
   void write_back(const FlightPtr& flight, bool all, Actions& actions);
   void on_written(const FlightPtr& flight, util::ByteRange range,
@@ -273,8 +280,8 @@ struct Brain : std::enable_shared_from_this<Brain> {
   Inflow inflow;
   SharePace share_pace;
   std::list<std::shared_ptr<Bulk>> bulks;
-  std::optional<util::SteadyTime> bulk_came;                          ///< last, of any layer
-  std::map<std::string, util::SteadyTime, std::less<>> bulk_came_of;  ///< likewise, by registry
+  std::optional<util::SteadyTime> bulk_came;  ///< last, of any layer
+  std::map<std::string, OfRegistry> registries;
   unsigned faults = 0;  ///< waiting readers of class fault
   bool held_back = false;
   util::SteadyTime faults_near_until;  ///< since a layer came into use, or was read, lately

@@ -132,9 +132,9 @@ std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
   return std::nullopt;
 }
 
-const std::string& Brain::registry_of(const chunk::LayerRef& layer) {
-  static const std::string none;
-  return layer.origins.empty() ? none : layer.origins.front().registry;
+Brain::OfRegistry& Brain::registry_of(const Layer& layer) {
+  const auto& origins = layer.ref().origins;
+  return registries[origins.empty() ? std::string() : origins.front().registry];
 }
 
 bool Brain::learnt_order(const Attempt& attempt) const {
@@ -171,6 +171,8 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   if (kind_of(*attempt) != SourceKind::peer) flight->layer->front_to_back_ = choice.front_to_back;
   flight->progress = std::chrono::steady_clock::now();
   flight->in_turns = choice.in_turns;
+  if (kind_of(*attempt) != SourceKind::peer && flight->context.cls != Class::fault)
+    attempt->timed = registry_of(*flight->layer).times->begins(flight->progress);
   set_hedge(flight, choice.hedge);
   if (kind_of(*attempt) == SourceKind::peer) leave_for_peers(flight, actions);
   if (flight->awaited_by_reader()) hurry(flight, actions);
@@ -210,6 +212,7 @@ void Brain::ask_next(const FlightPtr& flight, Actions& actions) {
 void Brain::launch(const AttemptPtr& attempt) {
   Flight& flight = *attempt->flight;
   chunk::FetchContext context;
+  std::shared_ptr<RequestTimes> times;
   {
     const std::lock_guard hold(mutex);
     if (attempt->ended) return;
@@ -222,9 +225,13 @@ void Brain::launch(const AttemptPtr& attempt) {
     }
     attempt->deadline = context.deadline;
     attempt->cls = context.cls;
+    times = registry_of(*flight.layer).times;
   }
   context.congested = [link = options.link] {
     return link->full(std::chrono::steady_clock::now());
+  };
+  context.relay_patience = [times = std::move(times)] {
+    return times->patience(std::chrono::steady_clock::now());
   };
   const std::weak_ptr<Brain> weak = weak_from_this();
   auto transfer = sources[attempt->source]->fetch(
@@ -245,8 +252,15 @@ void Brain::launch(const AttemptPtr& attempt) {
   attempt->launched.count_down();
 }
 
+void Brain::note_end(Attempt& attempt, bool whole) {
+  if (const auto timed = std::exchange(attempt.timed, std::nullopt))
+    registry_of(*attempt.flight->layer)
+        .times->ends(*timed, whole, std::chrono::steady_clock::now());
+}
+
 void Brain::drop(const AttemptPtr& attempt, Actions& actions) {
   attempt->ended = true;
+  note_end(*attempt, false);
   std::erase(attempt->flight->attempts, attempt);
   bury(std::move(attempt->transfer), actions);
 }
@@ -280,13 +294,13 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
     admit_waiting(actions);
 }
 
-util::SteadyTime Brain::hedge_due(const Flight& flight, util::SteadyTime now) const {
-  const bool awaited = flight.in_turns && flight.awaited();
+util::SteadyTime Brain::hedge_due(const Flight& flight, util::SteadyTime now) {
+  if (!flight.in_turns) return fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused);
+  const bool awaited = flight.awaited();
+  const auto patience = std::max(flight.hedge, registry_of(*flight.layer).times->patience(now));
   const auto due = fetch::hedge_due(
-      now, flight.progress,
-      awaited ? std::min<util::Duration>(flight.hedge, kAwaited) : flight.hedge, flight.paused,
-      flight.in_turns && !awaited ? bulk_progress(flight) : std::nullopt);
-  if (!flight.in_turns) return due;
+      now, flight.progress, awaited ? std::min<util::Duration>(patience, kAwaited) : patience,
+      flight.paused, awaited ? std::nullopt : bulk_progress(flight));
   const auto after_all =
       fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused, bulk_came);
   return std::max(due, std::min(after_all, flight.progress + kBesideOthers));

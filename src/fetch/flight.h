@@ -14,6 +14,7 @@
 #include "fetch/fetcher.h"
 #include "fetch/provenance.h"
 #include "fetch/read_ahead.h"
+#include "fetch/request_times.h"
 #include "util/sync.h"
 
 namespace swarmfs::fetch {
@@ -66,6 +67,7 @@ struct Attempt {
   bool front_to_back = false;                           ///< as chunk::Plan
   chunk::Class cls = chunk::Class::fault;               ///< that its source was told
   util::SteadyTime deadline = util::SteadyTime::max();  ///< likewise
+  std::optional<RequestTimes::Number> timed;            ///< bulk of a registry
   std::unique_ptr<chunk::Transfer> transfer;
 };
 using AttemptPtr = std::shared_ptr<Attempt>;

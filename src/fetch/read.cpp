@@ -206,9 +206,9 @@ void Brain::set_deadline(const std::shared_ptr<Layer>& layer, const WaiterPtr& w
       });
 }
 
-util::SteadyTime Brain::bulk_deadline(const Layer& layer) const {
-  const auto found = bulk_came_of.find(registry_of(layer.ref()));
-  return found == bulk_came_of.end() ? util::SteadyTime() : found->second + options.bulk_timeout;
+util::SteadyTime Brain::bulk_deadline(const Layer& layer) {
+  const auto came = registry_of(layer).bulk_came;
+  return came ? *came + options.bulk_timeout : util::SteadyTime();
 }
 
 void Brain::look_at_deadline(const std::weak_ptr<Layer>& layer, const WaiterPtr& waiter,

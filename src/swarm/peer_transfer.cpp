@@ -209,7 +209,7 @@ bool PeerTransfer::ask(size_t index) {
     live_.push_back(made);
   }
   launch(made);
-  set_hedge(index, made->step.hedge);
+  set_hedge(made, made->step.hedge);
   return true;
 }
 
@@ -255,22 +255,33 @@ void PeerTransfer::launch(const TryPtr& made) {
   made->exchange = std::move(exchange);
 }
 
-void PeerTransfer::set_hedge(size_t step, util::Duration hedge) {
-  if (hedge == util::Duration::max()) return;
-  source_->later(hedge, [weak = weak_from_this(), step, hedge] {
+void PeerTransfer::set_hedge(const TryPtr& one, util::Duration after) {
+  if (after == util::Duration::max()) return;
+  source_->later(after, [weak = weak_from_this(), weak_try = std::weak_ptr(one)] {
     const auto self = weak.lock();
-    if (!self) return;
+    const auto late = weak_try.lock();
+    if (!self || !late) return;
     const bool now = self->may_overtake();
+    const auto excused = self->excused(*late);
     {
       const std::lock_guard hold(self->mutex_);
       // After the last step the caller's own hedge asks the registry.
-      const bool late =
-          self->next_step_ == step + 1 && self->next_step_ < self->route_.steps.size();
-      if (self->winner_ || self->ended_ || !late) return;
+      const bool last =
+          self->next_step_ != late->index + 1 || self->next_step_ == self->route_.steps.size();
+      if (self->winner_ || self->ended_ || last) return;
     }
-    if (!now) return self->set_hedge(step, hedge);
+    if (!now) return self->set_hedge(late, late->step.hedge);
+    if (excused > util::Duration()) return self->set_hedge(late, excused);
     self->ask_next();
   });
+}
+
+util::Duration PeerTransfer::excused(const Try& one) const {
+  const auto& context = order_.context;
+  if (one.step.here || context.cls == chunk::Class::fault || !context.relay_patience) return {};
+  const auto patience = context.relay_patience();
+  const std::lock_guard hold(mutex_);
+  return std::max(one.began + patience - std::chrono::steady_clock::now(), util::Duration());
 }
 
 bool PeerTransfer::may_overtake() const {

@@ -138,11 +138,13 @@ class PeerTransfer : public std::enable_shared_from_this<PeerTransfer> {
   bool ask(size_t index);
   void plan_again();
   void launch(const TryPtr& made);
-  void set_hedge(size_t step, util::Duration hedge);
+  void set_hedge(const TryPtr& one, util::Duration after);
   void watch();
   [[nodiscard]] bool is_late() const;
   /// See policy.h. Not under the lock: it calls out.
   [[nodiscard]] bool may_overtake() const;
+  /// How much longer it is not late, whatever was expected of it; likewise.
+  [[nodiscard]] util::Duration excused(const Try& one) const;
   Exchanges drop_all_but(const TryPtr& kept);
   bool on_headers(const TryPtr& one, const http::Response& response);
   void on_data(const TryPtr& one, util::ByteView bytes);

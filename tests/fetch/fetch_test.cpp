@@ -399,6 +399,33 @@ TEST_F(FetchTest, who_reads_in_order_beside_bulk_waits_for_turns_as_long_as_that
   EXPECT_EQ(source_.asked(0).offset, 7u << 20);
 }
 
+/// A node that waits for the registry itself knows why its peers do.
+TEST_F(FetchTest, what_peers_bring_in_is_not_late_while_the_registry_takes_as_long_here) {
+  FetchOptions options;
+  options.link->arrived(1 << 30, std::chrono::steady_clock::now() - std::chrono::seconds(4));
+  start_with_peer(options);
+  bool ours = true;
+  peer_.set_planner([&](util::ByteRange range) -> std::optional<chunk::Plan> {
+    if (ours) return std::nullopt;
+    chunk::Plan plan{.length = range.length, .hedge = milliseconds(100)};
+    plan.in_turns = true;
+    return plan;
+  });
+  auto here = read({0, 100}, Class::pull);
+  ASSERT_EQ(source_.requests(), 1u);
+  ours = false;
+  std::this_thread::sleep_for(milliseconds(300));
+  auto there = read({kSize / 2, 100}, Class::pull);
+  ASSERT_EQ(peer_.requests(), 1u);
+  std::this_thread::sleep_for(milliseconds(600));
+  EXPECT_EQ(source_.requests(), 1u) << "a hedge of 0.1 s";
+  source_.answer(0, UINT64_MAX);
+  expect_bytes(here, {0, 100});
+  await([&] { return source_.requests() == 2; });
+  peer_.answer_all();
+  expect_bytes(there, {kSize / 2, 100});
+}
+
 TEST_F(FetchTest, bulk_is_waited_for_while_any_of_that_registry_comes) {
   FetchOptions options;
   options.bulk_timeout = milliseconds(400);

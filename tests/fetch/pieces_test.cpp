@@ -6,6 +6,7 @@
 #include "fetch/block_assembler.h"
 #include "fetch/hedge.h"
 #include "fetch/provenance.h"
+#include "fetch/request_times.h"
 #include "support/tar_maker.h"
 
 namespace swarmfs::fetch {
@@ -77,6 +78,27 @@ TEST(Hedge, of_what_comes_in_turns_is_due_after_a_silence_of_all) {
   EXPECT_EQ(due(100, {}), 120);
   EXPECT_EQ(due(100, 400), 420);
   EXPECT_EQ(due(100, 50), 120) << "it was asked for after the last that came";
+}
+
+TEST(RequestTimes, are_the_last_ones_and_those_that_take_longer) {
+  const auto at = [](int ms) { return SteadyTime() + milliseconds(ms); };
+  RequestTimes times;
+  EXPECT_EQ(times.takes(at(0)), util::Duration());
+  const auto one = times.begins(at(0)), other = times.begins(at(1'000));
+  EXPECT_EQ(times.takes(at(3'000)), milliseconds(3'000)) << "the eldest";
+  EXPECT_EQ(times.patience(at(3'000)), milliseconds(6'000));
+  times.ends(one, true, at(4'000));
+  EXPECT_EQ(times.takes(at(4'000)), milliseconds(4'000));
+  EXPECT_EQ(times.takes(at(9'000)), milliseconds(8'000)) << "that is on its way";
+  times.ends(other, true, at(10'000));
+  EXPECT_EQ(times.takes(at(10'000)), milliseconds(5'000)) << "smoothed";
+  const auto failed = times.begins(at(11'000));
+  times.ends(failed, false, at(40'000));
+  times.ends(failed, true, at(41'000));
+  EXPECT_EQ(times.takes(at(41'000)), milliseconds(5'000)) << "its end says nothing";
+  EXPECT_EQ(times.takes(at(71'000)), util::Duration()) << "long ago";
+  times.begins(at(100'000));
+  EXPECT_EQ(times.patience(at(900'000)), std::chrono::minutes(2)) << "at most";
 }
 
 TEST(Provenance, convicts_the_liars_and_nobody_else) {

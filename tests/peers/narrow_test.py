@@ -7,9 +7,9 @@ import time
 
 from bed import Bed, need_bed, together
 
-IMAGE = "small:v1"
+IMAGE = "base:bookworm"
 NODES = 12  # more than 8 others, who would pass on a chunk as it comes
-REGISTRY = 2  # Mbit/s
+REGISTRY = 4  # Mbit/s
 BAR = 1.25
 
 

@@ -266,6 +266,7 @@ void Node::from_registry(uint32_t chunk, CrowdWhy why, std::function<void()> the
   if (waiters.size() > 1) return;
   ++world.second().asked[static_cast<size_t>(why)];
   if (world.sources[chunk]++ > 0) ++world.second().again[static_cast<size_t>(why)];
+  timed[chunk] = request_times.begins(world.wires.now());
   to_ask.push_back(chunk);
   if (!std::exchange(at_registry, true)) ++world.at_registry;
   ask_registry();
@@ -312,6 +313,7 @@ void Node::transferred(uint32_t chunk) {
   const auto now = world.wires.now();
   pace.came({kCrowdChunk, now - transfers.at(chunk).began, inflow.shared}, now);
   transfers.erase(chunk);
+  request_times.ends(timed.extract(chunk).mapped(), true, now);
   world.registry_bytes += kCrowdChunk;
   ++world.second().from_registry;
   --world.sources[chunk];

@@ -191,6 +191,9 @@ void Node::set_hedge(const AskPtr& ask, const TryPtr& one, size_t following, uti
     if (ask->done || gone || !one->open || one->flow || ask->next != following) return;
     if (!ask->has_next_peer()) return;
     if (!may_overtake(kBulk, congested())) return set_hedge(ask, one, following, hedge);
+    const auto now = world.wires.now();
+    const auto excused = one->began + request_times.patience(now) - now;
+    if (!one->has_it && excused > util::Duration()) return set_hedge(ask, one, following, excused);
     next_step(ask, CrowdWhy::late);
   });
 }
@@ -199,7 +202,9 @@ void Node::set_hedge(const AskPtr& ask, const TryPtr& one, size_t following, uti
 /// take.
 void Node::watch_hedge(const AskPtr& ask) {
   const auto due = [this, ask] {
-    return fetch::hedge_due(world.wires.now(), ask->progress, ask->patience.lasts, false,
+    const auto now = world.wires.now();
+    const auto lasts = std::max(ask->patience.lasts, request_times.patience(now));
+    return fetch::hedge_due(now, ask->progress, lasts, false,
                             ask->patience.in_turns ? std::optional(last_came) : std::nullopt);
   };
   world.wires.after(std::max(due() - world.wires.now(), kLookAgain), [this, ask, due] {

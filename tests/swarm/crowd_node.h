@@ -17,6 +17,7 @@
 #include "crowd_views.h"
 #include "fetch/bulk_order.h"
 #include "fetch/inflow.h"
+#include "fetch/request_times.h"
 #include "fetch/share_pace.h"
 #include "swarm/busy_lines.h"
 #include "swarm/latency.h"
@@ -202,6 +203,8 @@ struct Node {
 
   std::map<uint32_t, std::vector<std::function<void()>>> coming;  ///< from the registry, for whom
   std::map<uint32_t, Transfer> transfers;
+  fetch::RequestTimes request_times;
+  std::map<uint32_t, fetch::RequestTimes::Number> timed;  ///< by chunk
   std::deque<uint32_t> to_ask;  ///< the registry for, when a connection is free
   unsigned connections = 0;
   Latency registry_time;  ///< of what others asked us for

@@ -451,6 +451,31 @@ TEST_F(DemandServerTest, keeps_room_for_faults_and_gives_it_back) {
   EXPECT_EQ(ask_bytes(kRange, "backfill").status, 206);
 }
 
+TEST_F(DemandServerTest, shows_that_it_is_at_it_while_bulk_comes_from_the_registry) {
+  using std::chrono::milliseconds;
+  const auto all = holdings_.held_->presence;
+  holdings_.held_->presence = {};
+  const auto gate = hold_first_read();
+  auto request = client_.request(server_at_, path("/bytes"),
+                                 {{"repository", kRepository}, {"class", "pull"}, {"fetch", "1"}});
+  request.range = kRange;
+  request.stall_timeout = milliseconds(6'000);
+  std::promise<util::Outcome<http::Response>> done;
+  http::Handlers handlers;
+  handlers.on_done = [&](auto outcome) { done.set_value(std::move(outcome)); };
+  const auto exchange = client_.start(std::move(request), std::move(handlers));
+  gate->begun.get_future().wait();
+  auto future = done.get_future();
+  EXPECT_EQ(future.wait_for(milliseconds(8'000)), std::future_status::timeout);
+  const std::string text = part(kRange);
+  const auto bytes = util::as_bytes(text);
+  gate->on_read(util::SharedBytes::of(util::Bytes(bytes.begin(), bytes.end())));
+  const auto answer = future.get();
+  ASSERT_TRUE(answer) << answer.failure().message;
+  EXPECT_EQ(answer->status, 206);
+  EXPECT_TRUE(answer->body == part(kRange));
+}
+
 TEST_F(DemandServerTest, tells_what_comes_over_its_link) {
   serve({});
   const auto told = [&](const util::Digest& layer) {

@@ -26,8 +26,10 @@ class PeerSourceTest : public DemandTest {
    public:
     Fetch(chunk::Source& source, const chunk::LayerRef& layer, ByteRange range, Class cls,
           std::function<void(Fetch&)> on_data = {}, std::function<bool()> congested = {},
-          util::SteadyTime deadline = util::SteadyTime::max()) {
+          util::SteadyTime deadline = util::SteadyTime::max(),
+          std::function<util::Duration()> relay_patience = {}) {
       chunk::FetchContext context;
+      context.relay_patience = std::move(relay_patience);
       context.congested = std::move(congested);
       context.cls = cls;
       context.deadline = deadline;

@@ -56,6 +56,29 @@ TEST_F(PeerSourceTest, asks_an_owner_that_has_it_not_to_fetch_it) {
   EXPECT_NE(owner.asked().front().target.find("&fetch=1&"), std::string::npos);
 }
 
+/// Else it would bring in the same for the second time, and both later.
+TEST_F(PeerSourceTest, asks_no_second_owner_while_the_registry_is_slow_for_everybody) {
+  using std::chrono::milliseconds;
+  std::string first = "a", second = "b";  // the owners of the first chunk, before us
+  for (int i = 0;; ++i) {
+    const std::vector<std::string_view> names{"me", first, second};
+    if (owners(layer_.digest, 0, names, 2) == std::vector<size_t>{1, 2}) break;
+    (i % 2 ? first : second) += "x";
+  }
+  Peer& slow = peer(first, [](auto&) { return says("", Then::wait); });
+  Peer& other = peer(second, right);
+  know(slow, first, false);
+  know(other, second, false);
+  const ByteRange range{0, 4096};
+  const auto begun = std::chrono::steady_clock::now();
+  Fetch waits(source_, layer_, range, Class::pull, {}, {}, util::SteadyTime::max(),
+              [] { return milliseconds(2'500); });
+  EXPECT_FALSE(waits.fault());
+  EXPECT_TRUE(waits.bytes() == part(range));
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, milliseconds(2'500));
+  EXPECT_EQ(other.asked().size(), 1u);
+}
+
 TEST_F(PeerSourceTest, gives_the_short_end_of_a_layer) {
   know(peer("a", right), "a");
   const ByteRange end{kSize - 777, 777};
