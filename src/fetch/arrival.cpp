@@ -89,8 +89,8 @@ void Brain::accept(const AttemptPtr& attempt, const Block& block, bool sealed,
   const ByteRange fresh{flight->rest().offset, block.bytes.size()};
   assert(fresh.offset == block.index * kBlockSize && fresh.length <= flight->rest().length);
   flight->progress = std::chrono::steady_clock::now();
-  if (flight->context.cls != Class::fault)
-    bulk_came = registry_of(*flight->layer).bulk_came = flight->progress;
+  if (flight->context.cls != Class::fault) bulk_came = flight->progress;
+  if (attempt->times) registry_of(*flight->layer).gave_bulk = flight->progress;
   // Whatever it was asked for: who brings it for others as well is none the later.
   for (const auto& bulk : bulks)
     if (bulk->layer->state_ == flight->layer->state_) bulk->progress = flight->progress;
@@ -164,12 +164,14 @@ void Brain::failed(const AttemptPtr& attempt, Failure failure, Actions& actions)
 /// A slow link, or a registry that may be asked for little at a time, is no failure of bulk.
 bool Brain::renew_deadline(Flight& flight, const Failure& failure) {
   const auto now = std::chrono::steady_clock::now();
+  const auto since = flight.bulk ? flight.bulk->progress.value_or(flight.bulk->began) : now;
   const bool goes_on =
       flight.bulk || std::any_of(flight.parts.begin(), flight.parts.end(), [&](const Part& part) {
         const Waiter& waiter = *part.waiter;
         return !waiter.ended && waiter.context.cls != Class::fault && waiter.until > now;
       });
-  if (!goes_on || failure.fault != util::Fault::timed_out || bulk_deadline(*flight.layer) <= now)
+  if (!goes_on || failure.fault != util::Fault::timed_out ||
+      bulk_deadline(*flight.layer, since) <= now)
     return false;
   flight.context.deadline = now + options.bulk_timeout;
   return true;

@@ -44,8 +44,9 @@ void Brain::fault_ends(Actions& actions) {
 void Brain::hold_back(Actions& actions) {
   held_back = true;
   for (const auto& flight : flights) {
-    // Prefetch is what the next faults will ask for, and little at a time: it goes on.
-    const bool yields = flight->context.cls == Class::backfill;
+    // Prefetch is what the next faults will ask for, and little at a time: it goes on. So does what
+    // another node waits for, who would take it for late.
+    const bool yields = flight->context.cls == Class::backfill && !flight->context.for_peer;
     if (yields && !flight->awaited_by_reader() && !flight->paused)
       set_paused(flight, true, actions);
   }

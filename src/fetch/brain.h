@@ -61,14 +61,15 @@ struct Brain : std::enable_shared_from_this<Brain> {
   /// It has waited for as long as it may, or goes on while bulk of that registry comes.
   void look_at_deadline(const std::weak_ptr<Layer>& layer, const WaiterPtr& waiter,
                         Actions& actions);
-  /// Until when bulk of the layer is waited for: FetchOptions::bulk_timeout.
-  [[nodiscard]] util::SteadyTime bulk_deadline(const Layer& layer);
+  /// Until when bulk of the layer is waited for that began then, or came last:
+  /// FetchOptions::bulk_timeout.
+  [[nodiscard]] util::SteadyTime bulk_deadline(const Layer& layer, util::SteadyTime since);
   void end_waiter(const WaiterPtr& waiter, std::optional<util::Failure> failure, Actions& actions);
 
   // Flights and whom they ask (flight.cpp)
   /// What is seen of a registry, by the layers that are from it.
   struct OfRegistry {
-    std::optional<util::SteadyTime> bulk_came{};  ///< last, from it or from peers
+    std::optional<util::SteadyTime> gave_bulk{};  ///< last
     std::shared_ptr<RequestTimes> times = std::make_shared<RequestTimes>();
   };
   struct Choice {
@@ -102,6 +103,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void ask_next(const FlightPtr& flight, Actions& actions);
   void launch(const AttemptPtr& attempt);
   /// For RequestTimes.
+  void time(Attempt& attempt);
   void note_end(Attempt& attempt, bool whole);
   void drop(const AttemptPtr& attempt, Actions& actions);
   /// Takes it out of the air; returns what was waited for.
@@ -110,7 +112,7 @@ struct Brain : std::enable_shared_from_this<Brain> {
   void set_hedge(const FlightPtr& flight, util::Duration hedge);
   [[nodiscard]] util::SteadyTime hedge_due(const Flight& flight, util::SteadyTime now);
   /// When a block of the bulk came last that it is of, or beside.
-  [[nodiscard]] std::optional<util::SteadyTime> bulk_progress(const Flight& flight) const;
+  [[nodiscard]] std::optional<util::SteadyTime> bulk_progress(const Layer& layer) const;
   void look_after(const FlightPtr& flight, util::Duration pause);
   void look_at_hedge(const FlightPtr& flight, unsigned look);
   /// The next source as well, if one can.

@@ -33,8 +33,9 @@ namespace swarmfs::fetch {
 
 struct FetchOptions {
   std::chrono::milliseconds fault_timeout{30'000};
-  /// Of one bulk request, or of a read that is no fault, retries included; it is given as long
-  /// again while bulk of the same registry comes, from it or from peers.
+  /// Of one bulk request, or of a read that is no fault, retries included. It is given as long
+  /// again while its registry gives bulk, or others of the same bring_in() come: five times at
+  /// most.
   std::chrono::milliseconds bulk_timeout{120'000};
   std::chrono::milliseconds quiet{200};  ///< after the last fault, before backfill goes on
   /// After a fault, or a layer's first backfill, the next faults are near for so long.

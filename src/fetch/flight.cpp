@@ -133,8 +133,8 @@ std::optional<Brain::Choice> Brain::choose(const Flight& flight) const {
 }
 
 Brain::OfRegistry& Brain::registry_of(const Layer& layer) {
-  const auto& origins = layer.ref().origins;
-  return registries[origins.empty() ? std::string() : origins.front().registry];
+  auto origins = layer.origins_.lock();
+  return registries[origins->empty() ? std::string() : origins->front().registry];
 }
 
 bool Brain::learnt_order(const Attempt& attempt) const {
@@ -171,8 +171,7 @@ void Brain::ask(const FlightPtr& flight, const Choice& choice, Actions& actions)
   if (kind_of(*attempt) != SourceKind::peer) flight->layer->front_to_back_ = choice.front_to_back;
   flight->progress = std::chrono::steady_clock::now();
   flight->in_turns = choice.in_turns;
-  if (kind_of(*attempt) != SourceKind::peer && flight->context.cls != Class::fault)
-    attempt->timed = registry_of(*flight->layer).times->begins(flight->progress);
+  if (kind_of(*attempt) != SourceKind::peer && flight->context.cls != Class::fault) time(*attempt);
   set_hedge(flight, choice.hedge);
   if (kind_of(*attempt) == SourceKind::peer) leave_for_peers(flight, actions);
   if (flight->awaited_by_reader()) hurry(flight, actions);
@@ -252,10 +251,14 @@ void Brain::launch(const AttemptPtr& attempt) {
   attempt->launched.count_down();
 }
 
+void Brain::time(Attempt& attempt) {
+  attempt.times = registry_of(*attempt.flight->layer).times;
+  attempt.timed = attempt.times->begins(std::chrono::steady_clock::now());
+}
+
 void Brain::note_end(Attempt& attempt, bool whole) {
-  if (const auto timed = std::exchange(attempt.timed, std::nullopt))
-    registry_of(*attempt.flight->layer)
-        .times->ends(*timed, whole, std::chrono::steady_clock::now());
+  if (const auto times = std::exchange(attempt.times, nullptr))
+    times->ends(attempt.timed, whole, std::chrono::steady_clock::now());
 }
 
 void Brain::drop(const AttemptPtr& attempt, Actions& actions) {
@@ -300,18 +303,17 @@ util::SteadyTime Brain::hedge_due(const Flight& flight, util::SteadyTime now) {
   const auto patience = std::max(flight.hedge, registry_of(*flight.layer).times->patience(now));
   const auto due = fetch::hedge_due(
       now, flight.progress, awaited ? std::min<util::Duration>(patience, kAwaited) : patience,
-      flight.paused, awaited ? std::nullopt : bulk_progress(flight));
+      flight.paused, awaited ? std::nullopt : bulk_progress(*flight.layer));
   const auto after_all =
       fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused, bulk_came);
   return std::max(due, std::min(after_all, flight.progress + kBesideOthers));
 }
 
-std::optional<util::SteadyTime> Brain::bulk_progress(const Flight& flight) const {
-  if (flight.bulk) return flight.bulk->progress;
-  const auto beside = std::find_if(bulks.begin(), bulks.end(), [&](const auto& bulk) {
-    return bulk->layer->state_ == flight.layer->state_;
+std::optional<util::SteadyTime> Brain::bulk_progress(const Layer& layer) const {
+  const auto found = std::find_if(bulks.begin(), bulks.end(), [&](const auto& bulk) {
+    return bulk->layer->state_ == layer.state_;
   });
-  return beside == bulks.end() ? std::nullopt : (*beside)->progress;
+  return found == bulks.end() ? std::nullopt : (*found)->progress;
 }
 
 void Brain::set_hedge(const FlightPtr& flight, util::Duration hedge) {
@@ -365,7 +367,7 @@ void Brain::hurry(const FlightPtr& flight, Actions& actions) {
   // Who supplies nothing to a fault leaves it to the next source.
   const auto hedge = plan ? plan->hedge : util::Duration::zero();
   flight->in_turns = false;
-  if (hedge < flight->hedge) set_hedge(flight, hedge);
+  set_hedge(flight, std::min(hedge, flight->hedge));
 }
 
 std::optional<chunk::Plan> Brain::plan_for_reader(const Flight& flight, size_t source) const {
@@ -394,6 +396,9 @@ bool Brain::ask_for_reader(const FlightPtr& flight, Actions& actions) {
 void Brain::set_paused(const FlightPtr& flight, bool paused, Actions& actions) {
   flight->paused = paused;
   flight->stood_still |= paused;
+  // What it takes from now on is no matter of the registry's.
+  if (paused)
+    for (const auto& attempt : flight->attempts) note_end(*attempt, false);
   // What stands still by our own will keeps nobody waiting.
   if (paused)
     give_inflow(*flight);

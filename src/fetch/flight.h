@@ -67,7 +67,9 @@ struct Attempt {
   bool front_to_back = false;                           ///< as chunk::Plan
   chunk::Class cls = chunk::Class::fault;               ///< that its source was told
   util::SteadyTime deadline = util::SteadyTime::max();  ///< likewise
-  std::optional<RequestTimes::Number> timed;            ///< bulk of a registry
+  /// Bulk of a registry: where it is timed.
+  std::shared_ptr<RequestTimes> times;
+  RequestTimes::Number timed = 0;
   std::unique_ptr<chunk::Transfer> transfer;
 };
 using AttemptPtr = std::shared_ptr<Attempt>;
@@ -147,8 +149,9 @@ struct Bulk {
   uint64_t in_flight = 0;                        ///< weight of its flights, bytes
   uint64_t ours = 0;                             ///< of these: of our own share
   uint64_t shared = 0;                           ///< of `in_flight`: see Flight
-  uint64_t waiting = 0;                        ///< of these: that nobody had when it was asked for
-  bool awaits_news = false;                    ///< of peers, to go on
+  uint64_t waiting = 0;      ///< of these: that nobody had when it was asked for
+  bool awaits_news = false;  ///< of peers, to go on
+  const util::SteadyTime began = std::chrono::steady_clock::now();
   std::optional<util::SteadyTime> progress{};  ///< when a block came last
   /// Likewise, of what did not wait for somebody's share; at first when it began.
   util::SteadyTime came = std::chrono::steady_clock::now();

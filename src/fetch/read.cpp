@@ -22,6 +22,8 @@ namespace {
 constexpr uint64_t kLeastFault = 64 * 1024;
 /// A fault waits for bulk only when its bytes are about to come.
 constexpr uint64_t kJoinDistance = 256 * 1024;
+/// However much of others comes.
+constexpr int kMostBulkTimeouts = 5;
 /// Bytes that were evicted, or wrong, between a look into the store and the read may be back.
 constexpr unsigned kStoreTries = 2;
 
@@ -206,9 +208,11 @@ void Brain::set_deadline(const std::shared_ptr<Layer>& layer, const WaiterPtr& w
       });
 }
 
-util::SteadyTime Brain::bulk_deadline(const Layer& layer) {
-  const auto came = registry_of(layer).bulk_came;
-  return came ? *came + options.bulk_timeout : util::SteadyTime();
+util::SteadyTime Brain::bulk_deadline(const Layer& layer, util::SteadyTime since) {
+  const auto never = util::SteadyTime();
+  const auto came =
+      std::max(registry_of(layer).gave_bulk.value_or(never), bulk_progress(layer).value_or(never));
+  return std::min(came + options.bulk_timeout, since + kMostBulkTimeouts * options.bulk_timeout);
 }
 
 void Brain::look_at_deadline(const std::weak_ptr<Layer>& layer, const WaiterPtr& waiter,
@@ -217,7 +221,7 @@ void Brain::look_at_deadline(const std::weak_ptr<Layer>& layer, const WaiterPtr&
   const auto now = std::chrono::steady_clock::now();
   const auto held = layer.lock();
   const auto until = held && waiter->context.cls != Class::fault
-                         ? std::min(waiter->until, bulk_deadline(*held))
+                         ? std::min(waiter->until, bulk_deadline(*held, waiter->started))
                          : now;
   if (until <= now)
     return end_waiter(waiter, Failure{Fault::timed_out, "no source gave the bytes in time"},

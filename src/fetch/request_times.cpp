@@ -24,6 +24,8 @@ void RequestTimes::ends(Number number, bool whole, util::SteadyTime now) {
   auto state = state_.lock();
   const auto found = state->under_way.extract(number);
   if (!whole || found.empty()) return;
+  // What began before and is not here yet is late for another reason.
+  state->under_way.erase(state->under_way.begin(), state->under_way.lower_bound(number));
   const auto took = now - found.mapped();
   const bool fresh = state->took == util::Duration() || now - state->ended > kForgets;
   state->took = fresh ? took : (4 * state->took + took) / 5;

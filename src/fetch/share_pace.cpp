@@ -27,7 +27,7 @@ void SharePace::came(const Request& request, util::SteadyTime now) {
     limit = std::min(limit, std::max(asked, kLeast));
     limit -= std::min(limit, length / kRetreat);
   } else if (asked + length > limit) {
-    limit += steady ? length * kStep / limit : length;
+    limit += steady ? length * std::min(kStep, limit) / limit : length;
   }
   state_ = {std::clamp(limit, kLeast, kMost), took, steady};
   last_ = now;

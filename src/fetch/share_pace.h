@@ -19,7 +19,7 @@ namespace swarmfs::fetch {
 /// not make it grow, and after ten seconds without any it begins anew. No lock: its owner's.
 class SharePace {
  public:
-  static constexpr uint64_t kLeast = 1 << 20, kMost = 32 << 20;
+  static constexpr uint64_t kLeast = 256 << 10, kMost = 32 << 20;
   static constexpr std::chrono::milliseconds kTakes{500};
   static constexpr std::chrono::seconds kForgets{10};
   /// So many times as much may stand in line for peers.

@@ -243,16 +243,24 @@ PeerConnection::Next PeerConnection::refuse(int status) {
 }
 
 void PeerConnection::answer(uint64_t number, PeerResponse response) {
-  if (state_ != State::answering || number != number_) return;
-  if (response.status == kProcessing) return take_long();
+  const bool is_awaited = state_ == State::answering && number == number_;
+  if (response.status == kProcessing && is_awaited) return take_long(std::move(response));
+  if (!is_awaited && response.on_gone) return response.on_gone();
+  if (!is_awaited) return;
+  on_gone_ = nullptr;
   begin_answer(std::move(response));
   proceed();
 }
 
-void PeerConnection::take_long() {
+void PeerConnection::take_long(PeerResponse sign) {
+  on_gone_ = std::move(sign.on_gone);
   if (parser_->get().version() < 11) return;  // it would take a 102 for the answer
   answer_until_ = Clock::now() + loop_.options().long_timeout;
   enter(State::answering, loop_.options().sign_of_life);
+}
+
+void PeerConnection::give_up() {
+  if (const auto gone = std::exchange(on_gone_, nullptr)) gone();
 }
 
 void PeerConnection::show_life() {
@@ -404,6 +412,7 @@ void PeerConnection::expire() {
   if (state_ == State::answering && Clock::now() < answer_until_) return show_life();
   if (state_ == State::answering) {
     util::log::warning("http: {} waits for an answer in vain", remote_address_);
+    give_up();
     begin_answer(plain(503));
     return proceed();
   }
@@ -417,6 +426,7 @@ void PeerConnection::expire() {
 void PeerConnection::close() {
   if (state_ == State::closed) return;
   state_ = State::closed;
+  give_up();
   end_sending();
   error_code error;
   socket_.close(error);

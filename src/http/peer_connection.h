@@ -64,7 +64,8 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   Next linger();
   Next end();
   void await_request();
-  void take_long();
+  void take_long(PeerResponse sign);
+  void give_up();
   void show_life();
   void begin_answer(PeerResponse response);
   void mark(bool bulk);
@@ -100,6 +101,7 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   uint64_t number_ = 0;  ///< of the request
   bool head_only_ = false;
   util::SteadyTime answer_until_{};  ///< where the handler said that it will take long
+  std::function<void()> on_gone_;    ///< likewise
 
   std::vector<util::SharedBytes> parts_;  ///< of the answer, its header first
   size_t part_ = 0;

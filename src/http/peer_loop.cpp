@@ -101,7 +101,10 @@ void PeerLoop::handle(const PeerRequest& request, uint64_t connection, uint64_t 
 
 void PeerLoop::answer(uint64_t connection, uint64_t number, PeerResponse response) {
   const auto found = connections_.find(connection);
-  if (found == connections_.end()) return;
+  if (found == connections_.end()) {
+    if (response.on_gone) response.on_gone();
+    return;
+  }
   const auto held = found->second;
   held->answer(number, std::move(response));
 }

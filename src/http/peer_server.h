@@ -36,6 +36,9 @@ struct PeerResponse {
   /// One after the other, written from where they are; kept until they are written.
   std::vector<util::SharedBytes> body;
   bool bulk = false;  ///< nobody waits for it: marked so, and little of it unsent in the kernel
+  /// Of status 102: the client has left, or has waited for too long; on the server's thread. Once
+  /// at most, and not after the answer.
+  std::function<void()> on_gone{};
 };
 
 struct PeerServerOptions {

@@ -260,7 +260,13 @@ struct DemandServer::State {
     }
     serving->spend(request, began);
     const bool takes_long = !present && range.cls != chunk::Class::fault;
-    if (takes_long) respond({102, {}, {}});
+    if (takes_long) {
+      PeerResponse sign{102, {}, {}};
+      sign.on_gone = [serving = serving, request, number = *number] {
+        serving->leave(request, number);
+      };
+      respond(std::move(sign));
+    }
     chunk::FetchContext context{range.cls, began + (takes_long ? kRelayPatience : kPatience),
                                 "peer " + range.peer};
     context.for_peer = true;

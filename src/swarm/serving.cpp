@@ -117,12 +117,12 @@ void Serving::leave(const Request& request, uint64_t number) {
   util::Operation ended;
   uint64_t sent = 0;
   auto load = load_.lock();
-  auto& total = load->total;
-  --total.requests;
-  total.bulk_requests -= is_bulk(request);
-  total.bytes -= request.bytes;
-  --load->peers.at(request.peer).requests;
   if (const auto found = load->entered.find(number); found != load->entered.end()) {
+    auto& total = load->total;
+    --total.requests;
+    total.bulk_requests -= is_bulk(request);
+    total.bytes -= request.bytes;
+    --load->peers.at(request.peer).requests;
     ended = std::move(found->second.read);
     sent = found->second.unsent;
     const auto of_peer = load->unsent.find(request.peer);

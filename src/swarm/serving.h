@@ -52,6 +52,7 @@ class Serving {
                            util::SteadyTime now);
   /// What reads it, until leave(), which may have been already.
   void keep(uint64_t number, util::Operation operation);
+  /// Nothing happens where it has left before.
   void leave(const Request& request, uint64_t number);
   /// Ends all reads, and lets nobody in any more.
   void stop();

@@ -382,7 +382,7 @@ TEST_F(FetchTest, who_reads_in_order_beside_bulk_waits_for_turns_as_long_as_that
   options.link->arrived(1 << 30, std::chrono::steady_clock::now() - std::chrono::seconds(4));
   start_with_peer(options);
   peer_.set_planner([](util::ByteRange range) {
-    chunk::Plan plan{.length = range.length, .hedge = milliseconds(400)};
+    chunk::Plan plan{.length = range.length, .hedge = milliseconds(1'500)};
     plan.in_turns = true;
     return plan;
   });
@@ -395,7 +395,7 @@ TEST_F(FetchTest, who_reads_in_order_beside_bulk_waits_for_turns_as_long_as_that
     peer_.answer(0, 16'384);
     std::this_thread::sleep_for(milliseconds(210));
   }
-  ASSERT_EQ(source_.requests(), 1u);
+  await([&] { return source_.requests() > 0; });
   EXPECT_EQ(source_.asked(0).offset, 7u << 20);
 }
 
@@ -428,7 +428,7 @@ TEST_F(FetchTest, what_peers_bring_in_is_not_late_while_the_registry_takes_as_lo
 
 TEST_F(FetchTest, bulk_is_waited_for_while_any_of_that_registry_comes) {
   FetchOptions options;
-  options.bulk_timeout = milliseconds(400);
+  options.bulk_timeout = milliseconds(1'500);
   start(options);
   const auto open = [&](const char* name, const char* registry) {
     return fetcher_->open({util::Sha256::of(util::as_bytes(name)), kSize, {{registry, "r"}}});
@@ -444,12 +444,14 @@ TEST_F(FetchTest, bulk_is_waited_for_while_any_of_that_registry_comes) {
       fetcher_->bring_in(open("another", "comes"), Class::pull, [](const Outcome<util::Done>&) {});
   ASSERT_GT(source_.requests(), first);
   chunk::FetchContext short_of_time{Class::pull,
-                                    std::chrono::steady_clock::now() + milliseconds(600), ""};
+                                    std::chrono::steady_clock::now() + milliseconds(2'000), ""};
   auto gives_up = read({kSize / 2, 100}, short_of_time);
   for (int i = 0; i < 16; ++i) {
     source_.answer(first, 16'384);
-    std::this_thread::sleep_for(milliseconds(60));
+    std::this_thread::sleep_for(milliseconds(200));
   }
+  for (const auto* one : {&in_vain, &gives_up})
+    EXPECT_EQ(one->answer.wait_for(milliseconds(0)), std::future_status::ready);
   EXPECT_EQ(late.answer.wait_for(milliseconds(0)), std::future_status::timeout);
   source_.answer(0, UINT64_MAX);
   expect_bytes(late, {0, 100});

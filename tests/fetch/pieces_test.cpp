@@ -101,6 +101,17 @@ TEST(RequestTimes, are_the_last_ones_and_those_that_take_longer) {
   EXPECT_EQ(times.patience(at(900'000)), std::chrono::minutes(2)) << "at most";
 }
 
+TEST(RequestTimes, are_not_those_of_one_that_hangs_while_others_pass) {
+  const auto at = [](int ms) { return SteadyTime() + milliseconds(ms); };
+  RequestTimes times;
+  const auto hangs = times.begins(at(0)), passes = times.begins(at(1'000));
+  times.begins(at(2'000));
+  times.ends(passes, true, at(3'000));
+  EXPECT_EQ(times.takes(at(9'000)), milliseconds(7'000)) << "the last one's";
+  times.ends(hangs, true, at(9'000));
+  EXPECT_EQ(times.takes(at(9'000)), milliseconds(7'000));
+}
+
 TEST(Provenance, convicts_the_liars_and_nobody_else) {
   const std::string right = support::noise(4 * chunk::kBlockSize, 3);
   chunk::HashTreeBuilder builder;

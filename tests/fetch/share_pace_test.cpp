@@ -13,6 +13,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr uint64_t kPiece = 1 << 20;
+constexpr uint64_t kSeven = SharePace::kLeast + 7 * kPiece;  ///< after so many
 
 class SharePaceTest : public testing::Test {
  protected:
@@ -29,11 +30,11 @@ TEST_F(SharePaceTest, grows_with_what_comes_in_time_until_something_is_late) {
   EXPECT_EQ(pace_.limit(now_), SharePace::kLeast);
   EXPECT_EQ(pace_.took(now_), util::Duration());
   come(7, milliseconds(50));
-  EXPECT_EQ(pace_.limit(now_), 8 * kPiece);
+  EXPECT_EQ(pace_.limit(now_), kSeven);
   come(1, milliseconds(900));
-  EXPECT_EQ(pace_.limit(now_), 8 * kPiece - kPiece / 4);
-  come(8, milliseconds(50));
-  EXPECT_NEAR(static_cast<double>(pace_.limit(now_)), 8.75 * kPiece, 0.1 * kPiece) << "one step";
+  EXPECT_EQ(pace_.limit(now_), kSeven - kPiece / 4);
+  come(7, milliseconds(50));
+  EXPECT_NEAR(static_cast<double>(pace_.limit(now_)), 8 * kPiece, 0.1 * kPiece) << "one step";
   come(1'000, milliseconds(900));
   EXPECT_EQ(pace_.limit(now_), SharePace::kLeast);
   come(100'000, milliseconds(50));
@@ -43,7 +44,7 @@ TEST_F(SharePaceTest, grows_with_what_comes_in_time_until_something_is_late) {
 TEST_F(SharePaceTest, does_not_grow_by_what_asks_for_less) {
   come(7, milliseconds(50));
   for (int i = 0; i < 100; ++i) pace_.came({kPiece, milliseconds(50), 3 * kPiece}, now_);
-  EXPECT_EQ(pace_.limit(now_), 8 * kPiece);
+  EXPECT_EQ(pace_.limit(now_), kSeven);
   pace_.came({kPiece, milliseconds(900), 3 * kPiece}, now_);
   EXPECT_EQ(pace_.limit(now_), 3 * kPiece - kPiece / 4) << "that was too much";
 }
@@ -61,7 +62,16 @@ TEST_F(SharePaceTest, forgets_what_was_long_ago) {
   EXPECT_EQ(pace_.limit(now_), SharePace::kLeast);
   EXPECT_EQ(pace_.took(now_), util::Duration());
   come(1, milliseconds(50));
-  EXPECT_EQ(pace_.limit(now_), 2 * kPiece);
+  EXPECT_EQ(pace_.limit(now_), SharePace::kLeast + kPiece);
+}
+
+TEST_F(SharePaceTest, goes_by_small_steps_where_little_comes) {
+  come(1, milliseconds(900));
+  for (int i = 0; i < 4; ++i) {
+    const uint64_t limit = pace_.limit(now_);
+    pace_.came({limit, milliseconds(50), limit}, now_);
+    EXPECT_EQ(pace_.limit(now_), limit + std::min(limit, kPiece)) << "no more than as much again";
+  }
 }
 
 TEST_F(SharePaceTest, knows_what_a_request_took_at_most_of_late) {

@@ -252,11 +252,14 @@ TEST_F(PeerHostileTest, says_what_will_take_long_again_and_again_but_not_for_eve
   util::Sync<std::vector<PeerServer::Respond>> late;
   PeerServerOptions options;
   options.answer_timeout = options.sign_of_life = 100ms;
-  options.long_timeout = 350ms;
+  options.long_timeout = 2'000ms;
+  std::atomic<int> gone{0};
   serve(
       [&](const PeerRequest& request, PeerServer::Respond respond) {
         if (request.path == "/now") return echo(request, respond);
-        respond({102, {}, {}});
+        PeerResponse sign{102, {}, {}};
+        sign.on_gone = [&] { ++gone; };
+        respond(std::move(sign));
         late.lock()->push_back(std::move(respond));
       },
       options);
@@ -266,18 +269,28 @@ TEST_F(PeerHostileTest, says_what_will_take_long_again_and_again_but_not_for_eve
   EXPECT_EQ(client->hear(), sign);
   EXPECT_EQ(client->hear(), sign);
   late.lock()->at(0)({200, {}, {bytes("late")}});
-  EXPECT_EQ(client->hear_answer(), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
+  std::string answer = client->hear_answer();
+  while (answer.starts_with(sign)) answer.erase(0, sign.size());
+  EXPECT_EQ(answer, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
+  EXPECT_EQ(gone, 0);
   client->say(kGet);
   std::string all = client->hear();
   for (int i = 0; i < 50 && all.ends_with(sign); ++i) all += client->hear();
   EXPECT_TRUE(all.starts_with(sign));
   EXPECT_TRUE(all.find("HTTP/1.1 503 Service Unavailable\r\n") != std::string::npos) << all;
+  EXPECT_EQ(gone, 1) << "it waited for too long";
   late.lock()->at(1)({102, {}, {}});
   client->say("GET /now HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_TRUE(client->hear_answer().ends_with("GET /now")) << "a 102 that came too late";
   // HTTP/1.0 knows no 102.
   client->say("GET / HTTP/1.0\r\nHost: x\r\n\r\n");
   EXPECT_TRUE(client->hear_all().starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+  EXPECT_EQ(gone, 2);
+  auto leaves = member();
+  leaves->say(kGet);
+  EXPECT_EQ(leaves->hear(), sign);
+  leaves.reset();
+  while (gone < 3) std::this_thread::yield();
 }
 
 TEST_F(PeerHostileTest, forgets_a_client_that_goes_while_it_is_answered) {

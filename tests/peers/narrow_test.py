@@ -11,6 +11,7 @@ IMAGE = "base:bookworm"
 NODES = 12  # more than 8 others, who would pass on a chunk as it comes
 REGISTRY = 4  # Mbit/s
 BAR = 1.25
+CUT_AFTER, LONGEST = 10, 180  # seconds; optimum 60
 
 
 def crowd(cut):
@@ -21,7 +22,7 @@ def crowd(cut):
     before, begun = bed.registry_egress(), time.time()
     if cut:
         threading.Thread(target=lost.run, args=["pull", bed.reference(IMAGE)], kwargs={"check": False, "timeout": 600}, daemon=True).start()
-        threading.Timer(10, bed.cut, [lost]).start()
+        threading.Timer(CUT_AFTER, bed.cut, [lost]).start()
     together(lambda node: node.pull(IMAGE), staying)
     seconds, total = time.time() - begun, bed.image_bytes(IMAGE)
     ratio = (bed.registry_egress() - before) / total
@@ -32,6 +33,8 @@ def crowd(cut):
         bed.check_blobs(node, IMAGE)
         assert node.counted("swarmfs_verification_failures_total") == 0, node.name
     bed.close()
+    assert seconds > CUT_AFTER, "nobody was cut off"
+    assert seconds < LONGEST, "who is cut off is waited for"
     return ratio
 
 

@@ -453,7 +453,6 @@ TEST_F(DemandServerTest, keeps_room_for_faults_and_gives_it_back) {
 
 TEST_F(DemandServerTest, shows_that_it_is_at_it_while_bulk_comes_from_the_registry) {
   using std::chrono::milliseconds;
-  const auto all = holdings_.held_->presence;
   holdings_.held_->presence = {};
   const auto gate = hold_first_read();
   auto request = client_.request(server_at_, path("/bytes"),
