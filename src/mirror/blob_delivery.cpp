@@ -29,13 +29,17 @@ bool BlobDelivery::lays_aside(const util::Failure& failure) {
 }
 
 util::Outcome<util::SharedBytes> BlobDelivery::next(std::chrono::milliseconds patience) {
-  auto piece = stream_->next(patience);
+  const auto until = std::chrono::steady_clock::now() + options_.longest;
+  const auto comes = [&] {
+    return std::chrono::steady_clock::now() < until && fetcher_.bulk_comes(*blob_);
+  };
+  auto piece = stream_->next(patience, comes);
   if (piece || !lays_aside(piece.failure())) return piece;
   // What was sent so far may have been part of the lie, and nothing would tell.
   if (sent_ > 0 && !hash_) return piece;
   stream_.emplace(fetcher_, blob_, util::ByteRange{range_.offset + sent_, range_.length - sent_},
                   window_);
-  return stream_->next(patience);
+  return stream_->next(patience, comes);
 }
 
 util::Outcome<util::Done> BlobDelivery::begin() {
