@@ -9,7 +9,7 @@ namespace swarmfs::mirror {
 
 namespace {
 
-constexpr std::chrono::milliseconds kLookAgain{500};
+constexpr std::chrono::milliseconds kGoesOnFor{500};
 
 }  // namespace
 
@@ -50,7 +50,7 @@ util::Outcome<util::SharedBytes> BlobStream::next(std::chrono::milliseconds pati
   while (!answers.wait_until(answered_, until, [&] { return answers->contains(at); })) {
     if (!goes_on || !goes_on())
       return util::Failure{util::Fault::timed_out, "the blob does not come"};
-    until += kLookAgain;
+    until += kGoesOnFor;
   }
   auto bytes = std::move(answers->extract(at).mapped());
   answers.unlock();
