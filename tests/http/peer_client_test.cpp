@@ -161,6 +161,7 @@ TEST_F(PeerClientTest, waits_for_a_late_answer_while_the_server_shows_signs_of_l
   const auto silent = ask_for("/silent");
   ASSERT_FALSE(silent);
   EXPECT_EQ(silent.failure().fault, Fault::timed_out);
+  server_.reset();  // before what its handler uses
 }
 
 TEST_F(PeerClientTest, asks_peers_by_TLS_alone_and_without_a_proxy) {

@@ -291,6 +291,7 @@ TEST_F(PeerHostileTest, says_what_will_take_long_again_and_again_but_not_for_eve
   EXPECT_EQ(leaves->hear(), sign);
   leaves.reset();
   while (gone < 3) std::this_thread::yield();
+  server_.reset();  // before what its handler uses
 }
 
 TEST_F(PeerHostileTest, forgets_a_client_that_goes_while_it_is_answered) {
