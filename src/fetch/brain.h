@@ -59,7 +59,6 @@ struct Brain : std::enable_shared_from_this<Brain> {
                Actions& actions);
   void set_deadline(const std::shared_ptr<Layer>& layer, const WaiterPtr& waiter);
   /// It has waited for as long as it may, or goes on while bulk of that registry comes.
-  [[nodiscard]] bool bulk_comes(const Layer& layer, util::SteadyTime now);
   void look_at_deadline(const std::weak_ptr<Layer>& layer, const WaiterPtr& waiter,
                         Actions& actions);
   /// Until when bulk of the layer is waited for that began then, or came last:

@@ -93,11 +93,6 @@ util::Outcome<std::optional<HeldBlock>> Fetcher::held_block(const Layer& layer) 
   return fetch::held_block(layer.stored(), layer.sealed_by_us(), brain_->secret);
 }
 
-bool Fetcher::bulk_comes(const Layer& layer) const {
-  const std::lock_guard hold(brain_->mutex);
-  return brain_->bulk_comes(layer, std::chrono::steady_clock::now());
-}
-
 void Fetcher::set_fault_timeout(std::chrono::milliseconds timeout) {
   brain_->fault_timeout = timeout;
 }

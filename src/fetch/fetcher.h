@@ -176,8 +176,6 @@ class Fetcher {
   /// Whether one more request of peers' bulk may stand in line for the registry: where those in
   /// line are less than SharePace::kTurnsInLine times what is asked of it at once.
   [[nodiscard]] bool may_relay() const;
-  /// Whether bulk of the layer's registry came lately, from it, or of the layer, from anybody.
-  [[nodiscard]] bool bulk_comes(const Layer& layer) const;
   [[nodiscard]] std::map<std::string, uint64_t> bytes_by_source() const;
 
  private:

@@ -24,8 +24,6 @@ namespace {
 
 /// Who waits for just this, in order, has no patience with turns; a client's ends after 20 s.
 constexpr std::chrono::seconds kAwaited{12};
-/// Where requests of our own take as long. A client is kept waiting for a minute then.
-constexpr std::chrono::seconds kAwaitedOfSlow{40};
 /// What is given in turns waits so long, at most, for no more than that another layer comes.
 constexpr std::chrono::seconds kBesideOthers{6};
 constexpr std::chrono::milliseconds kLookAgain{100};  ///< where nobody else could be asked
@@ -302,12 +300,10 @@ void Brain::end_flight(const FlightPtr& flight, Actions& actions) {
 util::SteadyTime Brain::hedge_due(const Flight& flight, util::SteadyTime now) {
   if (!flight.in_turns) return fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused);
   const bool awaited = flight.awaited();
-  const auto of_registry = registry_of(*flight.layer).times->patience(now);
-  const auto patience = awaited ? std::max(std::min<util::Duration>(flight.hedge, kAwaited),
-                                           std::min<util::Duration>(of_registry, kAwaitedOfSlow))
-                                : std::max(flight.hedge, of_registry);
-  const auto due = fetch::hedge_due(now, flight.progress, patience, flight.paused,
-                                    awaited ? std::nullopt : bulk_progress(*flight.layer));
+  const auto patience = std::max(flight.hedge, registry_of(*flight.layer).times->patience(now));
+  const auto due = fetch::hedge_due(
+      now, flight.progress, awaited ? std::min<util::Duration>(patience, kAwaited) : patience,
+      flight.paused, awaited ? std::nullopt : bulk_progress(*flight.layer));
   const auto after_all =
       fetch::hedge_due(now, flight.progress, flight.hedge, flight.paused, bulk_came);
   return std::max(due, std::min(after_all, flight.progress + kBesideOthers));

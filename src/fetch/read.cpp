@@ -22,7 +22,6 @@ namespace {
 constexpr uint64_t kLeastFault = 64 * 1024;
 /// A fault waits for bulk only when its bytes are about to come.
 constexpr uint64_t kJoinDistance = 256 * 1024;
-constexpr std::chrono::seconds kComes{10};
 /// However much of others comes.
 constexpr int kMostBulkTimeouts = 5;
 /// Bytes that were evicted, or wrong, between a look into the store and the read may be back.
@@ -214,11 +213,6 @@ util::SteadyTime Brain::bulk_deadline(const Layer& layer, util::SteadyTime since
   const auto came =
       std::max(registry_of(layer).gave_bulk.value_or(never), bulk_progress(layer).value_or(never));
   return std::min(came + options.bulk_timeout, since + kMostBulkTimeouts * options.bulk_timeout);
-}
-
-bool Brain::bulk_comes(const Layer& layer, util::SteadyTime now) {
-  const auto came = std::max(registry_of(layer).gave_bulk, bulk_progress(layer));
-  return came && now - *came < kComes;
 }
 
 void Brain::look_at_deadline(const std::weak_ptr<Layer>& layer, const WaiterPtr& waiter,

@@ -29,17 +29,13 @@ bool BlobDelivery::lays_aside(const util::Failure& failure) {
 }
 
 util::Outcome<util::SharedBytes> BlobDelivery::next(std::chrono::milliseconds patience) {
-  const auto until = std::chrono::steady_clock::now() + options_.longest;
-  const auto comes = [&] {
-    return std::chrono::steady_clock::now() < until && fetcher_.bulk_comes(*blob_);
-  };
-  auto piece = stream_->next(patience, comes);
+  auto piece = stream_->next(patience);
   if (piece || !lays_aside(piece.failure())) return piece;
   // What was sent so far may have been part of the lie, and nothing would tell.
   if (sent_ > 0 && !hash_) return piece;
   stream_.emplace(fetcher_, blob_, util::ByteRange{range_.offset + sent_, range_.length - sent_},
                   window_);
-  return stream_->next(patience, comes);
+  return stream_->next(patience);
 }
 
 util::Outcome<util::Done> BlobDelivery::begin() {

@@ -21,9 +21,6 @@ struct DeliveryOptions {
   std::chrono::milliseconds first{20'000};
   /// Without a byte for so long, the connection is ended: the client resumes, here or elsewhere.
   std::chrono::milliseconds silence{25'000};
-  /// Either, while its registry gives bulk or peers do: where it is slow for everybody, one more
-  /// who asks it for all of the blob would make it slower.
-  std::chrono::milliseconds longest{60'000};
 };
 
 /// What a delivery asks of who began it; on its thread.

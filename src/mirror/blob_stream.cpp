@@ -7,12 +7,6 @@
 
 namespace swarmfs::mirror {
 
-namespace {
-
-constexpr std::chrono::milliseconds kGoesOnFor{500};
-
-}  // namespace
-
 BlobStream::BlobStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob,
                        util::ByteRange range, Window window)
     : fetcher_(fetcher),
@@ -40,18 +34,14 @@ void BlobStream::fill() {
   }
 }
 
-util::Outcome<util::SharedBytes> BlobStream::next(std::chrono::milliseconds patience,
-                                                  const std::function<bool()>& goes_on) {
+util::Outcome<util::SharedBytes> BlobStream::next(std::chrono::milliseconds patience) {
   fill();
   if (pending_.empty()) return util::SharedBytes();
   auto answers = answers_.lock();
   const uint64_t at = pending_.front().offset;
-  auto until = std::chrono::steady_clock::now() + patience;
-  while (!answers.wait_until(answered_, until, [&] { return answers->contains(at); })) {
-    if (!goes_on || !goes_on())
-      return util::Failure{util::Fault::timed_out, "the blob does not come"};
-    until += kGoesOnFor;
-  }
+  const auto until = std::chrono::steady_clock::now() + patience;
+  if (!answers.wait_until(answered_, until, [&] { return answers->contains(at); }))
+    return util::Failure{util::Fault::timed_out, "the blob does not come"};
   auto bytes = std::move(answers->extract(at).mapped());
   answers.unlock();
   pending_.pop_front();

@@ -27,10 +27,9 @@ class BlobStream {
   /// who takes none has no more than two held for him.
   BlobStream(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> blob, util::ByteRange range,
              Window window);
-  /// The next piece; empty at the end. Fault::timed_out: it did not come within `patience`, nor
-  /// for as long as it `goes_on` after that; later perhaps.
-  util::Outcome<util::SharedBytes> next(std::chrono::milliseconds patience,
-                                        const std::function<bool()>& goes_on = {});
+  /// The next piece; empty at the end. Fault::timed_out: it did not come within `patience`; later
+  /// perhaps.
+  util::Outcome<util::SharedBytes> next(std::chrono::milliseconds patience);
 
  private:
   struct Pending {
