@@ -8,20 +8,10 @@
 
 namespace swarmfs::content {
 
-namespace {
-
-/// Readers wait for what is inflated.
-chunk::FetchContext in_order() {
-  chunk::FetchContext context{chunk::Class::pull, util::SteadyTime::max(), "inflate"};
-  context.awaited = true;
-  return context;
-}
-
-}  // namespace
-
 InflatedLayer::InflatedLayer(fetch::Fetcher& fetcher, std::shared_ptr<fetch::Layer> layer,
                              uint64_t space_size, OnBad on_bad)
-    : stream_(fetcher, std::move(layer), in_order()),
+    : stream_(fetcher, std::move(layer),
+              {.cls = chunk::Class::pull, .cause = "inflate", .awaited = true}),
       space_size_(space_size),
       on_bad_(std::move(on_bad)) {}
 

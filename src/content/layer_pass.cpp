@@ -50,9 +50,8 @@ util::Outcome<LayerPass> pass_over(fetch::Fetcher& fetcher, std::shared_ptr<fetc
   util::Operation ahead;
   if (!options.no_peers)
     ahead = fetcher.bring_in(layer, options.cls, [](const util::Outcome<util::Done>&) {});
-  chunk::FetchContext context{options.cls, util::SteadyTime::max(), "index"};
-  context.for_peer = options.no_peers;
-  LayerStream stream(fetcher, std::move(layer), std::move(context));
+  LayerStream stream(fetcher, std::move(layer),
+                     {.cls = options.cls, .cause = "index", .for_peer = options.no_peers});
   PatientIndexer indexer(options.made == Made::index);
   util::Sha256 hash;
   chunk::HashTreeBuilder tree;

@@ -22,7 +22,7 @@ void RunningDigest::begin() {
   hash_ = {};
   stream_ = std::make_unique<LayerStream>(
       fetcher_, content_->bytes,
-      chunk::FetchContext{chunk::Class::backfill, util::SteadyTime::max(), "digest"});
+      chunk::FetchContext{.cls = chunk::Class::backfill, .cause = "digest"});
 }
 
 bool RunningDigest::hash_next() {

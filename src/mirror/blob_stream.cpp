@@ -22,10 +22,8 @@ void BlobStream::fill() {
     const util::ByteRange range{asked_, std::min(kPiece - asked_ % kPiece, end_ - asked_)};
     asked_ = range.end();
     pending_.push_back({range.offset, {}});
-    chunk::FetchContext context{chunk::Class::pull, util::SteadyTime::max(), "mirror"};
-    context.awaited = true;
     pending_.back().operation =
-        fetcher_.read(blob_, range, std::move(context),
+        fetcher_.read(blob_, range, {.cls = chunk::Class::pull, .cause = "mirror", .awaited = true},
                       [this, at = range.offset](util::Outcome<util::SharedBytes> bytes) {
                         auto answers = answers_.lock();
                         answers->emplace(at, std::move(bytes));

@@ -75,6 +75,13 @@ class FetchTest : public testing::Test {
   Read read_for_peer(util::ByteRange range) {
     return read(range, chunk::FetchContext{chunk::Class::fault, util::SteadyTime::max(), "", true});
   }
+  static chunk::Plan in_turns(util::ByteRange range, util::Duration hedge) {
+    return {.length = range.length, .hedge = hedge, .in_turns = true};
+  }
+  /// Else what comes fills the link, and that is reason enough to wait.
+  static void widen(util::LinkGauge& link) {
+    link.arrived(1 << 30, std::chrono::steady_clock::now() - std::chrono::seconds(4));
+  }
   /// Every request, until it was brought in; looks so often, 5 ms apart.
   void answer_until(std::promise<util::Outcome<util::Done>>& brought_in, int looks = 500) {
     auto done = brought_in.get_future();

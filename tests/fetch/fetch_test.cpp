@@ -351,14 +351,9 @@ TEST_F(FetchTest, bulk_that_is_late_is_asked_for_again_while_the_rest_comes) {
 TEST_F(FetchTest, what_is_given_in_turns_is_not_late_while_another_layer_comes) {
   FetchOptions options;
   options.request_size = 256 << 10;
-  // Else what comes fills the link, and that is reason enough to wait.
-  options.link->arrived(1 << 30, std::chrono::steady_clock::now() - std::chrono::seconds(4));
+  widen(*options.link);
   start_with_peer(options);
-  peer_.set_planner([](util::ByteRange range) {
-    chunk::Plan plan{.length = range.length, .hedge = milliseconds(250)};
-    plan.in_turns = true;
-    return plan;
-  });
+  peer_.set_planner([](util::ByteRange range) { return in_turns(range, milliseconds(250)); });
   const auto other = fetcher_->open({util::Sha256::of(util::as_bytes("another")), kSize, {}});
   const auto ignore = [](const Outcome<util::Done>&) {};
   const auto comes = fetcher_->bring_in(other, Class::pull, ignore);
@@ -379,13 +374,9 @@ TEST_F(FetchTest, what_is_given_in_turns_is_not_late_while_another_layer_comes) 
 TEST_F(FetchTest, who_reads_in_order_beside_bulk_waits_for_turns_as_long_as_that_but_a_client) {
   FetchOptions options;
   options.request_size = 512 << 10;
-  options.link->arrived(1 << 30, std::chrono::steady_clock::now() - std::chrono::seconds(4));
+  widen(*options.link);
   start_with_peer(options);
-  peer_.set_planner([](util::ByteRange range) {
-    chunk::Plan plan{.length = range.length, .hedge = milliseconds(1'500)};
-    plan.in_turns = true;
-    return plan;
-  });
+  peer_.set_planner([](util::ByteRange range) { return in_turns(range, milliseconds(1'500)); });
   const auto comes = fetcher_->bring_in(layer_, Class::pull, [](const Outcome<util::Done>&) {});
   chunk::FetchContext context{Class::pull, util::SteadyTime::max(), ""};
   const auto index = read({kSize - 100, 100}, context);
@@ -402,14 +393,12 @@ TEST_F(FetchTest, who_reads_in_order_beside_bulk_waits_for_turns_as_long_as_that
 /// A node that waits for the registry itself knows why its peers do.
 TEST_F(FetchTest, what_peers_bring_in_is_not_late_while_the_registry_takes_as_long_here) {
   FetchOptions options;
-  options.link->arrived(1 << 30, std::chrono::steady_clock::now() - std::chrono::seconds(4));
+  widen(*options.link);
   start_with_peer(options);
   bool ours = true;
   peer_.set_planner([&](util::ByteRange range) -> std::optional<chunk::Plan> {
     if (ours) return std::nullopt;
-    chunk::Plan plan{.length = range.length, .hedge = milliseconds(100)};
-    plan.in_turns = true;
-    return plan;
+    return in_turns(range, milliseconds(100));
   });
   auto here = read({0, 100}, Class::pull);
   ASSERT_EQ(source_.requests(), 1u);
